@@ -1,0 +1,234 @@
+"""Every setting of the package: default, unit, meaning and bounds, in one place.
+
+The ROS parameters, the YAML file and the help texts derive from these dataclasses. One class a stage; names carry units.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from echoseg_ros.errors import ConfigError
+
+
+def setting(default: Any, meaning: str, unit: str = "", low: float | None = None, high: float | None = None,
+            choices: tuple[str, ...] = ()) -> Any:  # fmt: skip
+    """A dataclass field with its meaning, unit and bounds (inclusive)."""
+    return field(default=default, metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How messages are read."""
+
+    pose_max_gap_s: float = setting(0.5, "longest gap between poses that is interpolated", "s", 0.01, 10.0)
+    depth_max_offset_s: float = setting(0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0)
+    wait_s: float = setting(1.0, "how long an image waits for its pose and depth before it is dropped", "s", 0.0, 10.0)
+    depth_max_m: float = setting(5.0, "depth readings beyond this are ignored", "m", 0.5, 100.0)
+    hold_out_every: int = setting(0, "keep every n-th received frame out of the map to judge it by; 0 = none", "frames", 0, 1000)
+    audio_stamp: str = setting("first_sample", "what the stamp of an audio message means", choices=("first_sample", "arrival"))
+    audio_delay_s: float = setting(0.0, "added to audio stamps to bring them to the camera's clock", "s", -5.0, 5.0)
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """Which frames feed the map."""
+
+    min_translation_m: float = setting(0.10, "a new keyframe after moving this far", "m", 0.0, 10.0)
+    min_rotation_rad: float = setting(0.12, "a new keyframe after turning this much", "rad", 0.0, 3.2)
+    max_interval_s: float = setting(1.0, "a new keyframe at the latest after this time", "s", 0.05, 60.0)
+    min_interval_s: float = setting(0.3, "no two keyframes closer in time than this", "s", 0.0, 60.0)
+    max_count: int = setting(150, "keyframes kept for optimisation; beyond it the most redundant goes", "keyframes", 2, 10000)
+
+
+@dataclass(frozen=True)
+class MapConfig:
+    """The Gaussian map and its optimisation."""
+
+    backend: str = setting("auto", "rasterizer: auto takes gsplat where CUDA is there, else numba",
+                           choices=("auto", "numba", "gsplat", "reference"))  # fmt: skip
+    image_width_px: int = setting(320, "images are reduced to this width for the map", "px", 32, 4096)
+    max_gaussians: int = setting(80_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
+    steps_per_s: float = setting(12.0, "optimisation steps per recorded second", "1/s", 0.0, 1000.0)
+    final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
+    seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Mask proposals for a keyframe."""
+
+    backend: str = setting("geometric", "who proposes masks", choices=("geometric",))
+
+
+@dataclass(frozen=True)
+class InstanceConfig:
+    """How proposals become objects of the map."""
+
+    max_count: int = setting(200, "instances kept; beyond it the least seen goes", "instances", 1, 10_000)
+
+
+@dataclass(frozen=True)
+class SoundConfig:
+    """From samples to evidence."""
+
+    window_s: float = setting(0.5, "length of an analysis window", "s", 0.05, 5.0)
+    hop_s: float = setting(0.25, "time between windows", "s", 0.02, 5.0)
+    low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
+    high_hz: float = setting(6000.0, "highest frequency used", "Hz", 100.0, 24_000.0)
+    directions: int = setting(2500, "directions of the map around the array", "directions", 100, 50_000)
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """From evidence to sources on the map."""
+
+    memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
+    max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
+
+
+@dataclass(frozen=True)
+class ChoiceConfig:
+    """Which instance makes the sound."""
+
+    min_probability: float = setting(0.5, "an object is said to sound from this probability on", "", 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What the nodes publish and how often."""
+
+    map_points: int = setting(20_000, "points of the map cloud at most", "points", 100, 1_000_000)
+    map_rate_hz: float = setting(1.0, "rate of the map cloud", "1/s", 0.0, 30.0)
+    overlay: bool = setting(True, "draw the sounding object into the camera image")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All stages together."""
+
+    input: InputConfig = field(default_factory=InputConfig)
+    keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
+    map: MapConfig = field(default_factory=MapConfig)
+    masks: MaskConfig = field(default_factory=MaskConfig)
+    instances: InstanceConfig = field(default_factory=InstanceConfig)
+    sound: SoundConfig = field(default_factory=SoundConfig)
+    sources: SourceConfig = field(default_factory=SourceConfig)
+    choice: ChoiceConfig = field(default_factory=ChoiceConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self) -> None:
+        """Check every value against its type, bounds and choices. Raises ConfigError."""
+        for key, spec in settings():
+            stage, name = key.split(".")
+            _check(key, getattr(getattr(self, stage), name), spec)
+
+    def updated(self, values: dict[str, Any]) -> Config:
+        """A copy with settings by dotted key, as `{"map.steps_per_s": 20}`. Raises ConfigError for unknown keys."""
+        known = dict(settings())
+        stages: dict[str, dict[str, Any]] = {}
+        for key, value in values.items():
+            if key not in known:
+                raise ConfigError(f"unknown setting {key!r}{_nearest(key, known)}")
+            stage, name = key.split(".")
+            stages.setdefault(stage, {})[name] = _coerced(value, known[key])
+        return dataclasses.replace(self, **{s: dataclasses.replace(getattr(self, s), **v) for s, v in stages.items()})
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by dotted key."""
+        return {key: getattr(getattr(self, key.split(".")[0]), key.split(".")[1]) for key, _ in settings()}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting's type, default and bounds, as the parameter descriptors and the help need it."""
+
+    type: type
+    default: Any
+    meaning: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+def settings() -> Iterator[tuple[str, Setting]]:
+    """Every setting as (dotted key, description), in the order of the classes above."""
+    for stage in dataclasses.fields(Config):
+        stage_class = typing.get_type_hints(Config)[stage.name]
+        types = typing.get_type_hints(stage_class)
+        for f in dataclasses.fields(stage_class):
+            yield f"{stage.name}.{f.name}", Setting(types[f.name], f.default, **f.metadata)
+
+
+def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+    """The defaults, changed by a YAML file and then by overrides.
+
+    The file holds stages as mappings (`map: {steps_per_s: 20}`) or is a ROS 2 parameter file
+    (`/**: {ros__parameters: {map: ...}}`), so that one file serves robot and offline run. Raises ConfigError.
+    """
+    config = Config()
+    if path is not None:
+        config = config.updated(_file_settings(Path(path)))
+    return config.updated(overrides or {})
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`stage.key=value` of the command line as key and value (YAML syntax). Raises ConfigError."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text!r}: want stage.key=value")
+    return key.strip(), yaml.safe_load(value)
+
+
+def _file_settings(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"config file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config file {path}: not YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"config file {path}: want a mapping of stages")
+    stage_names = {f.name for f in dataclasses.fields(Config)}
+    values: dict[str, Any] = {}
+    for block in _parameter_blocks(content):
+        for stage, stage_settings in block.items():
+            if stage in stage_names and isinstance(stage_settings, dict):
+                values.update({f"{stage}.{name}": value for name, value in stage_settings.items()})
+            elif stage in stage_names or block is content:
+                raise ConfigError(f"config file {path}: unknown stage {stage!r}; stages are {sorted(stage_names)}")
+    return values
+
+
+def _parameter_blocks(content: dict[str, Any]) -> list[dict[str, Any]]:
+    blocks = [v["ros__parameters"] for v in content.values() if isinstance(v, dict) and "ros__parameters" in v]
+    return blocks or [content]
+
+
+def _coerced(value: Any, spec: Setting) -> Any:
+    if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _check(key: str, value: Any, spec: Setting) -> None:
+    if not isinstance(value, spec.type) or (spec.type is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{key} = {value!r}: want {spec.type.__name__}")
+    if spec.choices and value not in spec.choices:
+        raise ConfigError(f"{key} = {value!r}: want one of {', '.join(spec.choices)}")
+    if spec.low is not None and not (spec.low <= value and (spec.high is None or value <= spec.high)):
+        raise ConfigError(f"{key} = {value!r}: want {spec.low} to {spec.high} {spec.unit}".rstrip())
+
+
+def _nearest(key: str, known: dict[str, Setting]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

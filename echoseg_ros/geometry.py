@@ -1,0 +1,236 @@
+"""Rigid transforms, pinhole projection, oriented boxes and pose interpolation, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
+from scipy.spatial.transform import Rotation
+
+from echoseg_ros.errors import PoseError, TimeError
+from echoseg_ros.types import Array, Box, Camera
+
+
+def transform(rotation: Array, translation: Array) -> Array:
+    """T_a_b [4, 4] from R_a_b [3, 3] and the origin of b in a [3]."""
+    T_a_b = np.eye(4)
+    T_a_b[:3, :3] = rotation
+    T_a_b[:3, 3] = translation
+    return T_a_b
+
+
+def transform_from_quaternion(position_m: Array, quaternion_xyzw: Array) -> Array:
+    """T_a_b [4, 4] of a position [3] and a quaternion [4] in x, y, z, w order.
+
+    Raises PoseError if a number is not finite or the quaternion is not a rotation.
+    """
+    values = np.concatenate([np.asarray(position_m, dtype=float), np.asarray(quaternion_xyzw, dtype=float)])
+    if values.shape != (7,) or not np.isfinite(values).all():
+        raise PoseError(f"pose holds {values.tolist()}: want seven finite numbers x y z qx qy qz qw")
+    norm = float(np.linalg.norm(values[3:]))
+    if abs(norm - 1.0) > 0.01:
+        raise PoseError(f"quaternion {values[3:].tolist()} has length {norm:.3f}: want 1")
+    return transform(Rotation.from_quat(values[3:]).as_matrix(), values[:3])
+
+
+def quaternion_xyzw(rotation: Array) -> Array:
+    """[4] quaternion in x, y, z, w order (w >= 0) of a rotation matrix [3, 3]."""
+    q = Rotation.from_matrix(rotation).as_quat()
+    return q if q[3] >= 0 else -q
+
+
+def rotation_matrix(quaternion_xyzw: Array) -> Array:
+    """[3, 3] rotation of a quaternion in x, y, z, w order."""
+    return Rotation.from_quat(quaternion_xyzw).as_matrix()
+
+
+def inverse(T_a_b: Array) -> Array:
+    """T_b_a of a rigid transform."""
+    rotation = T_a_b[:3, :3].T
+    return transform(rotation, -rotation @ T_a_b[:3, 3])
+
+
+def apply(T_a_b: Array, points_b: Array) -> Array:
+    """points_a [..., 3] of points_b [..., 3]."""
+    return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
+
+
+def smallest_rotation(a: Array, b: Array) -> Array:
+    """[3, 3] rotation about a x b that takes direction a to direction b (any axis when they are opposite)."""
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    axis, cosine = np.cross(a, b), float(a @ b)
+    sine = float(np.linalg.norm(axis))
+    if sine < 1e-12:
+        if cosine > 0:
+            return np.eye(3)
+        other = np.eye(3)[np.argmin(np.abs(a))]
+        axis = np.cross(a, other)
+        return Rotation.from_rotvec(np.pi * axis / np.linalg.norm(axis)).as_matrix()
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
+
+
+def look_at(eye: Array, target: Array, up: Array = (0.0, 0.0, 1.0)) -> Array:
+    """T_map_camera [4, 4] of an optical frame at `eye` that looks at `target` with image-up along `up`."""
+    forward = np.asarray(target, dtype=float) - eye
+    forward = forward / np.linalg.norm(forward)
+    right = np.cross(forward, up)
+    right = right / np.linalg.norm(right)
+    return transform(np.stack([right, np.cross(forward, right), forward], axis=1), np.asarray(eye, dtype=float))
+
+
+def project(camera: Camera, points_camera: Array) -> tuple[Array, Array]:
+    """Pixels [..., 2] and depths [...] of points [..., 3] in the camera frame; depth <= 0 is behind the camera."""
+    depth = points_camera[..., 2]
+    safe = np.where(depth > 1e-9, depth, np.inf)
+    u = camera.fx * points_camera[..., 0] / safe + camera.cx
+    v = camera.fy * points_camera[..., 1] / safe + camera.cy
+    return np.stack([u, v], axis=-1), depth
+
+
+def pixel_rays(camera: Camera) -> Array:
+    """[H, W, 3] rays through the pixel centres in the camera frame, with z = 1."""
+    u = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
+    v = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
+    x, y = np.meshgrid(u, v)
+    return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+
+def backproject(camera: Camera, depth_m: np.ndarray) -> Array:
+    """[H, W, 3] points in the camera frame of a depth image [H, W]; where depth is 0 the point is the origin."""
+    return pixel_rays(camera) * np.asarray(depth_m, dtype=float)[..., None]
+
+
+def box_corners(box: Box) -> Array:
+    """[8, 3] corners in the map, x fastest."""
+    signs = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], dtype=float)
+    return signs * (np.asarray(box.size_m) / 2) @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
+
+
+def upright_box(points_map: np.ndarray, trim: float = 0.01) -> Box:
+    """Smallest upright box (z along map z) around points [N, 3], leaving out the `trim` share at each face.
+
+    The footprint is the minimum-area rectangle over the convex hull's edge directions (rotating calipers).
+    """
+    points = np.asarray(points_map, dtype=float)
+    if len(points) == 0:
+        raise ValueError("a box needs at least one point")
+    xy = points[:, :2]
+    best_yaw, best_area = 0.0, np.inf
+    for yaw in _hull_edge_yaws(xy):
+        low, high = _trimmed_extent(xy @ _rotation2(yaw), trim)
+        area = float(np.prod(high - low))
+        if area < best_area - 1e-12:
+            best_yaw, best_area = yaw, area
+    rotation2 = _rotation2(best_yaw)
+    low, high = _trimmed_extent(xy @ rotation2, trim)
+    z_low, z_high = _trimmed_extent(points[:, 2:], trim)
+    center = np.append(rotation2 @ ((low + high) / 2), (z_low + z_high) / 2)
+    size = np.append(high - low, z_high - z_low)
+    return Box(center, size, Rotation.from_euler("z", best_yaw).as_quat())
+
+
+def _hull_edge_yaws(xy: Array) -> Array:
+    try:
+        hull = xy[ConvexHull(xy).vertices]
+    except (QhullError, ValueError):
+        return np.zeros(1)
+    edges = np.roll(hull, -1, axis=0) - hull
+    return np.unique(np.round(np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2), 4))
+
+
+def _rotation2(yaw: float) -> Array:
+    return np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+
+
+def _trimmed_extent(values: Array, trim: float) -> tuple[Array, Array]:
+    low, high = np.quantile(values, [trim, 1 - trim], axis=0)
+    return low, high
+
+
+def box_iou(a: Box, b: Box) -> float:
+    """Volume of intersection over union of two oriented boxes (exact, by half spaces); 0 for flat boxes."""
+    volume_a, volume_b = float(np.prod(a.size_m)), float(np.prod(b.size_m))
+    if volume_a <= 0 or volume_b <= 0:
+        return 0.0
+    halfspaces = np.concatenate([_halfspaces(a), _halfspaces(b)])
+    inside = _chebyshev_centre(halfspaces)
+    if inside is None:
+        return 0.0
+    intersection = ConvexHull(HalfspaceIntersection(halfspaces, inside).intersections).volume
+    return float(np.clip(intersection / (volume_a + volume_b - intersection), 0.0, 1.0))
+
+
+def _halfspaces(box: Box) -> Array:  # [6, 4] rows n, -n.p with n.x - n.p <= 0
+    normals = rotation_matrix(box.quaternion_xyzw).T
+    normals = np.concatenate([normals, -normals])
+    half = np.tile(np.asarray(box.size_m) / 2, 2)
+    return np.column_stack([normals, -(normals @ box.center_m) - half])
+
+
+def _chebyshev_centre(halfspaces: Array) -> Array | None:
+    result = linprog(
+        [0, 0, 0, -1],
+        A_ub=np.column_stack([halfspaces[:, :3], np.ones(len(halfspaces))]),
+        b_ub=-halfspaces[:, 3],
+        bounds=[(None, None)] * 3 + [(0, None)],
+    )
+    return result.x[:3] if result.success and result.x[3] > 1e-9 else None
+
+
+class PoseTrack:
+    """The last poses of a frame, asked for at any time between them.
+
+    Positions are interpolated linearly, rotations along the great arc. Bounded: poses older than `keep_s` are dropped.
+    """
+
+    def __init__(self, max_gap_s: float = 0.5, keep_s: float = 60.0) -> None:
+        self._max_gap_ns = int(max_gap_s * 1e9)
+        self._keep_ns = int(keep_s * 1e9)
+        self._stamps_ns: list[int] = []
+        self._poses: list[Array] = []
+
+    def __len__(self) -> int:
+        return len(self._stamps_ns)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Stamp of the newest pose, None before the first."""
+        return self._stamps_ns[-1] if self._stamps_ns else None
+
+    def add(self, stamp_ns: int, T_map_frame: Array) -> None:
+        """Append a pose. Raises PoseError if it is not finite, TimeError if it is older than the newest one."""
+        if not np.isfinite(T_map_frame).all():
+            raise PoseError(f"pose at {stamp_ns / 1e9:.3f} s is not finite")
+        if self._stamps_ns and stamp_ns < self._stamps_ns[-1]:
+            raise TimeError(f"pose stamp {stamp_ns / 1e9:.3f} s is before the newest {self._stamps_ns[-1] / 1e9:.3f} s")
+        if self._stamps_ns and stamp_ns == self._stamps_ns[-1]:
+            self._poses[-1] = T_map_frame
+            return
+        self._stamps_ns.append(stamp_ns)
+        self._poses.append(T_map_frame)
+        while self._stamps_ns[0] < stamp_ns - self._keep_ns:
+            del self._stamps_ns[0], self._poses[0]
+
+    def at(self, stamp_ns: int) -> Array | None:
+        """T_map_frame [4, 4] at a time; None outside the track or inside a gap longer than `max_gap_s`."""
+        i = int(np.searchsorted(self._stamps_ns, stamp_ns))
+        if i < len(self._stamps_ns) and self._stamps_ns[i] == stamp_ns:
+            return self._poses[i]
+        if i == 0 or i == len(self._stamps_ns):
+            return None
+        before_ns, after_ns = self._stamps_ns[i - 1], self._stamps_ns[i]
+        if after_ns - before_ns > self._max_gap_ns:
+            return None
+        return interpolate(self._poses[i - 1], self._poses[i], (stamp_ns - before_ns) / (after_ns - before_ns))
+
+    def clear(self) -> None:
+        """Forget all poses (time went backwards)."""
+        self._stamps_ns.clear()
+        self._poses.clear()
+
+
+def interpolate(T_map_a: Array, T_map_b: Array, fraction: float) -> Array:
+    """The pose at a fraction of the way from a to b."""
+    turn = Rotation.from_matrix(T_map_a[:3, :3].T @ T_map_b[:3, :3]).as_rotvec()
+    rotation = T_map_a[:3, :3] @ Rotation.from_rotvec(fraction * turn).as_matrix()
+    return transform(rotation, (1 - fraction) * T_map_a[:3, 3] + fraction * T_map_b[:3, 3])

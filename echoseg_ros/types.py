@@ -1,0 +1,233 @@
+"""What travels between the stages: frozen, stamped, in a named frame.
+
+Units are SI; stamps are integer nanoseconds of sensor time; `T_a_b` takes points of frame b into frame a
+(`p_a = T_a_b @ p_b`). The camera frame is the optical one: x right, y down, z forward. The map frame is level, z up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+FloatImage = NDArray[np.float32]
+RgbImage = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole intrinsics in pixels, without distortion; pixel centres lie at +0.5."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same camera read out at another resolution."""
+        sx, sy = width / self.width, height / self.height
+        return Camera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
+
+    @property
+    def matrix(self) -> Array:  # [3, 3]
+        """K of the pinhole model."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A colour image as it arrives. rgb: [H, W, 3] uint8."""
+
+    stamp_ns: int
+    rgb: RgbImage
+
+
+@dataclass(frozen=True)
+class DepthData:
+    """A depth image as it arrives, registered to the colour image. depth_m: [H, W] float32 along the optical axis, 0 = none."""
+
+    stamp_ns: int
+    depth_m: FloatImage
+
+
+@dataclass(frozen=True)
+class PoseData:
+    """Where the camera was. T_map_camera: [4, 4]."""
+
+    stamp_ns: int
+    T_map_camera: Array
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """Consecutive samples of all microphones. stamp_ns: time of the first sample; samples: [S, M] float32 in [-1, 1]."""
+
+    stamp_ns: int
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """What the audio messages hold."""
+
+    sample_rate_hz: int
+    channels: int
+    sample_format: str
+    coding_format: str
+
+
+@dataclass(frozen=True)
+class CameraFrame:
+    """A posed image, ready for the map.
+
+    rgb: [H, W, 3] uint8; depth_m: [H, W] float32 along the optical axis, 0 = none, or None without a depth sensor;
+    index counts received frames from 0.
+    """
+
+    stamp_ns: int
+    index: int
+    camera: Camera
+    rgb: RgbImage
+    depth_m: FloatImage | None
+    T_map_camera: Array
+
+
+@dataclass(frozen=True)
+class AudioWindow:
+    """One analysis window with the array's pose at its centre.
+
+    stamp_ns: the window's centre; samples: [M, S] float32; T_map_array: [4, 4].
+    """
+
+    stamp_ns: int
+    samples: NDArray[np.float32]
+    sample_rate_hz: float
+    T_map_array: Array
+
+
+@dataclass(frozen=True)
+class SoundEvidence:
+    """What one window says about directions.
+
+    stamp_ns: the window's centre; duration_s: the window's length; directions_array: [D, 3] unit vectors in the array
+    frame; energy: [B, D] float32, steered power per band, >= 0, comparable between windows; bands_hz: [B, 2];
+    activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
+    """
+
+    stamp_ns: int
+    duration_s: float
+    T_map_array: Array
+    directions_array: NDArray[np.float32]
+    energy: NDArray[np.float32]
+    bands_hz: Array
+    activity: float
+    level_db: float
+
+
+@dataclass(frozen=True)
+class MaskProposal:
+    """Candidate objects in one keyframe: a label image and how much each label is to be trusted.
+
+    labels: [H, W] int32, 0 = nothing proposed, 1..K = proposals; scores: [K] in [0, 1]. May be smaller than the image.
+    """
+
+    stamp_ns: int
+    labels: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    backend: str
+
+
+@dataclass(frozen=True)
+class Box:
+    """An oriented box in the map. center_m, size_m: [3]; quaternion_xyzw: [4], rotation of the box frame in the map."""
+
+    center_m: Array
+    size_m: Array
+    quaternion_xyzw: Array
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object of the map, as the Gaussians that make it up.
+
+    uids: [n] int64, ids of its Gaussians in the map; points_map: [n, 3] float32 their centres, metres; rgb: [n, 3] uint8;
+    views: keyframes that proposed it; confidence in [0, 1]: how well those views agree.
+    """
+
+    id: int
+    uids: NDArray[np.int64]
+    points_map: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    position_m: Array
+    box: Box
+    views: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class MapSnapshot:
+    """The map as other threads may see it: never changed after it was made.
+
+    surface_points: [S, 3] float32 a decimated sample of all Gaussian centres, metres; surface_rgb: [S, 3] uint8;
+    surface_instance: [S] int32, id of the instance a point belongs to, -1 for none; gaussians: how many the map holds.
+    """
+
+    stamp_ns: int
+    instances: tuple[Instance, ...]
+    surface_points: NDArray[np.float32]
+    surface_rgb: NDArray[np.uint8]
+    surface_instance: NDArray[np.int32]
+    gaussians: int
+
+    def instance(self, instance_id: int) -> Instance | None:
+        """The instance of that id, if the map still has it."""
+        return next((instance for instance in self.instances if instance.id == instance_id), None)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A span of sensor time."""
+
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
+class SoundSource:
+    """A place that sounds, before any snapping to an object.
+
+    position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: the instance it is
+    assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), best first, sums to 1.
+    """
+
+    id: int
+    position_m: Array
+    covariance_m2: Array
+    activity: float
+    object_id: int | None
+    candidates: tuple[tuple[int | None, float], ...]
+    heard: tuple[Interval, ...]
+
+
+@dataclass(frozen=True)
+class SoundingObject:
+    """An instance judged to sound: what the whole package is for."""
+
+    instance: Instance
+    source: SoundSource
+    probability: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is believed after an audio window: all sources, and the objects among them."""
+
+    stamp_ns: int
+    window_end_ns: int
+    sources: tuple[SoundSource, ...] = field(default=())
+    sounding: tuple[SoundingObject, ...] = field(default=())
