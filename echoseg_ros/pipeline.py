@@ -75,9 +75,10 @@ class MapSide:
         """The map and its instances as they are now."""
         return take_snapshot(stamp_ns, self.mapper, self.instances)
 
-    def reset(self) -> None:
-        """Forget everything and start a new map."""
-        self.__init__(self.config, self.mapper.device, self.frames.use_depth)  # type: ignore[misc]
+    def psnr_db(self) -> float | None:
+        """Mean PSNR over the held-out views, None without any."""
+        values = [self.mapper.psnr_db(frame) for frame in self.held_out]
+        return sum(values) / len(values) if values else None
 
     def _is_held_out(self, frame: CameraFrame) -> bool:
         every = self.config.input.hold_out_every

@@ -1,0 +1,1 @@
+"""Files and bags; nothing here needs ROS installed."""

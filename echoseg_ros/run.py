@@ -1,0 +1,203 @@
+"""A bag through the pipeline without ROS: as fast as it goes and repeatable, or against a clock."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from echoseg_ros.config import Config
+from echoseg_ros.errors import ArrayError, EchosegError
+from echoseg_ros.history import History
+from echoseg_ros.io.bag import BagReader, Problem
+from echoseg_ros.io.results import RunCounters, RunInfo, write_run
+from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
+from echoseg_ros.sound.array import ArrayGeometry, load_array
+from echoseg_ros.types import AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
+from echoseg_ros.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+# Images that may wait for the map, and audio messages for the sound, before the oldest goes.
+IMAGE_QUEUE = 10
+AUDIO_QUEUE = 200
+
+
+@dataclass
+class Skipped:
+    """Messages that could not be used: each cause is said once, all are counted."""
+
+    counts: Counter[str]
+
+    def add(self, cause: str) -> None:
+        """Count a cause and say it the first time."""
+        key = cause.split(" at ")[0]
+        if not self.counts[key]:
+            logger.warning("%s (message skipped)", cause)
+        self.counts[key] += 1
+
+
+def bag_array(bag: Path, config: Config) -> ArrayGeometry:
+    """The array of `sound.array`, or with "auto" the array.yaml that lies in the bag. Raises ArrayError."""
+    if config.sound.array != "auto":
+        return load_array(config.sound.array)
+    beside = Path(bag) / "array.yaml"
+    if not beside.exists():
+        raise ArrayError(f"{bag}: no array.yaml beside the bag; name one with --set sound.array=NAME or FILE")
+    return load_array(str(beside))
+
+
+def run_bag(
+    bag: Path,
+    out: Path,
+    config: Config,
+    info: RunInfo,
+    use_depth: bool = True,
+    realtime: bool = False,
+    progress: bool = True,
+) -> None:
+    """Read a bag from end to end and write the run's files into `out`. Raises EchosegError if the bag cannot be used."""
+    reader = BagReader(bag)
+    pipeline = Pipeline(config, bag_array(bag, config), info.device, use_depth)
+    runner = _RealtimeRun(pipeline) if realtime else _OfflineRun(pipeline)
+    items = tqdm(
+        reader.messages(), desc="mapping and listening", unit=" messages", disable=not progress, mininterval=0.5
+    )
+    for item in items:
+        if isinstance(item, Problem):
+            runner.skipped.add(item.text)
+        else:
+            runner.add(item)
+    runner.finish()
+    counters = runner.counters(reader.duration_s)
+    write_run(out, info, counters, pipeline.map_side, pipeline.judge, runner.verdict, runner.history)
+
+
+class _OfflineRun:
+    """One message after the other, in the order of the bag."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.history = History()
+        self.verdict = Verdict(0, 0)
+        self.skipped = Skipped(Counter())
+        self.latencies_ms: list[float] = []
+        self.dropped_images = 0
+        self._busy_s = {"map": 0.0, "sound": 0.0}
+
+    def add(self, item: CameraItem | SoundItem) -> None:
+        start = time.perf_counter()
+        try:
+            for verdict in self.pipeline.add(item):
+                self._believe(verdict)
+        except EchosegError as error:
+            self.skipped.add(str(error))
+        worker = "sound" if isinstance(item, AudioChunk) else "map"
+        self._busy_s[worker] += time.perf_counter() - start
+
+    def _believe(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.history.add(verdict)
+
+    def finish(self) -> None:
+        self.pipeline.map_side.mapper.optimise(self.pipeline.map_side.config.map.final_steps)
+
+    def busy_s(self) -> dict[str, float]:
+        return self._busy_s
+
+    def counters(self, recorded_s: float) -> RunCounters:
+        frames, stream = self.pipeline.map_side.frames.counts, self.pipeline.sound_side.stream
+        return RunCounters(
+            recorded_s=recorded_s,
+            busy_s=self.busy_s(),
+            frames_received=frames["received"] + self.dropped_images,
+            frames_dropped=frames["received"] - frames["assembled"] + self.dropped_images,
+            keyframes=self.pipeline.map_side.keyframes,
+            audio_received_s=stream.received_s if stream else 0.0,
+            audio_dropped_s=stream.dropped_s if stream else 0.0,
+            latencies_ms=self.latencies_ms,
+        )
+
+
+class _RealtimeRun(_OfflineRun):
+    """Messages come at the pace of their stamps; the map and the sound each have a thread, as in the node."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__(pipeline)
+        self._start: tuple[float, int] | None = None
+        self._sample_rate_hz = 1
+        self._fatal: Exception | None = None
+        self._map = Worker[CameraItem]("map", self._map_item, IMAGE_QUEUE, _is_image, self._skip)
+        self._sound = Worker[SoundItem]("sound", self._sound_item, AUDIO_QUEUE, _is_audio, self._skip)
+        self._map.start()
+        self._sound.start()
+
+    def add(self, item: CameraItem | SoundItem) -> None:
+        self._wait_until(_available_ns(item, self._sample_rate_hz))
+        if isinstance(item, AudioFormat):
+            self._sample_rate_hz = item.sample_rate_hz
+        if isinstance(item, CameraItem):
+            self._map.put(item)
+        if isinstance(item, SoundItem):
+            self._sound.put(item)
+
+    def finish(self) -> None:
+        self._map.drain()
+        self._sound.drain()
+        self._map.stop()
+        self._sound.stop()
+        if self._fatal is not None:
+            raise self._fatal
+        self.dropped_images = self._map.dropped
+        super().finish()
+
+    def busy_s(self) -> dict[str, float]:
+        return {"map": self._map.busy_s, "sound": self._sound.busy_s}
+
+    def _wait_until(self, stamp_ns: int | None) -> None:
+        if stamp_ns is None:
+            return
+        if self._start is None:
+            self._start = (time.perf_counter(), stamp_ns)
+        ahead_s = (stamp_ns - self._start[1]) / 1e9 - (time.perf_counter() - self._start[0])
+        if ahead_s > 0:
+            time.sleep(ahead_s)
+
+    def _map_item(self, item: CameraItem) -> None:
+        for self.pipeline.snapshot in self.pipeline.map_side.add(item):
+            pass
+
+    def _sound_item(self, item: SoundItem) -> None:
+        for evidence in self.pipeline.sound_side.add(item):
+            verdict = self.pipeline.judge.add(evidence, self.pipeline.snapshot)
+            self._believe(verdict)
+            assert self._start is not None  # audio has a stamp
+            now_ns = self._start[1] + (time.perf_counter() - self._start[0]) * 1e9
+            self.latencies_ms.append((now_ns - verdict.window_end_ns) / 1e6)
+
+    def _skip(self, error: Exception) -> None:
+        if isinstance(error, EchosegError):
+            self.skipped.add(str(error))
+        else:
+            self._fatal = self._fatal or error
+
+
+def _available_ns(item: CameraItem | SoundItem, sample_rate_hz: int) -> int | None:
+    """When a live system would have the message: at its stamp, audio when its last sample is taken."""
+    if isinstance(item, AudioChunk):
+        return item.stamp_ns + int(len(item.samples) / sample_rate_hz * 1e9)
+    return item.stamp_ns if isinstance(item, ImageData | DepthData | PoseData) else None
+
+
+def _is_image(item: CameraItem) -> bool:
+    return isinstance(item, ImageData)
+
+
+def _is_audio(item: SoundItem) -> bool:
+    return isinstance(item, AudioChunk)
+
+

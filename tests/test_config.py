@@ -1,0 +1,46 @@
+"""Settings: bounds, types, files, unknown keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from echoseg_ros.config import Config, load_config, parse_override, settings
+from echoseg_ros.errors import ConfigError
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for key, spec in settings():
+        assert spec.meaning, key
+        assert spec.type in (bool, int, float, str), key
+        assert spec.type is not float or key.split("_")[-1] in ("s", "m", "hz", "rad", "db", "px", "s2") or spec.low is not None
+
+
+def test_override_and_unknown_key() -> None:
+    assert Config().updated({"map.steps_per_s": 20}).map.steps_per_s == 20.0
+    with pytest.raises(ConfigError, match=r"did you mean 'map.steps_per_s'"):
+        Config().updated({"map.step_per_s": 20})
+
+
+@pytest.mark.parametrize(("key", "value"), [("map.max_gaussians", -1), ("map.max_gaussians", 1.5), ("sound.window_s", "x"),
+                                            ("map.backend", "vulkan"), ("output.overlay", 1)])  # fmt: skip
+def test_bad_values_are_named(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=key):
+        Config().updated({key: value})
+
+
+def test_files_plain_and_ros(tmp_path: Path) -> None:
+    plain, ros = tmp_path / "plain.yaml", tmp_path / "ros.yaml"
+    plain.write_text("map: {steps_per_s: 7}\n")
+    ros.write_text("/**:\n  ros__parameters:\n    array: cube8\n    map: {steps_per_s: 7}\n")
+    assert load_config(plain) == load_config(ros)
+    assert load_config(plain, dict([parse_override("map.steps_per_s=9")])).map.steps_per_s == 9
+
+
+@pytest.mark.parametrize("text", ["mapp: {steps_per_s: 7}", "map: {steps: 7}", "- 1", "map: {a"])
+def test_bad_files(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(path)
