@@ -76,9 +76,13 @@ class FrameAssembler:
             return "no camera_info"
         if self._poses.at(image.stamp_ns) is None:
             return "no pose"
-        if self._depth_seen and self._depth_at(image.stamp_ns) is None:
+        if self._depth_may_come(image.stamp_ns) and self._depth_at(image.stamp_ns) is None:
             return "no depth"
         return None
+
+    def _depth_may_come(self, stamp_ns: int) -> bool:
+        """Whether to wait for depth: always once some has come, before that until it would be late."""
+        return self.use_depth and (self._depth_seen or self._newest_ns - stamp_ns < self._offset_ns)
 
     def _frame(self, index: int, image: ImageData) -> CameraFrame:
         T_map_camera = self._poses.at(image.stamp_ns)

@@ -78,6 +78,9 @@ class InstanceConfig:
 class SoundConfig:
     """From samples to evidence."""
 
+    array: str = setting("auto", "microphone array: name in config/arrays or a YAML file; auto = array.yaml in the bag, "
+                         "or the microphones' TF frames")  # fmt: skip
+
     window_s: float = setting(0.5, "length of an analysis window", "s", 0.05, 5.0)
     hop_s: float = setting(0.25, "time between windows", "s", 0.02, 5.0)
     low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
@@ -91,6 +94,9 @@ class SourceConfig:
 
     memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
     max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
+    min_contrast: float = setting(0.05, "a source's direction must stand out of the average by this share of a lone plane wave", "",
+                                  0.0, 1.0)  # fmt: skip
+    position_error_m: float = setting(0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0)
 
 
 @dataclass(frozen=True)

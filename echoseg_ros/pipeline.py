@@ -7,6 +7,8 @@ offline run a deterministic function of its bag.
 
 from __future__ import annotations
 
+from collections import deque
+
 from echoseg_ros.assemble import FrameAssembler
 from echoseg_ros.config import Config
 from echoseg_ros.errors import AudioFormatError
@@ -49,6 +51,7 @@ class MapSide:
         self.instances = InstanceMap(config.instances)
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
+        self.last_frame: CameraFrame | None = None
         self._last_keyframe_ns: int | None = None
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
@@ -60,20 +63,31 @@ class MapSide:
         if self._is_held_out(frame):
             self.held_out.append(frame)
             return None
+        self.last_frame = frame
         keyframe = self.mapper.add_frame(frame)
         if keyframe is None:
             return None
         self.keyframes += 1
         self.mapper.optimise(self._steps_due(frame.stamp_ns))
         rendered = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
-        proposal = self.masks.propose(keyframe, rendered)
-        weights = lift_proposal(self.mapper, keyframe.camera, keyframe.T_map_camera, proposal)
-        self.instances.update(self.mapper.gaussians, weights, proposal)
+        proposal = self.masks.propose(keyframe, rendered.depth.cpu().numpy(), rendered.alpha.cpu().numpy())
+        gaussians = self.mapper.gaussians
+        weights = lift_proposal(self.mapper.rasterizer, gaussians, keyframe.camera, keyframe.T_map_camera, proposal)
+        self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
         return self.snapshot(frame.stamp_ns)
 
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
         return take_snapshot(stamp_ns, self.mapper, self.instances)
+
+    def rewind(self) -> None:
+        """Time went back (a bag that starts again): forget poses and what waits; the map, its objects and the camera stay."""
+        camera = self.frames.camera
+        self.frames.reset()
+        if camera is not None:
+            self.frames.add(camera)
+        self.mapper.rewind()
+        self._last_keyframe_ns = None
 
     def psnr_db(self) -> float | None:
         """Mean PSNR over the held-out views, None without any."""
@@ -99,6 +113,7 @@ class SoundSide:
         self.array = array
         self.poses = PoseTrack(config.input.pose_max_gap_s)
         self.stream: AudioStream | None = None
+        self.problems: deque[str] = deque(maxlen=100)
 
     def add(self, item: SoundItem) -> list[SoundEvidence]:
         """Take one message; return the evidence of each window it completed. Raises ArrayError, AudioFormatError."""
@@ -110,8 +125,12 @@ class SoundSide:
         elif self.stream is None:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
         else:
-            self.stream.add(item)
+            self.problems.extend(self.stream.add(item))
         return [self._extract(window) for window in self.stream.windows(self.poses)] if self.stream else []
+
+    def rewind(self) -> None:
+        """Time went back: forget the poses; the stream notices by itself."""
+        self.poses.clear()
 
 
 class Judge:

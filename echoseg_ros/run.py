@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from echoseg_ros.config import Config
@@ -15,9 +16,10 @@ from echoseg_ros.errors import ArrayError, EchosegError
 from echoseg_ros.history import History
 from echoseg_ros.io.bag import BagReader, Problem
 from echoseg_ros.io.results import RunCounters, RunInfo, write_run
+from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
 from echoseg_ros.sound.array import ArrayGeometry, load_array
-from echoseg_ros.types import AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
+from echoseg_ros.types import Array, AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
 from echoseg_ros.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -51,18 +53,25 @@ def bag_array(bag: Path, config: Config) -> ArrayGeometry:
     return load_array(str(beside))
 
 
+def bag_T_map_world(bag: Path) -> Array:
+    """T_map_world [4, 4] of the bag's truth.json; identity for a bag without truth, whose poses are in the map."""
+    truth = Path(bag) / "truth.json"
+    return np.asarray(read_json(truth)["T_map_world"], dtype=float) if truth.exists() else np.eye(4)
+
+
 def run_bag(
     bag: Path,
     out: Path,
     config: Config,
-    info: RunInfo,
+    command: str,
+    device: str = "cpu",
     use_depth: bool = True,
     realtime: bool = False,
     progress: bool = True,
 ) -> None:
     """Read a bag from end to end and write the run's files into `out`. Raises EchosegError if the bag cannot be used."""
     reader = BagReader(bag)
-    pipeline = Pipeline(config, bag_array(bag, config), info.device, use_depth)
+    pipeline = Pipeline(config, bag_array(bag, config), device, use_depth)
     runner = _RealtimeRun(pipeline) if realtime else _OfflineRun(pipeline)
     items = tqdm(
         reader.messages(), desc="mapping and listening", unit=" messages", disable=not progress, mininterval=0.5
@@ -73,6 +82,7 @@ def run_bag(
         else:
             runner.add(item)
     runner.finish()
+    info = RunInfo(config, command, device, reader.start_ns, bag_T_map_world(bag))
     counters = runner.counters(reader.duration_s)
     write_run(out, info, counters, pipeline.map_side, pipeline.judge, runner.verdict, runner.history)
 
@@ -96,12 +106,18 @@ class _OfflineRun:
                 self._believe(verdict)
         except EchosegError as error:
             self.skipped.add(str(error))
+        self._report_audio_problems()
         worker = "sound" if isinstance(item, AudioChunk) else "map"
         self._busy_s[worker] += time.perf_counter() - start
 
     def _believe(self, verdict: Verdict) -> None:
         self.verdict = verdict
         self.history.add(verdict)
+
+    def _report_audio_problems(self) -> None:
+        problems = self.pipeline.sound_side.problems
+        while problems:
+            self.skipped.add(problems.popleft())
 
     def finish(self) -> None:
         self.pipeline.map_side.mapper.optimise(self.pipeline.map_side.config.map.final_steps)
@@ -178,6 +194,7 @@ class _RealtimeRun(_OfflineRun):
             assert self._start is not None  # audio has a stamp
             now_ns = self._start[1] + (time.perf_counter() - self._start[0]) * 1e9
             self.latencies_ms.append((now_ns - verdict.window_end_ns) / 1e6)
+        self._report_audio_problems()
 
     def _skip(self, error: Exception) -> None:
         if isinstance(error, EchosegError):

@@ -35,6 +35,16 @@ def test_waits_for_the_pose_after_it() -> None:
     assert frame.stamp_ns == 50 * MS and frame.depth_m is None and frame.index == 0
 
 
+def test_the_first_image_waits_for_a_depth_image_that_comes_after_it() -> None:
+    """A bag with image before depth lost the depth of its first frame."""
+    frames = FrameAssembler(InputConfig())
+    frames.add(CAMERA)
+    frames.add(pose(0))
+    assert frames.add(image(0)) == []
+    (frame,) = frames.add(depth(0))
+    assert frame.depth_m is not None
+
+
 def test_waits_for_depth_once_there_is_a_depth_camera() -> None:
     frames = FrameAssembler(InputConfig())
     frames.add(CAMERA)
@@ -72,7 +82,7 @@ def test_depth_of_another_size_is_refused_and_the_next_frame_goes_on() -> None:
 
 
 def test_time_going_backwards_is_an_error_and_reset_starts_again() -> None:
-    frames = FrameAssembler(InputConfig())
+    frames = FrameAssembler(InputConfig(), use_depth=False)
     frames.add(CAMERA)
     frames.add(pose(1000))
     with pytest.raises(TimeError):

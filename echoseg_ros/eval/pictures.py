@@ -56,8 +56,7 @@ def overlay(run: RunFolder, frame: CameraFrame) -> RgbImage:
     for number, instance_id in enumerate(run.sounding_ids):
         entry = next(entry for entry in run.objects["objects"] if entry["id"] == instance_id)
         mask = run.mask([instance_id], frame.camera, frame.T_map_camera)
-        name = entry["label"] or f"object {instance_id}"
-        image = draw.object_overlay(image, mask, f"{name} sounds, {entry['probability']:.0%}", number)
+        image = draw.object_overlay(image, mask, f"{entry['label']} sounds, {entry['probability']:.0%}", number)
     if not run.sounding_ids:
         image = image.copy()
         elsewhere = any(source["object_id"] is None for source in run.objects["sources"])
@@ -81,7 +80,7 @@ def draw_top_view(ax: Axes, run: RunFolder, path_m: Array) -> None:
     ax.plot(*path_m[0, :2], marker="o", ms=5, color="#333333", ls="none", label="start")
     for number, instance_id in enumerate(run.sounding_ids):
         entry = next(entry for entry in run.objects["objects"] if entry["id"] == instance_id)
-        name = f"sounding object {instance_id} ({entry['probability']:.0%})"
+        name = f"{entry['label']} sounds ({entry['probability']:.0%})"
         _draw_box(ax, entry, tuple(c / 255 for c in draw.colour(number)), name)
     for source in run.objects["sources"]:
         _draw_source(ax, source)
@@ -137,7 +136,7 @@ def draw_timeline(ax: Axes, run: RunFolder) -> None:
     for number, entry in enumerate(run.objects["objects"]):
         spans = [(a, b - a) for a, b in entry["heard_s"]]
         ax.broken_barh(spans, (len(rows) - 0.35, 0.7), color=[c / 255 for c in draw.colour(number)])
-        rows.append(f"heard: object {entry['id']}")
+        rows.append(f"heard: {entry['label']}")
     rows += _draw_beliefs(ax, run, len(rows))
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.4, -0.6)

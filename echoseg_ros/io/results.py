@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import echoseg_ros
 from echoseg_ros.config import Config
@@ -61,8 +62,15 @@ def write_run(
     write_json(out / "timeline.json", history.as_json(info.start_ns))
     write_json(out / "metrics.json", metrics_json(counters, snapshot.gaussians, map_side.psnr_db()))
     gaussians = map_side.mapper.gaussians
-    intensity = judge.tracker.score(gaussians.means.detach().cpu().numpy().astype(np.float32))
-    map_side.mapper.save(out / "map.ply", map_side.instances.assignment(gaussians.uids), intensity)
+    intensity = audio_intensity(judge, gaussians.means.detach().cpu().numpy(), verdict)
+    map_side.mapper.save(out / "map.ply", map_side.instances.assignment(gaussians.uids.cpu().numpy()), intensity)
+
+
+def audio_intensity(judge: Judge, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:
+    """[N] how much of what was heard comes from each Gaussian; the loudest is 1 while there is a source at all."""
+    score = judge.tracker.score(means)
+    loudest = float(score.max(initial=0.0))
+    return score / np.float32(loudest) if verdict.sources and loudest > 0 else score
 
 
 def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict[str, Any]:

@@ -10,7 +10,13 @@ import cv2
 import numpy as np
 
 from echoseg_ros.errors import FolderError, PoseError
-from echoseg_ros.geometry import quaternion_xyzw, rotation_matrix, smallest_rotation, transform, transform_from_quaternion
+from echoseg_ros.geometry import (
+    quaternion_xyzw,
+    rotation_matrix,
+    smallest_rotation,
+    transform,
+    transform_from_quaternion,
+)
 from echoseg_ros.types import Array, Box, Camera, CameraFrame
 
 
@@ -33,9 +39,13 @@ class RgbdFolder:
     def __len__(self) -> int:
         return len(self.names)
 
+    def pose_world(self, i: int) -> Array:
+        """T_world_camera [4, 4] of frame i as the folder gives it."""
+        return np.asarray(self._T_world_camera[i])
+
     def T_map_camera(self, i: int) -> Array:
         """[4, 4] pose of frame i's optical frame in the map."""
-        return self.T_map_world @ self._T_world_camera[i]
+        return self.T_map_world @ self.pose_world(i)
 
     def rgb(self, i: int) -> np.ndarray:
         """[H, W, 3] uint8. Raises FolderError if the file is missing or damaged."""

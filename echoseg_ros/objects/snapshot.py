@@ -18,8 +18,9 @@ EMPTY_SNAPSHOT = MapSnapshot(
 
 def take_snapshot(stamp_ns: int, mapper: Mapper, instances: InstanceMap) -> MapSnapshot:
     """Copies of the instances and of a sample of the surface, at most SURFACE_POINTS points."""
-    points, rgb, uids = mapper.surface_sample(SURFACE_POINTS)
-    assignment = instances.assignment(uids)
-    return MapSnapshot(
-        stamp_ns, instances.instances(mapper.gaussians), points, rgb, assignment, gaussians=len(mapper.gaussians.uids)
-    )
+    gaussians = mapper.gaussians
+    uids, means = gaussians.uids.cpu().numpy(), gaussians.means.detach().cpu().numpy()
+    rgb = (gaussians.rgb.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
+    found = instances.instances(uids, means, rgb)
+    points, points_rgb, points_uids = mapper.surface_sample(SURFACE_POINTS)
+    return MapSnapshot(stamp_ns, found, points, points_rgb, instances.assignment(points_uids), gaussians=len(uids))

@@ -1,0 +1,215 @@
+"""The command `echoseg`: only here does an error become an exit code and one line."""
+
+from __future__ import annotations
+
+from echoseg_ros.threads import share_cores
+
+share_cores()
+
+import argparse  # noqa: E402
+import logging  # noqa: E402
+import shlex  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from echoseg_ros.errors import ConfigError, EchosegError  # noqa: E402
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 after bad input. Heavy imports wait for the sub-command."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        arguments.call(arguments)
+    except EchosegError as error:
+        print(f"echoseg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _simulate_rgbd(a: argparse.Namespace) -> None:
+    from echoseg_sim.rgbd import simulate_rgbd
+
+    simulate_rgbd(
+        a.folder,
+        a.out,
+        _source_specs(a.source, a.sound, a.sound_on),
+        array=a.array,
+        rt60_s=a.rt60,
+        snr_db=a.snr,
+        seed=a.seed,
+        start_s=a.start_s,
+        seconds=a.seconds,
+        progress=not a.quiet,
+    )
+
+
+def _simulate_room(a: argparse.Namespace) -> None:
+    from echoseg_sim.room import simulate_room
+
+    simulate_room(
+        a.out,
+        seed=a.seed,
+        array=a.array,
+        sources=a.sources,
+        instances=a.instances,
+        rt60_s=a.rt60,
+        snr_db=a.snr,
+        seconds=a.seconds,
+        sounds=a.sound,
+        progress=not a.quiet,
+    )
+
+
+def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, float]]) -> list[Any]:
+    """Sources paired with sounds in the order given; one span for all, or one for each."""
+    from echoseg_sim.rgbd import SourceSpec
+
+    if len(sounds) > len(names):
+        raise ConfigError(f"{len(sounds)} times --sound for {len(names)} times --source: want one --source for each")
+    if len(spans) not in (0, 1, len(names)):
+        raise ConfigError(f"{len(spans)} times --sound-on for {len(names)} times --source: want one, or one for each")
+    sounds = sounds + ["builtin:speech"] * (len(names) - len(sounds))
+    on_s = spans * len(names) if len(spans) == 1 else spans or [None] * len(names)
+    return [
+        SourceSpec(name, sound, None if on is None else (on,))
+        for name, sound, on in zip(names, sounds, on_s, strict=True)
+    ]
+
+
+def _run(a: argparse.Namespace) -> None:
+    from echoseg_ros.config import load_config, parse_override
+    from echoseg_ros.eval.finish import finish_run
+    from echoseg_ros.run import run_bag
+
+    overrides = {"input.hold_out_every": 8, **dict(parse_override(text) for text in a.set)}
+    config = load_config(a.config, overrides)
+    run_bag(a.bag, a.out, config, a.command, a.device, not a.no_depth, a.realtime, not a.quiet)
+    finish_run(a.out, a.bag)
+
+
+def _play(a: argparse.Namespace) -> None:
+    from echoseg_ros.nodes.player import PlayOptions, play
+
+    wait_for = PlayOptions.wait_for if a.wait_for is None else tuple(a.wait_for)
+    play(a.bag, PlayOptions(a.rate, a.loop, wait_for, a.wait_s), progress=not a.quiet)
+
+
+def _render(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.render import render_run
+
+    render_run(a.run, a.rgbd, a.out, progress=not a.quiet)
+
+
+def _demo(a: argparse.Namespace) -> None:
+    from echoseg_ros.nodes.demo import DemoSpec, run_demo
+
+    run_demo(DemoSpec(a.out, a.rgbd, a.source, a.sound, a.array, a.seed, a.rt60, a.snr, a.start_s, a.seconds))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("echoseg", description="Which object in the 3D map makes that sound.")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    simulate = commands.add_parser("simulate", help="make a bag with known truth")
+    kinds = simulate.add_subparsers(required=True, metavar="KIND")
+    _add_room(kinds)
+    _add_rgbd(kinds)
+    _add_run(commands)
+    play = _command(commands, "play", _play, "publish a bag over ROS 2 with /clock")
+    play.add_argument("bag", type=Path, metavar="BAG")
+    play.add_argument("--rate", type=_positive, default=1.0, help="times real time (default %(default)s)")
+    play.add_argument("--loop", action="store_true", help="start again at the end")
+    play.add_argument("--wait-for", nargs="*", metavar="TOPIC", help="start when these have subscribers (image and audio)")
+    play.add_argument("--wait-s", type=float, default=60.0, help="start after this all the same (default %(default)s)")
+    render = _command(commands, "render", _render, "a finished run seen from the poses of an RGB-D folder")
+    render.add_argument("run", type=Path, metavar="RUN")
+    render.add_argument("--rgbd", type=Path, required=True, metavar="DIR")
+    render.add_argument("--out", type=Path, required=True, metavar="OUT")
+    _add_demo(commands)
+    return parser
+
+
+def _add_room(kinds: Any) -> None:
+    room = _command(kinds, "room", _simulate_room, "a furnished room, rendered and heard from a moving robot")
+    room.add_argument("out", type=Path, metavar="OUT")
+    room.add_argument("--sources", type=int, default=1, help="objects that sound; 0 = silence (default %(default)s)")
+    room.add_argument("--instances", choices=("single", "multi"), default="single",
+                      help="multi: several objects of the sounding kind (default %(default)s)")  # fmt: skip
+    room.add_argument("--sound", action="append", default=[], metavar="WAV|builtin:NAME", help="instead of the kind's own")
+    room.add_argument("--seconds", type=_positive, default=20.0, help="length of the recording (default %(default)s)")
+    _add_acoustics(room)
+
+
+def _add_rgbd(kinds: Any) -> None:
+    rgbd = _command(kinds, "rgbd", _simulate_rgbd, "sounds in a recorded RGB-D folder")
+    rgbd.add_argument("folder", type=Path, metavar="DIR")
+    rgbd.add_argument("out", type=Path, metavar="OUT")
+    rgbd.add_argument("--source", action="append", default=[], metavar="NAME|X,Y,Z",
+                      help="an object of objects.json or a point in the folder's world; none = silence")  # fmt: skip
+    rgbd.add_argument("--sound", action="append", default=[], metavar="WAV|builtin:NAME", help="one for each source")
+    rgbd.add_argument("--start-s", type=float, default=0.0, help="begin this far into the folder (default %(default)s)")
+    rgbd.add_argument("--seconds", type=_positive, default=None, help="length of the recording (default: to the end)")
+    rgbd.add_argument("--sound-on", action="append", default=[], type=_span, metavar="A:B",
+                      help="seconds of the bag in which a source sounds (default: always)")  # fmt: skip
+    _add_acoustics(rgbd)
+
+
+def _add_acoustics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--array", default="cube8", help="cube8, square4, binaural, or a YAML file (default %(default)s)")
+    parser.add_argument("--rt60", type=_positive, default=0.4, help="reverberation time in s (default %(default)s)")
+    parser.add_argument("--snr", type=float, default=20.0, help="signal to noise in dB (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
+
+
+def _add_run(commands: Any) -> None:
+    run = _command(commands, "run", _run, "a bag through the whole pipeline, without ROS")
+    run.add_argument("bag", type=Path, metavar="BAG")
+    run.add_argument("--out", type=Path, required=True, metavar="DIR")
+    run.add_argument("--config", type=Path, metavar="F", help="YAML with settings, or a ROS parameter file")
+    run.add_argument("--set", action="append", default=[], metavar="stage.key=value", help="one setting; may be repeated")
+    run.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default %(default)s)")
+    run.add_argument("--no-depth", action="store_true", help="ignore the bag's depth images")
+    run.add_argument("--realtime", action="store_true", help="at the pace of the recording, dropping what comes too fast")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = _command(commands, "demo", _demo, "simulate, replay over ROS 2 into a live node, and show what it found")
+    demo.add_argument("--out", type=Path, default=Path("results/demo"), help="(default %(default)s)")
+    demo.add_argument("--rgbd", type=Path, metavar="DIR", help="a recorded RGB-D folder instead of a simulated room")
+    demo.add_argument("--source", metavar="NAME|X,Y,Z", help="what sounds in the folder (default: its first object)")
+    demo.add_argument("--sound", metavar="WAV|builtin:NAME", help="what it sounds like")
+    demo.add_argument("--start-s", type=float, default=0.0, help="begin this far into the folder")
+    demo.add_argument("--seconds", type=_positive, default=20.0, help="length at most (default %(default)s)")
+    _add_acoustics(demo)
+
+
+def _command(commands: Any, name: str, call: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(call=call, command=shlex.join(["echoseg", *sys.argv[1:]]))
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _span(text: str) -> tuple[float, float]:
+    start, colon, end = text.partition(":")
+    try:
+        span = float(start), float(end)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: want A:B in seconds") from error
+    if not colon or not 0 <= span[0] < span[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: want A:B with 0 <= A < B")
+    return span
+
+
+if __name__ == "__main__":
+    sys.exit(main())

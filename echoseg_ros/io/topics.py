@@ -1,0 +1,96 @@
+"""Names, message types, frames and quality of service of every topic: the one place they are written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAP_FRAME = "map"
+CAMERA_FRAME = "camera_optical_frame"
+ARRAY_FRAME = "microphone_array"
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
+ODOMETRY = "nav_msgs/msg/Odometry"
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
+AUDIO_DATA_STAMPED = "audio_common_msgs/msg/AudioDataStamped"
+AUDIO_INFO = "audio_common_msgs/msg/AudioInfo"
+MARKER_ARRAY = "visualization_msgs/msg/MarkerArray"
+DETECTIONS = "vision_msgs/msg/Detection3DArray"
+DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+
+
+@dataclass(frozen=True)
+class TopicQos:
+    """Quality of service as both a bag and a node need it; history is always keep-last."""
+
+    depth: int
+    latched: bool = False
+
+
+# Reliable everywhere: a reliable publisher matches every subscriber, and a lost audio message is a gap in the phase.
+STREAM = TopicQos(depth=10)
+AUDIO_STREAM = TopicQos(depth=100)
+LATCHED = TopicQos(depth=1, latched=True)
+
+
+@dataclass(frozen=True)
+class TopicNames:
+    """Where the inputs come from. The defaults are the names in a simulated bag; `pose` may name a TF topic."""
+
+    image: str = "/camera/image_raw"
+    camera_info: str = "/camera/camera_info"
+    depth: str = "/camera/depth/image_raw"
+    pose: str = "/camera/pose"
+    audio: str = "/audio/audio_stamped"
+    audio_info: str = "/audio/audio_info"
+    tf: str = "/tf"
+    tf_static: str = "/tf_static"
+    truth: str = "/ground_truth/sources"
+
+
+@dataclass(frozen=True)
+class OutputNames:
+    """What the nodes publish, relative to their namespace (`diagnostics` is the one absolute name)."""
+
+    markers: str = "markers"
+    sounding: str = "sounding"
+    objects: str = "objects"
+    sources: str = "sources"
+    segments: str = "segments"
+    map: str = "map"
+    evidence: str = "evidence"
+    overlay: str = "overlay"
+    diagnostics: str = "/diagnostics"
+
+
+# The nodes' own input names, relative and remappable.
+NODE_INPUTS = TopicNames(
+    "image", "camera_info", "depth", "pose", "audio_stamped", "audio_info", "/tf", "/tf_static", "ground_truth/sources"
+)
+
+BAG_TYPES: dict[str, str] = {
+    "image": IMAGE,
+    "camera_info": CAMERA_INFO,
+    "depth": IMAGE,
+    "pose": POSE_STAMPED,
+    "audio": AUDIO_DATA_STAMPED,
+    "audio_info": AUDIO_INFO,
+    "tf": TF_MESSAGE,
+    "tf_static": TF_MESSAGE,
+    "truth": DETECTIONS,
+}
+
+BAG_QOS: dict[str, TopicQos] = {
+    "image": STREAM,
+    "camera_info": STREAM,
+    "depth": STREAM,
+    "pose": AUDIO_STREAM,
+    "audio": AUDIO_STREAM,
+    "audio_info": LATCHED,
+    "tf": AUDIO_STREAM,
+    "tf_static": LATCHED,
+    "truth": LATCHED,
+}

@@ -1,0 +1,1 @@
+"""The 3D Gaussian map: parameters, rasterizers, optimisation, keyframes."""

@@ -1,0 +1,147 @@
+"""New Gaussians from a keyframe's depth, where the map does not explain it yet: thin discs that lie on the surface.
+
+Flat regions get a few large discs and contours many small ones, so that edges are sharp and the count stays low.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from echoseg_ros import geometry
+from echoseg_ros.mapping.gaussian_map import Gaussians
+from echoseg_ros.types import Array, Camera, CameraFrame
+
+# Where less than this of a pixel is covered, it is not explained.
+MIN_ALPHA = 0.6
+# A measured surface this share of its depth in front of the drawn one is new.
+IN_FRONT = 0.04
+# Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: the sizes of the
+# cells in pixels and their bounds, coarse to fine.
+CELL_SIZES_PX = (4, 2, 1)
+MAX_CONTRAST = (0.02, 0.05)
+# Depths within a cell may spread by this share of the depth.
+MAX_DEPTH_SPREAD = 0.03
+# Standard deviation of a disc in units of its cell, its thickness in units of the deviation.
+DISC_SIGMA, THICKNESS = 0.55, 0.2
+# A slanted surface needs longer discs to be closed; no longer than this, for grazing normals are unreliable.
+MAX_STRETCH = 3.0
+INITIAL_OPACITY = 0.8
+
+Mask = NDArray[np.bool_]
+
+
+def new_gaussians(frame: CameraFrame, depth_m: NDArray[np.float32], needed: Mask) -> Gaussians:
+    """Gaussians for the `needed` pixels [H, W] that have a depth [H, W]."""
+    normals = surface_normals(frame.camera, depth_m)
+    parts = [_cell_gaussians(frame, depth_m, normals, *cells) for cells in cells_to_fill(frame.rgb, depth_m, needed)]
+    return Gaussians(*(torch.cat(tensors) for tensors in zip(*([t for _, t in p.items()] for p in parts), strict=True)))
+
+
+def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32], alpha: NDArray[np.float32]) -> Mask:
+    """[H, W] pixels with a depth whose surface the map lacks: nothing drawn there, or only something farther away."""
+    in_front = depth_m < drawn_depth_m * (1 - IN_FRONT)
+    return (depth_m > 0) & ((alpha < MIN_ALPHA) | in_front)
+
+
+def cells_to_fill(
+    rgb: NDArray[np.uint8], depth_m: NDArray[np.float32], needed: Mask
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
+    """(rows, columns, size in pixels) of the centre pixels of cells, coarse to fine; every needed pixel is in one cell."""
+    brightness = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    left = needed & (depth_m > 0)
+    result = []
+    for size, contrast in zip(CELL_SIZES_PX, (*MAX_CONTRAST, np.inf), strict=True):
+        if size == 1:
+            rows, columns = np.nonzero(left)
+            result.append((rows, columns, 1))
+            break
+        flat = _flat_cells(brightness, depth_m, left, size, contrast)
+        cell_rows, cell_columns = np.nonzero(flat)
+        result.append((cell_rows * size + size // 2, cell_columns * size + size // 2, size))
+        taken = np.kron(flat, np.ones((size, size), bool))
+        left[: taken.shape[0], : taken.shape[1]] &= ~taken
+    return result
+
+
+def _flat_cells(brightness: NDArray[np.float32], depth_m: NDArray[np.float32], left: Mask, size: int, contrast: float) -> Mask:
+    """[H // size, W // size] cells that are needed as a whole, of one brightness and of one surface."""
+    values, depths, needed = (_cells(image, size) for image in (brightness, depth_m, left))
+    spread = depths.max(axis=-1) - depths.min(axis=-1)
+    return needed.all(axis=-1) & (values.std(axis=-1) < contrast) & (spread < MAX_DEPTH_SPREAD * depths.max(axis=-1))
+
+
+def _cells(image: NDArray, size: int) -> NDArray:  # [h, w, size * size]
+    h, w = image.shape[0] // size, image.shape[1] // size
+    cells = image[: h * size, : w * size].reshape(h, size, w, size)
+    return cells.transpose(0, 2, 1, 3).reshape(h, w, size * size)
+
+
+def _cell_gaussians(
+    frame: CameraFrame, depth_m: NDArray[np.float32], normals: Array, rows: NDArray, columns: NDArray, size: int
+) -> Gaussians:
+    camera, depth = frame.camera, depth_m[rows, columns].astype(float)
+    # The middle of a cell of even size is the corner between its pixels.
+    offset = 0.5 if size == 1 else 0.0
+    x = (columns + offset - camera.cx) / camera.fx
+    y = (rows + offset - camera.cy) / camera.fy
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1)
+    quats_wxyz, stretch = _disc_axes(frame.T_map_camera[:3, :3], normals[rows, columns], rays)
+    sigma = DISC_SIGMA * size * depth / camera.fx
+    scales = np.stack([sigma * stretch, sigma, sigma * THICKNESS], axis=-1)
+    means = geometry.apply(frame.T_map_camera, rays * depth[:, None])
+    return Gaussians(
+        _tensor(means), _tensor(quats_wxyz), _tensor(np.log(np.maximum(scales, 1e-12))),
+        torch.full((len(rows),), float(np.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY)))),
+        _tensor(_mean_colours(frame.rgb, rows, columns, size)),
+    )  # fmt: skip
+
+
+def _mean_colours(rgb: NDArray[np.uint8], rows: NDArray, columns: NDArray, size: int) -> Array:
+    total = np.zeros((len(rows), 3))
+    for i in range(-(size // 2), size - size // 2):
+        for j in range(-(size // 2), size - size // 2):
+            total += rgb[rows + i, columns + j]
+    return total / (255.0 * size * size)
+
+
+def _disc_axes(R_map_camera: Array, normals: Array, rays: Array) -> tuple[Array, Array]:
+    """(quaternions wxyz [N, 4], stretch [N]) of discs: first axis down the slope, third along the normal."""
+    views = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    cosine = np.abs((views * normals).sum(axis=1))
+    slope = views - (views * normals).sum(axis=1, keepdims=True) * normals
+    length = np.linalg.norm(slope, axis=1, keepdims=True)
+    fallback = np.cross(normals, [0.0, 1.0, 0.0]) + 1e-6
+    first = np.where(length > 1e-3, slope, fallback)
+    first = first - (first * normals).sum(axis=1, keepdims=True) * normals
+    first = first / np.linalg.norm(first, axis=1, keepdims=True)
+    axes = np.stack([first, np.cross(normals, first), normals], axis=-1)
+    quats_xyzw = Rotation.from_matrix(R_map_camera @ axes).as_quat() if len(axes) else np.zeros((0, 4))
+    return np.roll(quats_xyzw, 1, axis=1), np.minimum(1 / np.maximum(cosine, 1e-3), MAX_STRETCH)
+
+
+def surface_normals(camera: Camera, depth_m: NDArray[np.float32]) -> Array:
+    """[H, W, 3] unit normals towards the camera, from the depth's slopes over 5 pixels; facing the camera where unknown."""
+    rays = geometry.pixel_rays(camera)
+    smooth = ndimage.median_filter(depth_m, size=3)
+    points = rays * smooth[..., None].astype(float)
+    reach = 2
+    padded = np.pad(points, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    along_u = padded[reach:-reach, 2 * reach :] - padded[reach:-reach, : -2 * reach]
+    along_v = padded[2 * reach :, reach:-reach] - padded[: -2 * reach, reach:-reach]
+    normals = np.cross(along_v, along_u)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    low = ndimage.minimum_filter(smooth, size=2 * reach + 1)
+    high = ndimage.maximum_filter(smooth, size=2 * reach + 1)
+    # Slopes across an edge of depth, or from a hole, are no surface.
+    known = (low > 0) & (high - low < 0.1 * high) & (length[..., 0] > 0)
+    facing = -rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    normals = np.where(known[..., None], normals / np.maximum(length, 1e-30), facing)
+    return np.where((normals * rays).sum(axis=-1, keepdims=True) > 0, -normals, normals)
+
+
+def _tensor(values: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

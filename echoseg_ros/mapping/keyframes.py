@@ -1,0 +1,154 @@
+"""Which frames feed the map, and the ones that are kept to optimise it by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+
+import numpy as np
+import torch
+
+from echoseg_ros.config import KeyframeConfig
+from echoseg_ros.types import Array, CameraFrame, FloatImage, RgbImage
+
+
+class Reason(Enum):
+    """Why a frame became a keyframe, or why not."""
+
+    FIRST = "the first frame"
+    MOVED = "the camera moved"
+    TURNED = "the camera turned"
+    TIME = "the last keyframe is old"
+    TOO_SOON = "too soon after the last keyframe"
+    SAME_VIEW = "the last keyframe shows the same"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the frame is a keyframe."""
+        return self not in (Reason.TOO_SOON, Reason.SAME_VIEW)
+
+
+@dataclass(frozen=True)
+class Keyframe(CameraFrame):
+    """A frame the map is built from, reduced to the map's resolution. id counts keyframes from 0."""
+
+    id: int
+    reason: Reason
+
+    @staticmethod
+    def of(frame: CameraFrame, id: int, reason: Reason) -> Keyframe:
+        """The (already reduced) frame as a keyframe."""
+        return Keyframe(**{f.name: getattr(frame, f.name) for f in fields(CameraFrame)}, id=id, reason=reason)
+
+
+class KeyframeSelector:
+    """Says which frames are keyframes: enough motion or enough time since the last one."""
+
+    def __init__(self, config: KeyframeConfig) -> None:
+        self._config = config
+        self._last: CameraFrame | None = None
+
+    def consider(self, frame: CameraFrame) -> Reason:
+        """Accept or refuse a frame; an accepted one is what the next is compared with."""
+        reason = self._reason(frame)
+        if reason.accepted:
+            self._last = frame
+        return reason
+
+    def clear(self) -> None:
+        """Forget the last keyframe."""
+        self._last = None
+
+    def _reason(self, frame: CameraFrame) -> Reason:
+        if self._last is None:
+            return Reason.FIRST
+        elapsed_s = (frame.stamp_ns - self._last.stamp_ns) / 1e9
+        if elapsed_s < self._config.min_interval_s:
+            return Reason.TOO_SOON
+        moved_m, turned_rad = pose_difference(self._last.T_map_camera, frame.T_map_camera)
+        if moved_m >= self._config.min_translation_m:
+            return Reason.MOVED
+        if turned_rad >= self._config.min_rotation_rad:
+            return Reason.TURNED
+        return Reason.TIME if elapsed_s >= self._config.max_interval_s else Reason.SAME_VIEW
+
+
+class KeyframeStore:
+    """Reduced keyframes in order of time, never more than `max_count`."""
+
+    # The newest keyframes are the optimiser's window: none of them is dropped.
+    WINDOW = 4
+
+    def __init__(self, config: KeyframeConfig) -> None:
+        self._max_count = config.max_count
+        self._keyframes: list[Keyframe] = []
+
+    def __len__(self) -> int:
+        return len(self._keyframes)
+
+    def __getitem__(self, position: int) -> Keyframe:
+        return self._keyframes[position]
+
+    def clear(self) -> None:
+        """Forget all keyframes."""
+        self._keyframes.clear()
+
+    def add(self, keyframe: Keyframe) -> Keyframe | None:
+        """Append a keyframe; returns the most redundant one if it had to go."""
+        self._keyframes.append(keyframe)
+        if len(self._keyframes) <= self._max_count:
+            return None
+        return self._keyframes.pop(self._most_redundant())
+
+    def _most_redundant(self) -> int:
+        """Position of the keyframe whose view another one shows best; the older of the two goes."""
+        candidates = max(len(self._keyframes) - self.WINDOW, 1)
+        poses = np.stack([keyframe.T_map_camera for keyframe in self._keyframes])
+        gaps = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
+        cosines = np.clip(np.einsum("ik,jk->ij", poses[:, :3, 2], poses[:, :3, 2]), -1, 1)
+        # Half a metre counts like a turn of half a radian; without metres the spread of the path is the unit.
+        spread = max(float(np.median(gaps)), 1e-9)
+        distance = gaps / spread + np.arccos(cosines)
+        np.fill_diagonal(distance, np.inf)
+        return int(np.argmin(distance.min(axis=1)[:candidates]))
+
+
+def pose_difference(T_map_a: Array, T_map_b: Array) -> tuple[float, float]:
+    """(distance in metres, angle in radians) between two poses."""
+    cosine = (np.trace(T_map_a[:3, :3].T @ T_map_b[:3, :3]) - 1) / 2
+    return float(np.linalg.norm(T_map_a[:3, 3] - T_map_b[:3, 3])), float(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def reduced(frame: CameraFrame, width_px: int) -> CameraFrame:
+    """The frame at most `width_px` wide: colour averaged over areas, depth picked (never averaged across an edge)."""
+    if frame.camera.width <= width_px:
+        return frame
+    height_px = max(round(frame.camera.height * width_px / frame.camera.width), 1)
+    depth_m = None if frame.depth_m is None else reduced_depth(frame.depth_m, height_px, width_px)
+    rgb = reduced_rgb(frame.rgb, height_px, width_px)
+    return replace(frame, camera=frame.camera.resized(width_px, height_px), rgb=rgb, depth_m=depth_m)
+
+
+def reduced_rgb(rgb: RgbImage, height: int, width: int) -> RgbImage:
+    """[height, width, 3] means over areas of [H, W, 3]."""
+    factor = rgb.shape[0] // height
+    if rgb.shape[:2] == (height * factor, width * factor):
+        cells = [rgb[i::factor, j::factor].astype(np.uint16) for i in range(factor) for j in range(factor)]
+        return ((sum(cells) + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
+    mean = torch.nn.functional.interpolate(image, size=(height, width), mode="area")[0]
+    return mean.permute(1, 2, 0).round().to(torch.uint8).numpy()  # type: ignore[no-any-return]
+
+
+def reduced_depth(depth_m: FloatImage, height: int, width: int) -> FloatImage:
+    """[height, width] median of the valid readings of each cell (a reading itself: the lower one of two), 0 where none."""
+    factor = depth_m.shape[0] // height
+    if depth_m.shape != (height * factor, width * factor):
+        rows = ((np.arange(height) + 0.5) * depth_m.shape[0] / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * depth_m.shape[1] / width).astype(int)
+        return np.ascontiguousarray(depth_m[np.ix_(rows, columns)])
+    cells = np.stack([depth_m[i::factor, j::factor] for i in range(factor) for j in range(factor)])
+    valid = (cells > 0).sum(axis=0)
+    cells = np.sort(np.where(cells > 0, cells, np.inf), axis=0)
+    picked = np.take_along_axis(cells, np.maximum(valid - 1, 0)[None] // 2, axis=0)[0]
+    return np.where(valid > 0, picked, 0).astype(np.float32)

@@ -1,0 +1,143 @@
+"""The map's whole life behind one class: frames in, views and weights out. Owned by one thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echoseg_ros.config import Config
+from echoseg_ros.errors import ImageFormatError
+from echoseg_ros.io.ply import SH_C0, GaussianFile, read_ply, write_ply
+from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians, MapGaussians
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, reduced
+from echoseg_ros.mapping.optimize import MapOptimizer
+from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer
+from echoseg_ros.types import Array, Camera, CameraFrame
+
+# A Gaussian fainter than this is not surface.
+SURFACE_OPACITY = 0.3
+
+
+class Mapper:
+    """Keyframes, Gaussians and their optimiser on one device. Raises BackendError if the backend cannot run there."""
+
+    def __init__(self, config: Config, device: str = "cpu") -> None:
+        self._config = config
+        self._device = device
+        self._rasterizer = make_rasterizer(config.map.backend, device)
+        self._map = GaussianMap(config.map.max_gaussians, device)
+        self._selector = KeyframeSelector(config.keyframes)
+        self._keyframes = KeyframeStore(config.keyframes)
+        self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
+        self._keyframe_count = 0
+
+    @property
+    def rasterizer(self) -> Rasterizer:
+        """The backend that draws this map."""
+        return self._rasterizer
+
+    @property
+    def gaussians(self) -> MapGaussians:
+        """The map as it is now: tensors that later calls change, so copy what is to be kept."""
+        return MapGaussians(*(tensor for _, tensor in self._map.gaussians.items()), uids=self._map.uids)
+
+    def add_frame(self, frame: CameraFrame) -> Keyframe | None:
+        """Take a frame into the map if it is a keyframe; returns it at the map's resolution, else None.
+
+        Raises ImageFormatError for a frame without depth.
+        """
+        reason = self._selector.consider(frame)
+        if not reason.accepted:
+            return None
+        if frame.depth_m is None:
+            raise ImageFormatError(f"frame {frame.index} has no depth: the map is built from depth images")
+        keyframe = Keyframe.of(reduced(frame, self._config.map.image_width_px), self._keyframe_count, reason)
+        self._keyframe_count += 1
+        self._keyframes.add(keyframe)
+        self._optimizer.insert(keyframe)
+        return keyframe
+
+    def optimise(self, steps: int) -> None:
+        """That many optimisation steps over the keyframes."""
+        self._optimizer.steps(steps, self._keyframes)
+
+    @torch.no_grad()
+    def render(self, camera: Camera, T_map_camera: Array) -> Rendered:
+        """A view of the map; tensors without gradients on the map's device."""
+        return self._rasterizer.render(self._map.gaussians, camera, T_map_camera)
+
+    def render_features(self, camera: Camera, T_map_camera: Array, features: Tensor) -> tuple[Tensor, Tensor]:
+        """([H, W, C] sums of blending weight times feature, [H, W] alpha) for features [N, C]."""
+        return self._rasterizer.render_features(self._map.gaussians, camera, T_map_camera, features.to(self._device))
+
+    def lift(self, camera: Camera, T_map_camera: Array, labels: NDArray[np.integer], classes: int) -> Tensor:
+        """[N, classes] sums of blending weights over the pixels of each label [H, W]; labels outside 0..classes-1 ignored."""
+        return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
+
+    def psnr_db(self, frame: CameraFrame, compensate_exposure: bool = False) -> float:
+        """How well the map predicts a frame, at the map's resolution; infinite only for a perfect view.
+
+        compensate_exposure: with the gain and bias per channel that fit best, since a camera's exposure cannot be known.
+        """
+        small = reduced(frame, self._config.map.image_width_px)
+        drawn = self.render(small.camera, small.T_map_camera).rgb.clamp(0, 1).cpu().numpy().astype(float)
+        truth = small.rgb / 255.0
+        if compensate_exposure:
+            drawn = np.stack([_fitted(drawn[..., k], truth[..., k]) for k in range(3)], axis=-1)
+        return float(-10 * np.log10(np.mean((drawn - truth) ** 2) + 1e-30))
+
+    def surface_sample(
+        self, max_points: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:  # fmt: skip
+        """(points [S, 3] metres, rgb [S, 3], uids [S]) of at most `max_points` Gaussians, evenly from the solid ones."""
+        gaussians = self.gaussians
+        rows = torch.nonzero(gaussians.opacities > SURFACE_OPACITY).squeeze(1)
+        if len(rows) > max_points:
+            rows = rows[torch.linspace(0, len(rows) - 1, max_points, device=rows.device).long()]
+        rgb = (gaussians.rgb[rows].clamp(0, 1) * 255).round().to(torch.uint8)
+        return gaussians.means[rows].cpu().numpy(), rgb.cpu().numpy(), gaussians.uids[rows].cpu().numpy()
+
+    def rewind(self) -> None:
+        """Time went back: the next frame is a keyframe whatever its stamp; map and keyframes stay."""
+        self._selector.clear()
+
+    def clear(self) -> None:
+        """Forget map and keyframes."""
+        self._map.clear()
+        self._selector.clear()
+        self._keyframes.clear()
+
+    def save(
+        self, path: Path, instance_ids: NDArray[np.integer] | None = None, audio_intensity: NDArray[np.floating] | None = None
+    ) -> None:
+        """Write the map as a 3DGS file, atomically. instance_ids: [N], -1 for none; audio_intensity: [N]."""
+        count = len(self._map)
+        extra = {
+            "instance_id": np.asarray(np.full(count, -1) if instance_ids is None else instance_ids, np.int32),
+            "audio_intensity": np.asarray(np.zeros(count) if audio_intensity is None else audio_intensity, np.float32),
+        }
+        parts = {name: tensor.detach().cpu().numpy() for name, tensor in self._map.gaussians.items()}
+        content = GaussianFile(
+            parts["means"], (parts["rgb"] - 0.5) / np.float32(SH_C0), parts["opacity_logits"], parts["log_scales"],
+            parts["quats_wxyz"], extra,
+        )  # fmt: skip
+        write_ply(path, content)
+
+    def load(self, path: Path) -> dict[str, NDArray]:
+        """Replace the map by a 3DGS file's; returns the file's further fields [N] by name. Raises MapFileError."""
+        file = read_ply(path)
+        self.clear()
+        rgb = 0.5 + np.float32(SH_C0) * file.f_dc
+        tensors = (file.means, file.quats_wxyz, file.log_scales, file.opacity_logits, rgb)
+        self._map.max_gaussians = max(self._map.max_gaussians, len(file.means))
+        self._map.insert(Gaussians(*(torch.from_numpy(np.ascontiguousarray(values)) for values in tensors)))
+        return file.extra
+
+
+def _fitted(drawn: Array, truth: Array) -> Array:
+    gain, bias = np.polyfit(drawn.ravel(), truth.ravel(), 1)
+    return gain * drawn + bias

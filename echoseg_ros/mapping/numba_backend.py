@@ -1,0 +1,150 @@
+"""Gaussians drawn on the CPU by numba kernels: projection, tile lists, blending, and the gradients of all of it.
+
+Bit-repeatable and independent of the number of threads (see numba_blending). Needs no compiler on the user's machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echoseg_ros import geometry
+from echoseg_ros.mapping import numba_blending as blending
+from echoseg_ros.mapping import numba_lifting as lifting
+from echoseg_ros.mapping import numba_projection as projection
+from echoseg_ros.mapping.gaussian_map import Gaussians
+from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, Rendered, check_labels
+from echoseg_ros.types import Array, Camera
+
+Floats = NDArray[np.float32]
+
+# Work is cut into this many pieces per kernel: enough for 16 threads, and the cut does not depend on how many there are.
+_CHUNKS = 64
+
+
+@dataclass(frozen=True)
+class _View:
+    """A camera as the kernels want it. view: [3, 4] T_camera_map; lens: [6]; tiles: counts of tiles along x and y."""
+
+    view: Floats
+    lens: Floats
+    width: int
+    height: int
+    tiles_x: int
+    tiles_y: int
+    order: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Binned:
+    """Gaussians sorted and dealt to tiles; see numba_blending.bin_tiles. rows: [V] Gaussian of each sorted record."""
+
+    rows: NDArray[np.int32]
+    ordered: Floats
+    offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    pair_rank: NDArray[np.int32]
+    pair_slot: NDArray[np.int32]
+
+
+class NumbaRasterizer:
+    """The CPU backend. Computes in float32."""
+
+    def render(self, gaussians: Gaussians, camera: Camera, T_map_camera: Array) -> Rendered:
+        """See Rasterizer.render."""
+        rgb, weighted_depth, alpha = _Blend.apply(
+            gaussians.means, gaussians.quats_wxyz, gaussians.scales, gaussians.opacities, gaussians.rgb,
+            _view(camera, T_map_camera),
+        )  # fmt: skip
+        return Rendered(rgb, weighted_depth / alpha.clamp(min=ALPHA_FLOOR), alpha)
+
+    @torch.no_grad()
+    def render_features(
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See Rasterizer.render_features."""
+        view = _view(camera, T_map_camera)
+        binned = _bin(_parameters(gaussians), view)
+        ranked = np.ascontiguousarray(_array(features)[binned.rows])
+        image, alpha = lifting.blend_features(
+            binned.ordered, ranked, binned.starts, binned.pair_rank, view.order, view.width, view.height, view.tiles_x
+        )
+        return torch.from_numpy(image), torch.from_numpy(alpha)
+
+    @torch.no_grad()
+    def lift(
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, labels: np.ndarray, classes: int
+    ) -> Tensor:
+        """See Rasterizer.lift. One pass for any number of classes."""
+        check_labels(labels, camera, classes)
+        view = _view(camera, T_map_camera)
+        binned = _bin(_parameters(gaussians), view)
+        image = np.ascontiguousarray(labels, dtype=np.int32)
+        label_starts, label_values, local = lifting.tile_labels(image, classes, view.tiles_x, view.tiles_y)
+        sum_starts = np.concatenate([[0], np.cumsum(np.diff(binned.starts) * np.diff(label_starts))])
+        sums = lifting.lift_tiles(
+            binned.ordered, binned.starts, binned.pair_rank, view.order, view.tiles_x, local, label_starts, sum_starts
+        )
+        lifted = lifting.gather_lifted(
+            binned.rows, binned.pair_rank, binned.starts, label_starts, label_values, sum_starts, sums,
+            len(gaussians), classes,
+        )  # fmt: skip
+        return torch.from_numpy(lifted)
+
+
+class _Blend(torch.autograd.Function):
+    """(rgb [H, W, 3], sum of w z [H, W], alpha [H, W]) of activated parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, rgb: Tensor, view: _View) -> Any:
+        parameters = tuple(_array(tensor) for tensor in (means, quats, scales, opacities, rgb))
+        binned = _bin(parameters, view)
+        planes = blending.blend(
+            binned.ordered, binned.starts, binned.pair_rank, view.order, view.width, view.height, view.tiles_x
+        )
+        ctx.view, ctx.parameters, ctx.binned, ctx.planes = view, parameters, binned, planes
+        image = torch.from_numpy(planes)
+        return image[:3].permute(1, 2, 0), image[3].clone(), 1 - image[4]
+
+    @staticmethod
+    def backward(ctx: Any, d_rgb: Tensor, d_depth: Tensor, d_alpha: Tensor) -> Any:  # type: ignore[override]
+        gradients = torch.cat([d_rgb.permute(2, 0, 1), d_depth[None], d_alpha[None]]).contiguous()
+        binned, view = ctx.binned, ctx.view
+        slots = blending.blend_backward(
+            binned.ordered, binned.starts, binned.pair_rank, binned.pair_slot, view.order, view.tiles_x, ctx.planes,
+            _array(gradients),
+        )  # fmt: skip
+        means, quats, scales, _, _ = ctx.parameters
+        results = projection.project_backward(
+            means, quats, scales, view.view, view.lens, binned.rows, binned.ordered, binned.offsets, slots, _CHUNKS
+        )
+        return *(torch.from_numpy(result) for result in results), None
+
+
+def _view(camera: Camera, T_map_camera: Array) -> _View:
+    tiles_x, tiles_y = -(-camera.width // projection.TILE_WIDTH), -(-camera.height // projection.TILE_HEIGHT)
+    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height], np.float32)
+    order = blending.tile_order(tiles_x * tiles_y, nb.get_num_threads())
+    view = np.ascontiguousarray(geometry.inverse(np.asarray(T_map_camera, dtype=float))[:3], dtype=np.float32)
+    return _View(view, lens, camera.width, camera.height, tiles_x, tiles_y, order)
+
+
+def _parameters(gaussians: Gaussians) -> tuple[Floats, ...]:
+    tensors = (gaussians.means, gaussians.quats_wxyz, gaussians.scales, gaussians.opacities, gaussians.rgb)
+    return tuple(_array(tensor) for tensor in tensors)
+
+
+def _array(tensor: Tensor) -> Floats:
+    return tensor.detach().to(torch.float32).contiguous().numpy()  # type: ignore[no-any-return]
+
+
+def _bin(parameters: tuple[Floats, ...], view: _View) -> _Binned:
+    records, rectangles = projection.project(*parameters, view.view, view.lens, _CHUNKS)
+    rows = blending.depth_order(records, rectangles)
+    return _Binned(rows, *blending.bin_tiles(rows, records, rectangles, view.tiles_x, view.tiles_y))

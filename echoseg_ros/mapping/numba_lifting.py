@@ -1,0 +1,147 @@
+"""Feature images and the exact blending weights per label, as numba kernels over the same tile lists."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from echoseg_ros.mapping.numba_blending import (
+    _CHECK_EVERY,
+    _F,
+    _FAST,
+    _N,
+    _ONE,
+    _STOP,
+    _ZERO,
+    PIXELS,
+    _all_done,
+    _alpha,
+    _row_span,
+    _tile_coordinates,
+)
+from echoseg_ros.mapping.numba_projection import CONIC_A, CONIC_B, CONIC_C, OPACITY, TILE_HEIGHT, TILE_WIDTH, U, V
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _weigh_gaussian(buffer, begin, end, u, v, a, b, c, opacity):
+    """Blending weights of one Gaussian in a tile. Planes: 0 transmittance, 1 the weights, 2-3 x y."""
+    for p in range(begin, end):
+        dx, dy = u - buffer[p + np.uint64(2) * _N], v - buffer[p + np.uint64(3) * _N]
+        _, alpha = _alpha(dx, dy, a, b, c, opacity)
+        before = buffer[p]
+        after = before * (_ONE - alpha)
+        stop = after <= _STOP
+        buffer[p + _N] = _ZERO if stop else alpha * before
+        buffer[p] = -abs(before) if stop else after
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _weigh(buffer, g, tile_x, tile_y):
+    begin, end = _row_span(g, tile_y)
+    u, v = g[U] - _F(tile_x * TILE_WIDTH), g[V] - _F(tile_y * TILE_HEIGHT)
+    _weigh_gaussian(buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY])
+    return np.int64(begin), np.int64(end)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def blend_features(ordered, features, starts, pair_rank, order, width, height, tiles_x):
+    """([H, W, C] sums of w * feature, [H, W] sums of w) for features [V, C] in the order of the sorted records."""
+    channels = features.shape[1]
+    image = np.zeros((height, width, channels), np.float32)
+    alpha = np.zeros((height, width), np.float32)
+    for n in nb.prange(len(order)):
+        tile = order[n]
+        tile_y, tile_x = tile // tiles_x, tile % tiles_x
+        buffer = np.zeros(4 * PIXELS, np.float32)
+        buffer[:PIXELS] = _ONE
+        _tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
+        sums = np.zeros((channels, PIXELS), np.float32)
+        for pair in range(starts[tile], starts[tile + 1]):
+            if (pair - starts[tile]) % _CHECK_EVERY == 0 and _all_done(buffer):
+                break
+            rank = pair_rank[pair]
+            begin, end = _weigh(buffer, ordered[rank], tile_x, tile_y)
+            for k in range(channels):
+                value = features[rank, k]
+                for p in range(begin, end):
+                    sums[k, p] += buffer[PIXELS + p] * value
+        for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
+            for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
+                p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
+                alpha[i, j] = _ONE - abs(buffer[p])
+                for k in range(channels):
+                    image[i, j, k] = sums[k, p]
+    return image, alpha
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def tile_labels(labels, classes, tiles_x, tiles_y):
+    """The distinct labels of every tile, since a tile sees only a few of all classes.
+
+    Returns (starts [T + 1], values: the labels of all tiles in a row, local [H, W] int32: a pixel's place in its tile's list,
+    -1 for labels outside 0..classes-1).
+    """
+    height, width = labels.shape
+    starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
+    values = np.empty(height * width, np.int32)
+    local = np.full((height, width), -1, np.int32)
+    for tile in range(tiles_x * tiles_y):
+        first = starts[tile]
+        count = 0
+        for i in range(tile // tiles_x * TILE_HEIGHT, min((tile // tiles_x + 1) * TILE_HEIGHT, height)):
+            for j in range(tile % tiles_x * TILE_WIDTH, min((tile % tiles_x + 1) * TILE_WIDTH, width)):
+                label = labels[i, j]
+                if label < 0 or label >= classes:
+                    continue
+                k = 0
+                while k < count and values[first + k] != label:
+                    k += 1
+                if k == count:
+                    values[first + k] = label
+                    count += 1
+                local[i, j] = k
+        starts[tile + 1] = first + count
+    return starts, values, local
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def lift_tiles(ordered, starts, pair_rank, order, tiles_x, local, label_starts, sum_starts):
+    """Sums of weights per (pair, label of its tile): flat float32, the sums of a tile's pairs from sum_starts[tile] on."""
+    height, width = local.shape
+    sums = np.zeros(sum_starts[-1], np.float32)
+    for n in nb.prange(len(order)):
+        tile = order[n]
+        tile_y, tile_x = tile // tiles_x, tile % tiles_x
+        count = label_starts[tile + 1] - label_starts[tile]
+        place = np.full(PIXELS, -1, np.int32)
+        buffer = np.zeros(4 * PIXELS, np.float32)
+        _tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
+        for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
+            for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
+                buffer[y * TILE_WIDTH + x] = _ONE
+                place[y * TILE_WIDTH + x] = local[tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x]
+        for pair in range(starts[tile], starts[tile + 1]):
+            done = pair - starts[tile]
+            if done % _CHECK_EVERY == 0 and _all_done(buffer):
+                break
+            begin, end = _weigh(buffer, ordered[pair_rank[pair]], tile_x, tile_y)
+            base = sum_starts[tile] + done * count
+            for p in range(begin, end):
+                if place[p] >= 0:
+                    sums[base + place[p]] += buffer[PIXELS + p]
+    return sums
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def gather_lifted(rows, pair_rank, starts, label_starts, label_values, sum_starts, sums, count, classes):
+    """[N, classes]: the tiles' sums added up per Gaussian, in the order of the tiles."""
+    lifted = np.zeros((count, classes), np.float32)
+    for tile in range(len(starts) - 1):
+        labels = label_starts[tile + 1] - label_starts[tile]
+        at = sum_starts[tile]
+        for pair in range(starts[tile], starts[tile + 1]):
+            row = rows[pair_rank[pair]]
+            for k in range(labels):
+                lifted[row, label_values[label_starts[tile] + k]] += sums[at]
+                at += 1
+    return lifted

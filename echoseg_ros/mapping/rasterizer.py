@@ -1,0 +1,86 @@
+"""The one way to draw Gaussians, whoever draws them, and the conventions all backends share.
+
+The conventions are gsplat 1.5.3's: EWA projection with the ray slope clamped a little outside the image, 0.3 px^2 added to the
+projected covariance, pixel centres at +0.5, front to back by depth of the centre, contributions below 1/255 left out, alpha
+clipped at 0.999, and a pixel ends before its transmittance would fall to 1e-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echoseg_ros.errors import BackendError
+from echoseg_ros.mapping.gaussian_map import Gaussians
+from echoseg_ros.types import Array, Camera
+
+ALPHA_MIN = 1.0 / 255.0
+ALPHA_MAX = 0.999
+TRANSMITTANCE_STOP = 1e-4
+EPS_2D_PX2 = 0.3
+NEAR_PLANE = 0.01
+FOV_MARGIN = 0.3  # share of the half field of view that ray slopes may lie outside the image before they are clamped
+MAX_EXTENT_SIGMA = 3.33  # beyond this even an opaque Gaussian is below ALPHA_MIN
+ALPHA_FLOOR = 1e-10  # keeps depth finite where nothing was drawn
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A view of the map as tensors. rgb: [H, W, 3] on black; depth: [H, W] mean depth sum(w z) / sum(w); alpha: [H, W] sum(w)."""
+
+    rgb: Tensor
+    depth: Tensor
+    alpha: Tensor
+
+
+class Rasterizer(Protocol):
+    """Draws Gaussians into a pinhole view; w is the blending weight of a Gaussian in a pixel."""
+
+    def render(self, gaussians: Gaussians, camera: Camera, T_map_camera: Array) -> Rendered:
+        """Colour, depth and alpha, differentiable in every parameter of the Gaussians."""
+        ...
+
+    def render_features(
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of w * features: [H, W, C] for features [N, C], and alpha [H, W]; without gradients."""
+        ...
+
+    def lift(
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, labels: np.ndarray, classes: int
+    ) -> Tensor:
+        """[N, classes] float32: sums of w over the pixels of each label; labels [H, W] int, those outside 0..classes-1 ignored."""
+        ...
+
+
+def make_rasterizer(backend: str = "auto", device: str = "cpu") -> Rasterizer:
+    """The backend by name; `auto` takes gsplat where the device is CUDA, else numba. Raises BackendError."""
+    if backend == "auto":
+        backend = "gsplat" if torch.device(device).type == "cuda" else "numba"
+    if backend == "numba":
+        if torch.device(device).type != "cpu":
+            raise BackendError(f"rasterizer numba runs on the CPU, not on {device!r}: use gsplat or device cpu")
+        from echoseg_ros.mapping.numba_backend import NumbaRasterizer
+
+        return NumbaRasterizer()
+    if backend == "gsplat":
+        from echoseg_ros.mapping.gsplat_backend import GsplatRasterizer
+
+        return GsplatRasterizer(device)
+    if backend == "reference":
+        from echoseg_ros.mapping.reference_backend import ReferenceRasterizer
+
+        return ReferenceRasterizer()
+    raise BackendError(f"rasterizer {backend!r}: want auto, numba, gsplat or reference")
+
+
+def check_labels(labels: np.ndarray, camera: Camera, classes: int) -> None:
+    """Labels must be an integer image of the camera's size. Raises ValueError."""
+    if labels.shape != (camera.height, camera.width) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels {labels.shape} {labels.dtype}: want integers [{camera.height}, {camera.width}]")
+    if classes < 1:
+        raise ValueError(f"classes = {classes}: want at least 1")

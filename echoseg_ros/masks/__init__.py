@@ -1,0 +1,1 @@
+"""Mask proposals for a keyframe, one backend a file."""

@@ -1,0 +1,57 @@
+"""Connected components of an image whose pixels are linked one by one."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(parent: np.ndarray, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@numba.njit(cache=True, nogil=True)
+def _join(parent: np.ndarray, a: int, b: int) -> None:
+    root_a, root_b = _root(parent, a), _root(parent, b)
+    if root_a < root_b:
+        parent[root_b] = root_a
+    else:
+        parent[root_a] = root_b
+
+
+@numba.njit(cache=True, nogil=True)
+def label_linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray) -> tuple[np.ndarray, int]:
+    """Label the components of `mask` under the given links between 4-neighbours.
+
+    mask, link_right, link_down: [H, W] bool, link_right[i, j] joins pixel (i, j) with (i, j + 1). Returns labels [H, W]
+    int32 (0 outside the mask, else 1..n in scan order) and n. Union-find, two passes.
+    """
+    height, width = mask.shape
+    parent = np.arange(height * width)
+    for i in range(height):
+        for j in range(width):
+            if not mask[i, j]:
+                continue
+            here = i * width + j
+            if j + 1 < width and link_right[i, j] and mask[i, j + 1]:
+                _join(parent, here, here + 1)
+            if i + 1 < height and link_down[i, j] and mask[i + 1, j]:
+                _join(parent, here, here + width)
+    labels = np.zeros((height, width), np.int32)
+    count = 0
+    for i in range(height):
+        for j in range(width):
+            if not mask[i, j]:
+                continue
+            here = i * width + j
+            root = _root(parent, here)
+            if root == here:
+                count += 1
+                labels[i, j] = count
+            else:
+                labels[i, j] = labels[root // width, root % width]
+    return labels, count

@@ -1,0 +1,144 @@
+"""Between ROS messages and the package's types: headers, poses, images, detections. Clouds and markers: see there."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion, Transform, TransformStamped, Vector3
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
+
+from echoseg_ros.geometry import quaternion_xyzw
+from echoseg_ros.io.decode import decode_depth, decode_image, stamp_ns
+from echoseg_ros.types import Array, Box, DepthData, ImageData, Instance, RgbImage, SoundingObject, SoundSource, Verdict
+
+ELSEWHERE = "elsewhere"
+# A source's box spans this many standard deviations to each side.
+_BOX_SIGMAS = 2.0
+
+
+def image_data(message: Any) -> ImageData:
+    """Of an Image or CompressedImage. Raises ImageFormatError."""
+    return ImageData(stamp_ns(message.header), decode_image(message))
+
+
+def depth_data(message: Any) -> DepthData:
+    """Of an Image or CompressedImage. Raises ImageFormatError."""
+    return DepthData(stamp_ns(message.header), decode_depth(message))
+
+
+def header(at_ns: int, frame: str) -> Header:
+    """Stamp and frame."""
+    seconds, nanoseconds = divmod(int(at_ns), 1_000_000_000)
+    return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame)
+
+
+def point(position_m: Sequence[float] | Array) -> Point:
+    """Of [3]."""
+    x, y, z = (float(value) for value in position_m)
+    return Point(x=x, y=y, z=z)
+
+
+def vector(values: Sequence[float] | Array) -> Vector3:
+    """Of [3]."""
+    x, y, z = (float(value) for value in values)
+    return Vector3(x=x, y=y, z=z)
+
+
+def quaternion(values_xyzw: Sequence[float] | Array) -> Quaternion:
+    """Of [4] in x, y, z, w order."""
+    x, y, z, w = (float(value) for value in values_xyzw)
+    return Quaternion(x=x, y=y, z=z, w=w)
+
+
+def pose(position_m: Sequence[float] | Array, orientation_xyzw: Sequence[float] | Array = (0, 0, 0, 1)) -> Pose:
+    """Of [3] and [4]."""
+    return Pose(position=point(position_m), orientation=quaternion(orientation_xyzw))
+
+
+def transform_stamped(at_ns: int, parent: str, child: str, T_parent_child: Array) -> TransformStamped:
+    """For /tf."""
+    rotation = quaternion(quaternion_xyzw(T_parent_child[:3, :3]))
+    transform = Transform(translation=vector(T_parent_child[:3, 3]), rotation=rotation)
+    return TransformStamped(header=header(at_ns, parent), child_frame_id=child, transform=transform)
+
+
+def rgb_image(at_ns: int, frame: str, rgb: RgbImage) -> Image:
+    """An rgb8 Image of [H, W, 3] uint8."""
+    height, width = rgb.shape[:2]
+    message = Image(header=header(at_ns, frame), height=height, width=width, encoding="rgb8", step=3 * width)
+    # rclpy takes array.array as it is; bytes cost twice, a numpy array hundreds of times as much.
+    message.data = array.array("B", np.ascontiguousarray(rgb).tobytes())
+    return message
+
+
+def object_class(instance_id: int | None, label: str = "") -> str:
+    """Class name of an instance: its label where there is one, else its number; "elsewhere" for None."""
+    if instance_id is None:
+        return ELSEWHERE
+    return label or f"object_{instance_id}"
+
+
+def sounding_detections(verdict: Verdict, frame: str) -> Detection3DArray:
+    """The sounding objects, each with its box, probability and the source's position covariance."""
+    head = header(verdict.stamp_ns, frame)
+    return Detection3DArray(header=head, detections=[_sounding(head, sounding) for sounding in verdict.sounding])
+
+
+def object_detections(instances: Sequence[Instance], at_ns: int, frame: str) -> Detection3DArray:
+    """Every instance of the map."""
+    head = header(at_ns, frame)
+    return Detection3DArray(header=head, detections=[_instance(head, instance) for instance in instances])
+
+
+def source_detections(verdict: Verdict, frame: str) -> Detection3DArray:
+    """The sources: position with covariance; the first class is that of its object or "elsewhere"."""
+    head = header(verdict.stamp_ns, frame)
+    labels = {sounding.instance.id: sounding.label for sounding in verdict.sounding}
+    return Detection3DArray(header=head, detections=[_source(head, source, labels) for source in verdict.sources])
+
+
+def _sounding(head: Header, sounding: SoundingObject) -> Detection3D:
+    instance, source = sounding.instance, sounding.source
+    name = object_class(instance.id, sounding.label)
+    result = _hypothesis(name, sounding.probability, source.position_m, source.covariance_m2)
+    return Detection3D(header=head, results=[result], bbox=_box(instance.box), id=str(instance.id))
+
+
+def _instance(head: Header, instance: Instance) -> Detection3D:
+    result = _hypothesis(object_class(instance.id), instance.confidence, instance.position_m, None)
+    return Detection3D(header=head, results=[result], bbox=_box(instance.box), id=str(instance.id))
+
+
+def _source(head: Header, source: SoundSource, labels: dict[int, str]) -> Detection3D:
+    candidates = sorted(
+        source.candidates, key=lambda c: c[0] != source.object_id
+    )  # its own class first, then as ranked
+    if not candidates or candidates[0][0] != source.object_id:
+        candidates.insert(0, (source.object_id, 0.0))
+    results = [
+        _hypothesis(
+            object_class(i, labels.get(i, "") if i is not None else ""), p, source.position_m, source.covariance_m2
+        )
+        for i, p in candidates
+    ]
+    size_m = 2 * _BOX_SIGMAS * np.sqrt(np.diag(source.covariance_m2))
+    box = BoundingBox3D(center=pose(source.position_m), size=vector(size_m))
+    return Detection3D(header=head, results=results, bbox=box, id=str(source.id))
+
+
+def _hypothesis(name: str, score: float, position_m: Array, covariance_m2: Array | None) -> ObjectHypothesisWithPose:
+    covariance = np.zeros((6, 6))
+    if covariance_m2 is not None:
+        covariance[:3, :3] = covariance_m2
+    placed = PoseWithCovariance(pose=pose(position_m), covariance=covariance.ravel())
+    return ObjectHypothesisWithPose(hypothesis=ObjectHypothesis(class_id=name, score=float(score)), pose=placed)
+
+
+def _box(box: Box) -> BoundingBox3D:
+    return BoundingBox3D(center=pose(box.center_m, box.quaternion_xyzw), size=vector(box.size_m))

@@ -1,0 +1,132 @@
+"""Subscriptions that know what arrived, skip what is broken, and adapt to the publisher's quality of service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+
+from echoseg_ros.io.topics import TopicQos
+from echoseg_ros.nodes.throttle import ThrottledLog
+
+# A stamp this far before the newest of its topic is a restarted source (a bag that loops), not jitter.
+RESTART_BACK_NS = 1_000_000_000
+
+
+def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = None) -> QoSProfile:
+    """As rclpy wants it."""
+    latched = qos.latched if latched is None else latched
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=qos.depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+class Input:
+    """One subscribed topic: `decode(message)` makes an item of it (None: nothing to deliver), `deliver(item)` queues it.
+
+    Asks for reliable (and latched where the topic is) delivery; when a publisher offers less, subscribes again with
+    what it offers and says so. `on_restart` is called before an item whose stamp goes back is delivered.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: Any,
+        topic: str,
+        qos: TopicQos,
+        decode: Callable[[Any], Any],
+        deliver: Callable[[Any], Any],
+        log: ThrottledLog,
+        on_restart: Callable[[str, int, int], None] | None = None,
+        needed: bool = True,
+        once: bool = False,
+    ) -> None:
+        self._node = node
+        self.message_type = message_type
+        self.qos = qos
+        self.needed = needed
+        self.once = once
+        self._decode = decode
+        self._deliver = deliver
+        self._log = log
+        self._on_restart = on_restart
+        self.started_s = time.monotonic()
+        self.received = 0
+        self.bad = 0
+        self.last_problem = ""
+        self.newest_ns: int | None = None
+        self.arrived_s: float | None = None
+        self.reliable, self.latched = True, qos.latched
+        self._subscription: Any = self._subscribe(topic)
+        self.topic = str(self._subscription.topic_name)
+
+    @property
+    def type_name(self) -> str:
+        """As the graph writes it: package/msg/Name."""
+        package, kind = self.message_type.__module__.split(".")[:2]
+        return f"{package}/{kind}/{self.message_type.__name__}"
+
+    @property
+    def profile(self) -> QoSProfile:
+        """The quality of service asked for now."""
+        return qos_profile(self.qos, self.reliable, self.latched)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last message, or since the subscription without any."""
+        return time.monotonic() - (self.started_s if self.arrived_s is None else self.arrived_s)
+
+    def forget_times(self) -> None:
+        """Stamps may start again from anywhere."""
+        self.newest_ns = None
+
+    def _subscribe(self, topic: str) -> Any:
+        events = SubscriptionEventCallbacks(incompatible_qos=self._incompatible, use_default_callbacks=False)
+        return self._node.create_subscription(
+            self.message_type, topic, self._receive, self.profile, event_callbacks=events
+        )
+
+    def _incompatible(self, event: Any) -> None:
+        """A publisher offers less: take it."""
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self.reliable:
+            self.reliable, offer = False, "best effort"
+        elif event.last_policy_kind == QoSPolicyKind.DURABILITY and self.latched:
+            self.latched, offer = False, "no latched messages (durability volatile)"
+        else:
+            return
+        self._node.get_logger().info(f"{self.topic}: the publisher offers {offer}, subscribing so")
+        old = self._subscription
+        self._subscription = self._subscribe(self.topic)
+        self._node.destroy_subscription(old)
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self.arrived_s = time.monotonic()
+        try:
+            item = self._decode(message)
+            if item is not None:
+                self._check_time(getattr(item, "stamp_ns", None))
+                self._deliver(item)
+        except Exception as error:  # a field that no one foresaw must not end the node
+            self.skip(error)
+
+    def skip(self, error: Exception) -> None:
+        """Count a bad message and say why, at most once every few seconds."""
+        self.bad += 1
+        self.last_problem = f"{error or type(error).__name__}"
+        self._log.warn(f"{self.topic} {type(error).__name__}", f"{self.topic}: {self.last_problem} (message skipped)")
+
+    def _check_time(self, stamp_ns: int | None) -> None:
+        if stamp_ns is None:
+            return
+        newest_ns = self.newest_ns
+        if newest_ns is not None and stamp_ns < newest_ns - RESTART_BACK_NS and self._on_restart:
+            self._on_restart(self.topic, newest_ns, stamp_ns)
+        self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)

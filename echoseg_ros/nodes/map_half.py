@@ -1,0 +1,132 @@
+"""Camera topics in, the segmented map out; one worker thread owns the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from vision_msgs.msg import Detection3DArray
+
+from echoseg_ros.draw import object_overlay, resized_mask
+from echoseg_ros.io.decode import decode_camera_info
+from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, OutputNames
+from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
+from echoseg_ros.nodes.clouds import map_cloud
+from echoseg_ros.nodes.convert import depth_data, image_data, object_detections, rgb_image
+from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.objects.view import object_mask
+from echoseg_ros.pipeline import MapSide
+from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, MapSnapshot, Verdict
+from echoseg_ros.worker import Worker
+
+# One and a half seconds of a 10 Hz camera with depth: a keyframe may take that long, older frames are of no use.
+QUEUE = 30
+
+
+def chosen_device(name: str) -> str:
+    """ "auto" is CUDA where it is there. The one place that asks for it, and only when asked to."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class MapHalf:
+    """Subscriptions, thread and publishers of the map. `snapshot` may be read from any thread."""
+
+    def __init__(self, node: EchosegBase, device: str) -> None:
+        self._node = node
+        self.device = device
+        self.images_dropped = 0
+        self._names = OutputNames()
+        self.side = MapSide(node.config, device, node.params.use_depth)
+        self.snapshot: MapSnapshot = EMPTY_SNAPSHOT
+        self.verdict: Verdict | None = None
+        self._map_published_ns: int | None = None
+        self.worker = Worker[Any]("map", self._handle, QUEUE, _droppable, node.failed("map"))
+        node.workers["map"] = self.worker
+        node.poses_to.append(self.worker.put)
+        self._map = node.publisher(PointCloud2, self._names.map, LATCHED)
+        self._objects = node.publisher(Detection3DArray, self._names.objects, LATCHED)
+        self._overlay = node.publisher(Image, self._names.overlay, STREAM)
+
+    def listen(self) -> None:
+        """Subscribe: from now on images come."""
+        node, params, put = self._node, self._node.params, self.worker.put
+        raw = params.image_transport == "raw"
+        node.inputs["image"] = node.make_input(
+            Image if raw else CompressedImage, NODE_INPUTS.image if raw else f"{NODE_INPUTS.image}/compressed",
+            STREAM, image_data, self._put_image,
+        )  # fmt: skip
+        node.inputs["camera_info"] = node.make_input(
+            CameraInfo, NODE_INPUTS.camera_info, STREAM, self._camera, put, once=True
+        )
+        if params.use_depth:
+            raw = params.depth_transport == "raw"
+            node.inputs["depth"] = node.make_input(
+                Image if raw else CompressedImage, NODE_INPUTS.depth if raw else f"{NODE_INPUTS.depth}/compressedDepth",
+                STREAM, depth_data, self._put_image, needed=False,
+            )  # fmt: skip
+
+    def _camera(self, message: CameraInfo) -> Camera:
+        if not self._node.params.camera_frame:
+            self._node.camera_frame = message.header.frame_id
+        return decode_camera_info(message)
+
+    def _put_image(self, item: ImageData | DepthData) -> None:
+        if isinstance(self.worker.put(item), ImageData):
+            self.images_dropped += 1
+
+    def _handle(self, item: Any) -> None:
+        if isinstance(item, Rewind):
+            self.side.rewind()
+        elif isinstance(item, Call):
+            item.run()
+        else:
+            for snapshot in self.side.add(item):
+                self.show(snapshot)
+
+    def show(self, snapshot: MapSnapshot) -> None:
+        """Hand a snapshot to whoever asks, and publish it."""
+        self.snapshot = snapshot
+        frame = self._node.params.map_frame
+        self._objects.publish(object_detections(snapshot.instances, snapshot.stamp_ns, frame))
+        if self._map_is_due(snapshot.stamp_ns):
+            self._map.publish(map_cloud(snapshot, frame, self._node.config.output.map_points))
+        if self._node.config.output.overlay and self._overlay.get_subscription_count() and self.side.last_frame:
+            self._publish_overlay(self.side.last_frame, self.verdict)
+
+    def _map_is_due(self, stamp_ns: int) -> bool:
+        rate_hz = self._node.config.output.map_rate_hz
+        if rate_hz <= 0:
+            return False
+        last_ns = self._map_published_ns
+        if last_ns is not None and 0 <= stamp_ns - last_ns < 1e9 / rate_hz:
+            return False
+        self._map_published_ns = stamp_ns
+        return True
+
+    def _publish_overlay(self, frame: CameraFrame, verdict: Verdict | None) -> None:
+        width = self._node.config.map.image_width_px
+        camera = frame.camera.resized(width, round(frame.camera.height * width / frame.camera.width))
+        rgb = frame.rgb
+        for rank, sounding in enumerate(verdict.sounding if verdict else ()):
+            mask = object_mask(self.side.mapper, sounding.instance.uids, camera, frame.T_map_camera)
+            text = f"{sounding.label or f'object {sounding.instance.id}'} {sounding.probability:.0%}"
+            rgb = object_overlay(rgb, resized_mask(mask, frame.camera.width, frame.camera.height), text, rank)
+        self._overlay.publish(rgb_image(frame.stamp_ns, self._node.camera_frame, rgb))
+
+    def statistics(self) -> dict[str, str]:
+        """For the diagnostics."""
+        counts = {f"frames {cause}": str(count) for cause, count in self.side.frames.counts.items()}
+        return {
+            **counts,
+            "keyframes": str(self.side.keyframes),
+            "gaussians": str(self.snapshot.gaussians),
+            "instances": str(len(self.snapshot.instances)),
+        }
+
+
+def _droppable(item: Any) -> bool:
+    return isinstance(item, ImageData | DepthData)

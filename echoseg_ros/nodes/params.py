@@ -1,0 +1,113 @@
+"""ROS parameters from the settings of config.py and from the node's own, each declared once with range and meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from echoseg_ros.config import Config, Setting, setting, settings
+from echoseg_ros.errors import ConfigError
+
+# Declared by rclpy or the middleware, or handled before a node exists.
+_FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+# May be changed while the node runs; everything else is read once at the start.
+_CHANGEABLE = ("map_path", "results_dir")
+
+
+@dataclass(frozen=True)
+class NodeParams:
+    """Settings of the node, not of the algorithm."""
+
+    pose_source: str = setting("pose", "where poses come from: topic pose as PoseStamped or as Odometry, or TF",
+                               choices=("pose", "odometry", "tf"))  # fmt: skip
+    map_frame: str = setting("map", "frame of the map and of everything published in it")
+    camera_frame: str = setting("", "optical frame of the camera; empty: the frame_id of camera_info")
+    image_transport: str = setting("raw", "topic image, or image/compressed", choices=("raw", "compressed"))
+    depth_transport: str = setting("raw", "topic depth, or depth/compressedDepth", choices=("raw", "compressedDepth"))
+    use_depth: bool = setting(True, "feed the map from depth images")
+    array_frame: str = setting(
+        "", "take the array's pose on the camera from TF of this frame; empty: from the array's file"
+    )
+    evidence_frame: str = setting("echoseg_array", "frame of the published evidence, broadcast on /tf; "
+                                  "empty: array_frame, which others broadcast")  # fmt: skip
+    evidence_topics: tuple[str, ...] = setting(("evidence",), "object_node: topics of the sound_nodes it listens to")
+    device: str = setting("auto", "where the map lives", choices=("auto", "cpu", "cuda"))
+    results_dir: str = setting("", "on save_map and at the end, write the run's files here; empty: don't")
+    map_path: str = setting("echoseg_map.ply", "file of the services save_map and load_map")
+
+
+Settings = TypeVar("Settings")
+
+
+def read_parameters(node: Node) -> tuple[Config, NodeParams]:
+    """Declare everything, return the values. Raises ConfigError; unknown parameters are reported in the log."""
+    overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+    known = {**dict(settings()), **dict(_own_settings())}
+    for name in overrides:
+        if name not in known and not name.startswith(_FOREIGN):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            node.get_logger().error(f"unknown parameter {name!r} has no effect{hint}")
+    values = {name: _coerced(overrides.get(name, spec.default), spec) for name, spec in known.items()}
+    config = Config().updated({name: values[name] for name, _ in settings()})
+    params = NodeParams(**{name: values[name] for name, _ in _own_settings()})
+    _check_choices(params)
+    for name, spec in known.items():
+        node.declare_parameter(name, _ros_value(values[name]), _descriptor(name, spec), ignore_override=True)
+    return config, params
+
+
+def _own_settings() -> list[tuple[str, Setting]]:
+    types = typing.get_type_hints(NodeParams)
+    fields = dataclasses.fields(NodeParams)
+    return [
+        (f.name, Setting(typing.get_origin(types[f.name]) or types[f.name], f.default, **f.metadata)) for f in fields
+    ]
+
+
+def _coerced(value: Any, spec: Setting) -> Any:
+    """YAML's 20 is a float where a float is wanted; ROS lists are tuples here. Raises ConfigError for another type."""
+    if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if spec.type is tuple:
+        return (value,) if isinstance(value, str) else tuple(value)
+    if spec.type is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _ros_value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _check_choices(params: NodeParams) -> None:
+    for name, spec in _own_settings():
+        value = getattr(params, name)
+        if not isinstance(value, spec.type):
+            raise ConfigError(f"{name} = {value!r}: want {spec.type.__name__}")
+        if spec.choices and value not in spec.choices:
+            raise ConfigError(f"{name} = {value!r}: want one of {', '.join(spec.choices)}")
+
+
+def _descriptor(name: str, spec: Setting) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=_meaning(spec), read_only=name not in _CHANGEABLE)
+    if spec.choices:
+        descriptor.additional_constraints = "one of " + ", ".join(spec.choices)
+    if spec.low is None or spec.high is None:
+        return descriptor
+    if spec.type is int:
+        descriptor.integer_range = [IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=0)]
+    elif spec.type is float:
+        limits = FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high), step=0.0)
+        descriptor.floating_point_range = [limits]
+    return descriptor
+
+
+def _meaning(spec: Setting) -> str:
+    return f"{spec.meaning} [{spec.unit}]" if spec.unit else spec.meaning

@@ -1,0 +1,62 @@
+"""How a node process starts and ends: transport profile, executor, SIGINT. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from echoseg_ros.errors import EchosegError
+
+if TYPE_CHECKING:
+    from echoseg_ros.nodes.base import EchosegBase
+
+# Jazzy reads the second name only, Kilted the first.
+_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Queries of the graph need no answer faster than a message: two threads, one for data and one for services.
+_EXECUTOR_THREADS = 2
+
+
+def config_file(name: str) -> Path | None:
+    """A file of config/, from the source tree or from where it was installed."""
+    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
+    roots = [Path(__file__).resolve().parents[2], *(Path(p) / "share" / "echoseg_ros" for p in prefixes)]
+    return next((root / "config" / name for root in roots if (root / "config" / name).is_file()), None)
+
+
+def use_shared_memory_profile(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables to set before rclpy.init so that Fast DDS carries images; {} where the user has chosen one."""
+    environment = os.environ if environment is None else environment
+    if any(environment.get(name) for name in _PROFILE_VARIABLES):
+        return {}
+    profile = config_file("fastdds_shm.xml")
+    return {name: str(profile) for name in _PROFILE_VARIABLES} if profile else {}
+
+
+def run_node(make: Callable[[], EchosegBase], arguments: list[str] | None = None) -> int:
+    """Make a node, spin it until SIGINT or SIGTERM, end it cleanly. Returns the exit code: 2 after a bad setting."""
+    os.environ.update(use_shared_memory_profile())
+    import rclpy
+    from rclpy.exceptions import ParameterException
+    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = make()
+        executor = MultiThreadedExecutor(_EXECUTOR_THREADS)
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (EchosegError, ParameterException) as error:
+        rclpy.logging.get_logger("echoseg").fatal(str(error))
+        return 2
+    finally:
+        if node is not None:
+            node.finish()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,148 @@
+"""Audio topics in, evidence out; one worker thread owns the sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo
+from sensor_msgs.msg import PointCloud2
+from tf2_msgs.msg import TFMessage
+
+from echoseg_ros.errors import AudioFormatError, EchosegError, PoseError
+from echoseg_ros.io.decode import decode_audio, decode_audio_info, stamp_ns
+from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, NODE_INPUTS, OutputNames
+from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
+from echoseg_ros.nodes.clouds import evidence_cloud
+from echoseg_ros.nodes.convert import transform_stamped
+from echoseg_ros.pipeline import SoundSide
+from echoseg_ros.sound.array import ArrayGeometry, load_array
+from echoseg_ros.types import AudioChunk, AudioFormat, SoundEvidence
+from echoseg_ros.worker import Worker
+
+# Audio is what must not be lost: 20 s of messages of 0.1 s.
+QUEUE = 200
+DEFAULT_ARRAY = "cube8"
+
+
+class SoundHalf:
+    """Subscriptions, thread and publishers of the sound. `on_evidence` is called in that thread."""
+
+    def __init__(self, node: EchosegBase, on_evidence: Callable[[SoundEvidence], None], on_rewind: Callable[[], None],
+                 always_publish: bool) -> None:  # fmt: skip
+        self._node = node
+        self._on_evidence = on_evidence
+        self._on_rewind = on_rewind
+        self._always_publish = always_publish
+        self._array = self._named_array()
+        self.side: SoundSide | None = None if node.params.array_frame else SoundSide(node.config, self._array)
+        self._format: AudioFormat | None = None
+        self._refused = ""
+        self.lost_s = 0.0
+        self._frame = node.params.evidence_frame or node.params.array_frame
+        self.worker = Worker[Any]("sound", self._handle, QUEUE, _droppable, node.failed("sound"))
+        node.workers["sound"] = self.worker
+        node.poses_to.append(self.worker.put)
+        self._evidence = node.publisher(PointCloud2, OutputNames().evidence, AUDIO_STREAM)
+        self._tf = node.publisher(TFMessage, NODE_INPUTS.tf, AUDIO_STREAM) if node.params.evidence_frame else None
+
+    @property
+    def array(self) -> ArrayGeometry:
+        """The array, with its pose on the camera as the file says it."""
+        return self._array
+
+    def listen(self) -> None:
+        """Subscribe: from now on audio comes."""
+        node = self._node
+        if node.params.array_frame:
+            node.listen_to_transforms()
+        node.inputs["audio_info"] = node.make_input(
+            AudioInfo, NODE_INPUTS.audio_info, LATCHED, self._audio_format, self.worker.put, once=True
+        )
+        node.inputs["audio"] = node.make_input(
+            AudioDataStamped, NODE_INPUTS.audio, AUDIO_STREAM, self._chunk, self._put_chunk
+        )
+
+    def _named_array(self) -> ArrayGeometry:
+        name = self._node.config.sound.array
+        if name == "auto":
+            self._node.get_logger().warning(f"sound.array is not set: taking {DEFAULT_ARRAY}")
+            name = DEFAULT_ARRAY
+        return load_array(name)
+
+    def _audio_format(self, message: AudioInfo) -> AudioFormat:
+        self._format, self._refused = None, ""
+        try:
+            audio_format = decode_audio_info(message)
+            self._array.check_channels(audio_format.channels)
+        except EchosegError as error:
+            self._refused = str(error)
+            raise
+        self._format = audio_format
+        self._find_array_frame()
+        return audio_format
+
+    def _chunk(self, message: AudioDataStamped) -> AudioChunk:
+        if self._format is None:
+            reason = self._refused or "audio_info has not come: sample rate and format are not known"
+            raise AudioFormatError(reason)
+        self._find_array_frame()
+        if self.side is None:
+            raise PoseError(f"no transform from {self._node.camera_frame!r} to {self._node.params.array_frame!r} yet")
+        return AudioChunk(stamp_ns(message.header), decode_audio(message.audio.data, self._format))
+
+    def _find_array_frame(self) -> None:
+        """The array's pose on the camera from TF, where a parameter says so; the first audio waits for it."""
+        node = self._node
+        if self.side is not None or node.transforms is None or not node.camera_frame:
+            return
+        T_camera_array = node.transforms.fixed(node.camera_frame, node.params.array_frame)
+        if T_camera_array is not None:
+            self._array = replace(self._array, T_camera_array=T_camera_array)
+            self.side = SoundSide(node.config, self._array)
+            if self._format is not None:
+                self.worker.put(self._format)
+
+    def _put_chunk(self, chunk: AudioChunk) -> None:
+        lost = self.worker.put(chunk)
+        if isinstance(lost, AudioChunk) and self._format is not None:
+            self.lost_s += len(lost.samples) / self._format.sample_rate_hz
+
+    def _handle(self, item: Any) -> None:
+        if isinstance(item, Rewind):
+            if self.side is not None:
+                self.side.rewind()
+            self._on_rewind()
+        elif isinstance(item, Call):
+            item.run()
+        elif self.side is not None:
+            for evidence in self.side.add(item):
+                self._publish(evidence)
+                self._on_evidence(evidence)
+            while self.side.problems:
+                problem = self.side.problems.popleft()
+                self._node.log.warn(f"audio {problem.split(':')[-1].split(',')[0]}", problem)
+
+    def _publish(self, evidence: SoundEvidence) -> None:
+        if not (self._always_publish or self._evidence.get_subscription_count()):
+            return
+        if self._tf is not None:
+            edge = transform_stamped(evidence.stamp_ns, self._node.params.map_frame, self._frame, evidence.T_map_array)
+            self._tf.publish(TFMessage(transforms=[edge]))
+        self._evidence.publish(evidence_cloud(evidence, self._frame))
+
+    def seconds(self) -> tuple[float, float]:
+        """(received, dropped) audio in seconds: what was lost in the queue and what no window could use."""
+        stream = self.side.stream if self.side else None
+        received_s, unused_s = (stream.received_s, stream.dropped_s) if stream else (0.0, 0.0)
+        return received_s + self.lost_s, unused_s + self.lost_s
+
+    def statistics(self) -> dict[str, str]:
+        """For the diagnostics."""
+        received_s, dropped_s = self.seconds()
+        return {"audio received_s": f"{received_s:.2f}", "audio dropped_s": f"{dropped_s:.2f}"}
+
+
+def _droppable(item: Any) -> bool:
+    return isinstance(item, AudioChunk)

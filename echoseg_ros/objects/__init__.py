@@ -1,0 +1,1 @@
+"""Instances in the map and the choice of the one that sounds."""

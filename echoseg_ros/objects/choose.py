@@ -1,0 +1,206 @@
+"""Which instance makes a sound, or none of them: a posterior over instances and "elsewhere", steady over time.
+
+For each instance the source's place posterior is averaged over where the instance may sound from (its points and its
+box); "elsewhere" competes with an even density. All densities are in 1/m^3, so a small object right at the source wins
+against a table that also reaches there, and an object a few standard deviations away loses against elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from echoseg_ros.config import ChoiceConfig
+from echoseg_ros.geometry import rotation_matrix
+from echoseg_ros.sound.sources import SourceBelief, SourceTracker
+from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
+
+# Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
+# loses against it at 0.3 m, with 5 cm at 0.2 m.
+ELSEWHERE_PER_M3 = 1.0
+# Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
+SAMPLED_POINTS = 64
+# The chosen instance is kept until another one is ahead by this much.
+SWITCH_MARGIN = 0.15
+# A source this near to one of before (or within its spread) is the same one.
+SAME_SOURCE_M = 0.5
+# A window hears the source from this share of the source's usual contrast on, and until it falls below the lower one.
+HEARD_ON, HEARD_OFF = 0.5, 0.25
+# Pauses shorter than this do not end an interval: a clock that ticks is one sound.
+HEARD_PAUSE_S = 1.0
+
+
+@dataclass
+class Track:
+    """One source over time. `heard_before`: what has left the tracker's memory; `windows`: what is still in it."""
+
+    id: int
+    position_m: Array
+    object_id: int | None = None
+    heard_before: list[Interval] = field(default_factory=list)
+    windows: list[tuple[Interval, bool]] = field(default_factory=list)
+
+
+class Chooser:
+    """From beliefs to a verdict; remembers sources and choices so that neither flickers."""
+
+    def __init__(self, config: ChoiceConfig) -> None:
+        self._config = config
+        self._tracks: list[Track] = []
+        self._next_id = 0
+
+    def clear(self) -> None:
+        """Forget sources and choices (ids go on)."""
+        self._tracks.clear()
+
+    def decide(self, tracker: SourceTracker, snapshot: MapSnapshot | None, stamp_ns: int, window_end_ns: int) -> Verdict:
+        """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
+        surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
+        instances = snapshot.instances if snapshot is not None else ()
+        beliefs = tracker.estimate(surface)
+        tracks = self._match(beliefs)
+        shares = _shares(beliefs)
+        sources, sounding = [], []
+        for belief, track, share in zip(beliefs, tracks, shares, strict=True):
+            candidates = posterior_over(belief, instances, tracker.position_error_m)
+            probabilities = dict(candidates)
+            track.object_id = self._steady(track.object_id, probabilities)
+            heard = _update_heard(track, belief)
+            source = SoundSource(track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard)
+            sources.append(source)
+            instance = next((i for i in instances if i.id == track.object_id), None)
+            if instance is not None:
+                probability = probabilities[instance.id]
+                sounding.append(SoundingObject(instance, source, probability, f"object {instance.id}"))
+        order = sorted(range(len(sources)), key=lambda k: -sources[k].activity)
+        sounding.sort(key=lambda found: -found.source.activity)
+        return Verdict(stamp_ns, window_end_ns, tuple(sources[k] for k in order), tuple(sounding))
+
+    def _steady(self, current: int | None, probabilities: dict[int | None, float]) -> int | None:
+        """The instance to name: the best one above the threshold, the current one unless clearly beaten."""
+        least = self._config.min_probability
+        best = max(probabilities, key=lambda key: (probabilities[key], key is None, -(key or 0)))
+        held = probabilities.get(current, 0.0) if current is not None else 0.0
+        if current is not None and held >= least - SWITCH_MARGIN and probabilities[best] < held + SWITCH_MARGIN:
+            return current
+        return best if best is not None and probabilities[best] >= least else None
+
+    def _match(self, beliefs: tuple[SourceBelief, ...]) -> list[Track]:
+        """A track for each belief, the nearest free one of before if it is near enough; others are forgotten."""
+        free = list(self._tracks)
+        matched = []
+        for belief in beliefs:
+            nearest = min(free, key=lambda track: float(np.linalg.norm(track.position_m - belief.position_m)), default=None)
+            if nearest is not None and _same(nearest, belief):
+                free.remove(nearest)
+            else:
+                nearest = Track(self._next_id, belief.position_m)
+                self._next_id += 1
+            nearest.position_m = belief.position_m
+            matched.append(nearest)
+        self._tracks = matched
+        return matched
+
+
+def posterior_over(belief: SourceBelief, instances: tuple[Instance, ...], error_m: float) -> tuple[tuple[int | None, float], ...]:
+    """(instance id or None for elsewhere, probability), best first, of a source; sums to 1.
+
+    error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
+    """
+    ids: list[int | None] = [None]
+    densities = [ELSEWHERE_PER_M3]
+    for instance in instances:
+        ids.append(instance.id)
+        densities.append(_density_at(belief, _places(instance), error_m))
+    total = sum(densities)
+    pairs = [(key, density / total) for key, density in zip(ids, densities, strict=True)]
+    return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0] is not None, pair[0] or 0)))
+
+
+def _places(instance: Instance) -> Array:
+    """[n, 3] where the instance may sound from: half of them its points, half spread through its box."""
+    points = np.asarray(instance.points_map, dtype=float)
+    step = max(1, len(points) // SAMPLED_POINTS)
+    return np.concatenate([points[::step], _box_grid(instance.box)])
+
+
+def _box_grid(box: Box, per_side: int = 4) -> Array:
+    line = (np.arange(per_side) + 0.5) / per_side - 0.5
+    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    return grid * box.size_m @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
+
+
+def _density_at(belief: SourceBelief, places: Array, error_m: float) -> float:
+    """Mean density, 1/m^3, of the source's place over an instance's places."""
+    cells, mass = belief.posterior.cells, belief.posterior.mass
+    reach_m = 4 * error_m
+    low, high = cells.min(axis=0) - reach_m, cells.max(axis=0) + reach_m
+    near = np.all((places >= low) & (places <= high), axis=1)
+    return float(_kernel_sum(cells, mass, places[near], error_m)) / len(places)
+
+
+@njit(cache=True, nogil=True)
+def _kernel_sum(cells, mass, places, error_m):  # type: ignore[no-untyped-def]
+    """Sum over places [P, 3] of the density of cells [C, 3] with mass [C], blurred by a Gaussian of error_m."""
+    total = 0.0
+    inverse = 0.5 / (error_m * error_m)
+    for i in range(len(places)):
+        for c in range(len(cells)):
+            dx, dy, dz = places[i, 0] - cells[c, 0], places[i, 1] - cells[c, 1], places[i, 2] - cells[c, 2]
+            exponent = (dx * dx + dy * dy + dz * dz) * inverse
+            if exponent < 9.0:
+                total += mass[c] * np.exp(-exponent)
+    return total / ((2 * np.pi) ** 1.5 * error_m**3)
+
+
+def _same(track: Track, belief: SourceBelief) -> bool:
+    offset = belief.position_m - track.position_m
+    spread = float(offset @ np.linalg.solve(belief.covariance_m2, offset))
+    return float(np.linalg.norm(offset)) < SAME_SOURCE_M or spread < 9.0
+
+
+def _shares(beliefs: tuple[SourceBelief, ...]) -> list[float]:
+    """Each source's share of what was heard from all of them."""
+    heard = [float(np.sum(np.maximum(belief.towards, 0))) for belief in beliefs]
+    total = sum(heard)
+    return [share / total if total > 0 else 0.0 for share in heard]
+
+
+def _update_heard(track: Track, belief: SourceBelief) -> tuple[Interval, ...]:
+    """When the source was heard: intervals before memory, kept, and those of the windows in memory, judged anew."""
+    on = _hysteresis(belief.towards, _usual(belief.towards))
+    halves_ns = (belief.durations_s * 0.25e9).astype(np.int64)
+    spans = [Interval(int(s - h), int(s + h)) for s, h in zip(belief.stamps_ns, halves_ns, strict=True)]
+    oldest_ns = int(belief.stamps_ns[0] - halves_ns[0])
+    gone = [span for span, was_on in track.windows if was_on and span.start_ns < oldest_ns]
+    track.heard_before = _merged(track.heard_before + gone)
+    track.windows = list(zip(spans, on, strict=True))
+    return tuple(_merged(track.heard_before + [span for span, is_on in track.windows if is_on]))
+
+
+def _usual(towards: NDArray[np.floating]) -> float:
+    """What windows that hear the source show: the mean of the contrast, weighted by itself."""
+    positive = np.maximum(towards.astype(float), 0)
+    return float(np.sum(positive**2) / max(np.sum(positive), 1e-12))
+
+
+def _hysteresis(towards: NDArray[np.floating], usual: float) -> list[bool]:
+    on, result = False, []
+    for value in towards:
+        on = value > (HEARD_OFF if on else HEARD_ON) * usual
+        result.append(bool(on))
+    return result
+
+
+def _merged(spans: list[Interval]) -> list[Interval]:
+    """Spans in order of time, pauses up to HEARD_PAUSE_S closed."""
+    merged: list[Interval] = []
+    for span in sorted(spans, key=lambda s: s.start_ns):
+        if merged and span.start_ns - merged[-1].end_ns <= HEARD_PAUSE_S * 1e9:
+            merged[-1] = Interval(merged[-1].start_ns, max(merged[-1].end_ns, span.end_ns))
+        else:
+            merged.append(span)
+    return merged

@@ -1,0 +1,235 @@
+"""Objects of the map: proposals of many views become instances by the Gaussians they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from echoseg_ros.config import InstanceConfig
+from echoseg_ros.objects.solid import body_box, grounded, solid_part
+from echoseg_ros.objects.votes import VoteTable, locate
+from echoseg_ros.types import Instance, MaskProposal
+
+# Blending weight (in pixels) at which a view of a Gaussian counts half: a Gaussian that fills a pixel says something.
+_HALF_WEIGHT_PX = 0.5
+_MIN_SHARE = 0.02
+# A proposal is the same object as an instance from this overlap of the visible parts on; with several, the best fit.
+_MIN_MATCH_IOU = 0.25
+# A part lies inside a proposal when this much of it does.
+_INSIDE = 0.6
+# Weight of Gaussians (about: their number) below which nothing is said about an instance or a proposal.
+_MIN_VISIBLE = 4.0
+_MIN_GAUSSIANS = 8
+_MIN_VIEWS = 2
+# An instance seen once goes when it was in view this often without being proposed again.
+_MAX_MISSES = 3
+# Two instances become one when this many views had them in one proposal, and fewer than half as many had two.
+_MIN_TOGETHER = 2
+# Larger than this is furniture that came together from parts.
+_MAX_SIDE_M = 1.1
+
+
+@dataclass
+class _Track:
+    """One instance in the making; `instance` is the published value, `stale` once votes came in since."""
+
+    id: int
+    views: int = 0
+    misses: int = 0
+    instance: Instance | None = None
+    stale: bool = True
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """Sums over Gaussians. shared: [M, K]; visible, whole: [M] of the tracks in view and at all; proposed: [K]."""
+
+    shared: np.ndarray
+    visible: np.ndarray
+    whole: np.ndarray
+    proposed: np.ndarray
+
+
+class InstanceMap:
+    """Instances as votes of views on Gaussians.
+
+    Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised, so
+    that a near view says no more than a far one). Proposals are matched with instances by the overlap of these weights. A
+    Gaussian belongs to the instance with most votes, if more than half of all that was judged of it said "object".
+    """
+
+    def __init__(self, config: InstanceConfig | None = None) -> None:
+        self._config = config or InstanceConfig()
+        self._table = VoteTable()
+        self._tracks: list[_Track] = []
+        self._next_id = 0
+        self._together = np.zeros((0, 0))  # [M, M] views in which two tracks lay in one proposal
+        self._apart = np.zeros((0, 0))  # [M, M] views in which they were two proposals
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    def update(self, uids: NDArray[np.int64], weights: NDArray[np.float32], proposal: MaskProposal) -> None:
+        """Take in one view.
+
+        uids: [N] strictly increasing; weights: [N, K + 1] of `lift_proposal` for the same Gaussians. Raises ValueError
+        if the shapes do not fit.
+        """
+        if weights.shape != (len(uids), len(proposal.scores) + 1):
+            raise ValueError(f"weights {weights.shape}: want [{len(uids)}, {len(proposal.scores) + 1}]")
+        self._table.align(uids)
+        share = _shares(weights)
+        overlap = _Overlap(*self._table.overlap(share, len(self._tracks)), share[:, 1:].sum(axis=0))
+        targets = self._associate(overlap)
+        self._table.add(share, targets, np.asarray(proposal.scores, np.float32))
+        for column in targets[targets >= 0]:
+            self._tracks[column].views += 1
+            self._tracks[column].stale = True
+        self._merge()
+        self._forget()
+
+    def assignment(self, uids: NDArray[np.int64]) -> NDArray[np.int32]:
+        """[N] id of the confirmed instance each Gaussian belongs to, -1 for none. uids: [N] strictly increasing."""
+        owner, _ = self._table.owners()
+        ids = np.array([t.id if t.views >= _MIN_VIEWS else -1 for t in self._tracks] + [-1], np.int32)
+        known, index = locate(self._table.uids, uids)
+        result = np.full(len(uids), -1, np.int32)
+        result[known] = ids[owner[index[known]]]
+        return result
+
+    def instances(
+        self, uids: NDArray[np.int64], means: NDArray[np.float32], rgb: NDArray[np.uint8]
+    ) -> tuple[Instance, ...]:
+        """The instances that two views or more confirm, in the order of their ids.
+
+        uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes did not change since
+        the last call keeps its box and points.
+        """
+        self._table.align(uids)
+        owner, membership = self._table.owners()
+        order = np.argsort(owner, kind="stable")
+        bounds = np.searchsorted(owner[order], np.arange(len(self._tracks) + 1))
+        free = np.asarray(means, np.float32)[owner < 0]
+        for i, track in enumerate(self._tracks):
+            members = order[bounds[i] : bounds[i + 1]]
+            if track.views < _MIN_VIEWS or len(members) < _MIN_GAUSSIANS:
+                track.instance = None
+            elif track.stale or track.instance is None:
+                track.instance = _instance(track, members, uids, means, rgb, float(membership[members].mean()), free)
+                track.stale = False
+        found = [track.instance for track in self._tracks if track.instance is not None]
+        return tuple(sorted(found, key=lambda instance: instance.id))
+
+    def _associate(self, overlap: _Overlap) -> NDArray[np.int32]:
+        """[K] the track of each proposal, -1 for those too small to count; opens tracks for what is new."""
+        targets = np.full(len(overlap.proposed), -1, np.int32)
+        union = overlap.visible[:, None] + overlap.proposed[None] - overlap.shared
+        iou = overlap.shared / np.maximum(union, 1e-9)
+        tracks, matched = linear_sum_assignment(-iou)
+        good = iou[tracks, matched] >= _MIN_MATCH_IOU
+        targets[matched[good]] = tracks[good]
+        self._count(overlap, targets)
+        for k in np.flatnonzero((targets < 0) & (overlap.proposed >= _MIN_VISIBLE)):
+            targets[k] = self._open()
+        return targets
+
+    def _count(self, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
+        """Note which tracks were missed, which were seen in one proposal, and which in two."""
+        if not self._tracks or len(targets) == 0:
+            return
+        clear = overlap.visible >= _MIN_VISIBLE
+        expected = clear & (overlap.visible > 0.5 * overlap.whole)
+        hit = np.isin(np.arange(len(self._tracks)), targets)
+        for track, seen, in_view in zip(self._tracks, hit, expected, strict=True):
+            track.misses = 0 if seen else track.misses + int(in_view)
+        inside = clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None])  # at most one proposal a track
+        home = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
+        both = (home[:, None] >= 0) & (home[None] >= 0)
+        same = home[:, None] == home[None]
+        self._together += both & same
+        self._apart += both & ~same
+
+    def _open(self) -> int:
+        """A new track; returns its column."""
+        self._tracks.append(_Track(self._next_id))
+        self._next_id += 1
+        self._together = np.pad(self._together, (0, 1))
+        self._apart = np.pad(self._apart, (0, 1))
+        return len(self._tracks) - 1
+
+    def _merge(self) -> None:
+        """Join tracks that lay in one proposal in more views than they were two; the one seen more often keeps its id."""
+        ready = np.triu((self._together >= _MIN_TOGETHER) & (self._together > 2 * self._apart), 1)
+        target = np.arange(len(self._tracks), dtype=np.int32)
+        gone: set[int] = set()
+        for a, b in np.argwhere(ready).tolist():
+            if a in gone or b in gone:
+                continue
+            keep, lose = (a, b) if self._tracks[a].views >= self._tracks[b].views else (b, a)
+            target[target == lose] = keep
+            self._tracks[keep].stale = True
+            gone.add(lose)
+        self._remove(gone, target)
+
+    def _forget(self) -> None:
+        """Drop what was not confirmed, what has lost its Gaussians to others, and what is over the limit."""
+        owner, _ = self._table.owners()
+        owned = np.bincount(owner + 1, minlength=len(self._tracks) + 1)[1:]
+        gone = {
+            i
+            for i, track in enumerate(self._tracks)
+            if (track.views < _MIN_VIEWS and track.misses >= _MAX_MISSES) or owned[i] < _MIN_GAUSSIANS // 2
+        }
+        left = sorted(set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, i))
+        self._remove(gone | set(left[self._config.max_count :]), np.arange(len(self._tracks), dtype=np.int32))
+
+    def _remove(self, gone: set[int], target: NDArray[np.int32]) -> None:
+        """Take tracks out; the votes of track t go to target[t], or away if that is one of `gone`."""
+        if not gone:
+            return
+        keep = np.array([i for i in range(len(self._tracks)) if i not in gone], int)
+        column = np.full(len(self._tracks), -1, np.int32)
+        column[keep] = np.arange(len(keep))
+        self._table.rename(column[target])
+        self._tracks = [self._tracks[i] for i in keep]
+        self._together = self._together[np.ix_(keep, keep)]
+        self._apart = self._apart[np.ix_(keep, keep)]
+
+
+def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, K + 1] how each Gaussian's judged weight is spread over the labels; rows sum to the view's say, below 1."""
+    total = weights.sum(axis=1)
+    scale = 1 / (total + _HALF_WEIGHT_PX)
+    share = weights * scale[:, None]
+    share[share < _MIN_SHARE] = 0
+    return np.ascontiguousarray(share, np.float32)
+
+
+def _instance(
+    track: _Track,
+    members: NDArray[np.intp],
+    uids: np.ndarray,
+    means: np.ndarray,
+    rgb: np.ndarray,
+    agreement: float,
+    free: NDArray[np.float32],
+) -> Instance | None:
+    """The published value of a track; None if its parts span more than an object does."""
+    points = np.asarray(means[members], np.float32)
+    body = points[solid_part(points)]
+    box = grounded(body_box(body), free)
+    if max(box.size_m) > _MAX_SIDE_M:
+        return None
+    return Instance(
+        id=track.id,
+        uids=uids[members],
+        points_map=points,
+        rgb=np.asarray(rgb[members], np.uint8),
+        position_m=body.mean(axis=0, dtype=float),
+        box=box,
+        views=track.views,
+        confidence=agreement,
+    )

@@ -1,0 +1,154 @@
+"""Votes of views on Gaussians: a table with a few candidates per Gaussian, fast and bounded."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+# Candidates kept per Gaussian; a fifth one replaces the weakest if it is stronger.
+_SLOTS = 4
+_NONE = -1
+
+
+class VoteTable:
+    """For each Gaussian, how much of it was judged over all views, and which tracks those judgements went to.
+
+    uids: [N] int64 strictly increasing; judged: [N] float32; tracks: [N, 4] int32 column of the track, -1 = free;
+    votes: [N, 4] float32.
+    """
+
+    def __init__(self) -> None:
+        self.uids: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.judged: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._tracks: NDArray[np.int32] = np.zeros((0, _SLOTS), np.int32)
+        self._votes: NDArray[np.float32] = np.zeros((0, _SLOTS), np.float32)
+
+    def align(self, uids: NDArray[np.int64]) -> None:
+        """Bring the rows into the order of `uids`: new Gaussians start without votes, those that are gone take theirs along."""
+        if np.array_equal(uids, self.uids):
+            return
+        known, index = locate(self.uids, uids)
+        fresh = VoteTable()
+        fresh.uids = np.array(uids, np.int64)
+        fresh.judged = np.zeros(len(uids), np.float32)
+        fresh._tracks = np.full((len(uids), _SLOTS), _NONE, np.int32)
+        fresh._votes = np.zeros((len(uids), _SLOTS), np.float32)
+        fresh.judged[known] = self.judged[index[known]]
+        fresh._tracks[known] = self._tracks[index[known]]
+        fresh._votes[known] = self._votes[index[known]]
+        self.__dict__.update(fresh.__dict__)
+
+    def overlap(self, share: NDArray[np.float32], tracks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How a view's shares [N, K + 1] meet the tracks, as sums over Gaussians, weighted by membership in [0, 1].
+
+        Returns shared [tracks, K], visible [tracks] (all judged shares of a track's members) and whole [tracks] (all its
+        members, seen or not).
+        """
+        shared = np.zeros((tracks, share.shape[1]))
+        whole = np.zeros(tracks)
+        _overlap(share, self.judged, self._tracks, self._votes, shared, whole)
+        return shared[:, 1:], shared.sum(axis=1), whole
+
+    def add(self, share: NDArray[np.float32], targets: NDArray[np.int32], trust: NDArray[np.float32]) -> None:
+        """Add a view. share: [N, K + 1]; targets: [K] track of each proposal, -1 for none; trust: [K] worth of its votes."""
+        _add(share, targets, trust, self.judged, self._tracks, self._votes)
+
+    def rename(self, new: NDArray[np.int32]) -> None:
+        """Give tracks other columns: track t becomes new[t], -1 deletes it; equal ones are joined."""
+        _rename(np.append(new, _NONE).astype(np.int32), self._tracks, self._votes)
+
+    def owners(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """[N] the track each Gaussian belongs to, -1 for none, and [N] the share of its judgements that went there.
+
+        A Gaussian is part of an object if more than half of what was judged said so; then the most voted track has it.
+        """
+        owner = np.full(len(self.uids), _NONE, np.int32)
+        membership = np.zeros(len(self.uids), np.float32)
+        _owners(self.judged, self._tracks, self._votes, owner, membership)
+        return owner, membership
+
+
+def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which of `uids` are known [N] bool, and where in `known_uids` [N] (valid where known). Both strictly increasing."""
+    if len(known_uids) == 0:
+        return np.zeros(len(uids), bool), np.zeros(len(uids), np.intp)
+    index = np.minimum(np.searchsorted(known_uids, uids), len(known_uids) - 1)
+    return known_uids[index] == uids, index
+
+
+@numba.njit(cache=True, nogil=True)
+def _overlap(
+    share: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray
+) -> None:
+    for g in range(share.shape[0]):
+        for slot in range(tracks.shape[1]):
+            track = tracks[g, slot]
+            if track < 0:
+                continue
+            member = min(votes[g, slot] / max(judged[g], 1e-3), 1.0)
+            whole[track] += member
+            for k in range(share.shape[1]):
+                if share[g, k] > 0:
+                    shared[track, k] += member * share[g, k]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(
+    share: np.ndarray, targets: np.ndarray, trust: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray
+) -> None:
+    for g in range(share.shape[0]):
+        judged[g] += share[g, 0]
+        for k in range(len(targets)):
+            vote = share[g, k + 1] * trust[k]
+            if vote > 0 and targets[k] >= 0:
+                judged[g] += vote
+                _put(tracks[g], votes[g], targets[k], vote)
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(tracks: np.ndarray, votes: np.ndarray, track: int, vote: float) -> None:
+    """Add a vote to a Gaussian's candidates; the weakest one makes room for a stronger."""
+    weakest = 0
+    for slot in range(len(tracks)):
+        if tracks[slot] == track:
+            votes[slot] += vote
+            return
+        if votes[slot] < votes[weakest]:
+            weakest = slot
+    if vote > votes[weakest]:
+        tracks[weakest] = track
+        votes[weakest] = vote
+
+
+@numba.njit(cache=True, nogil=True)
+def _rename(new: np.ndarray, tracks: np.ndarray, votes: np.ndarray) -> None:
+    for g in range(tracks.shape[0]):
+        for slot in range(tracks.shape[1]):
+            track = new[tracks[g, slot]]  # free slots hold -1 and find -1 at the end
+            vote = votes[g, slot]
+            tracks[g, slot] = -1
+            votes[g, slot] = 0
+            if track < 0:
+                continue
+            for other in range(slot + 1):
+                if tracks[g, other] == track or tracks[g, other] < 0:
+                    tracks[g, other] = track
+                    votes[g, other] += vote
+                    break
+
+
+@numba.njit(cache=True, nogil=True)
+def _owners(
+    judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, owner: np.ndarray, membership: np.ndarray
+) -> None:
+    for g in range(tracks.shape[0]):
+        total = 0.0
+        best = 0
+        for slot in range(tracks.shape[1]):
+            total += votes[g, slot]
+            if votes[g, slot] > votes[g, best]:
+                best = slot
+        if tracks[g, best] >= 0 and total > 0.5 * max(judged[g], 1e-3):
+            owner[g] = tracks[g, best]
+            membership[g] = min(votes[g, best] / max(judged[g], 1e-3), 1.0)

@@ -1,0 +1,236 @@
+"""Evidence of many windows, asked at points of the map: linear back-projection by look-up.
+
+Each window's direction map is resampled once onto the faces of a cube whose axes are the map's, where finding a
+direction's cell takes one division. Windows heard from the same place add up to one cube. A point's score is the
+weighted mean over windows of the map's value in the point's direction. Kernels are serial numba without the
+interpreter lock: the sound's one thread runs beside the map's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from echoseg_ros.types import Array, SoundEvidence
+
+Float32 = NDArray[np.float32]
+
+# Cells along a cube face's edge: 3.6 degrees at its middle, about the spacing of 2500 directions.
+FACE_CELLS = 32
+# A hard bound on memory (26 kB a window), whatever the hop.
+MAX_WINDOWS = 600
+# Directions that share a node of the cube, and how soft their inverse-distance weights are (rad).
+_NEIGHBOURS, _SOFT_RAD = 4, 0.02
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows gathered by where the array stood, ready to be asked.
+
+    cubes: [G, 6 n n] mean contrast of each place's windows; places: [G, 3] metres in the map; weights: [G], sum 1.
+    """
+
+    cubes: Float32
+    places: Float32
+    weights: Float32
+
+    def score(self, points_map: NDArray[np.floating[Any]]) -> Float32:
+        """[P] weighted mean contrast towards map points [P, 3]."""
+        points = np.ascontiguousarray(points_map, dtype=np.float32)
+        return _back_project(self.cubes, self.places, self.weights, points)
+
+    def values(self, points_map: NDArray[np.floating[Any]]) -> Float32:
+        """[G, P] each place's contrast towards map points [P, 3]."""
+        points = np.ascontiguousarray(points_map, dtype=np.float32)
+        return _per_place(self.cubes, self.places, points)
+
+    def without(self, point_map: Array, width_rad: float) -> Windows:
+        """The same with the beam towards a map point [3] taken out: nothing is left there, all is left far from it."""
+        sight = np.asarray(point_map, dtype=np.float32) - self.places
+        sight /= np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), np.float32(1e-6))
+        apart2 = 2 - 2 * np.clip(sight @ cube_nodes().astype(np.float32).T, -1, 1)
+        keep = 1 - np.exp(-apart2 / np.float32(2 * width_rad**2))
+        return replace(self, cubes=(self.cubes * keep).astype(np.float32))
+
+
+class EvidenceMemory:
+    """The windows of the last `memory_s`: cubes of contrast (energy over its mean), places and activity."""
+
+    def __init__(self, memory_s: float) -> None:
+        self._memory_ns = int(memory_s * 1e9)
+        self._resample: CubeResampler | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cubes: Float32 = np.empty((0, 6 * (FACE_CELLS + 1) ** 2), dtype=np.float32)
+        self._places: Float32 = np.empty((0, 3), dtype=np.float32)
+        self._activity: Array = np.empty(0)
+        self._stamps_ns: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._durations_s: Array = np.empty(0)
+        self._count = 0  # slots in use; the arrays above are longer
+        self._newest_ns = 0
+
+    def add(self, evidence: SoundEvidence) -> None:
+        """Remember a window, forget those that are too old; time that goes far back forgets all."""
+        if self._count and evidence.stamp_ns < self._newest_ns - self._memory_ns:
+            self.clear()
+        self._newest_ns = max(self._newest_ns, evidence.stamp_ns) if self._count else evidence.stamp_ns
+        slot = self._free_slot()
+        self._cubes[slot] = self._contrast(evidence)
+        self._places[slot] = evidence.T_map_array[:3, 3]
+        self._activity[slot] = evidence.activity
+        self._stamps_ns[slot] = evidence.stamp_ns
+        self._durations_s[slot] = evidence.duration_s
+
+    def slots(self) -> NDArray[np.int64]:
+        """[W] where the windows that are young enough lie, oldest first."""
+        stamps_ns = self._stamps_ns[: self._count]
+        order = np.argsort(stamps_ns, kind="stable")
+        return order[stamps_ns[order] >= self._newest_ns - self._memory_ns]
+
+    def times(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
+        """[W] stamps (ns) and [W] durations (s)."""
+        return self._stamps_ns[slots], self._durations_s[slots]
+
+    def activity(self, slots: NDArray[np.int64]) -> Array:
+        """[W] activity of the windows."""
+        return self._activity[slots]
+
+    def gathered(self, slots: NDArray[np.int64], weights: Array, cell_m: float) -> Windows:
+        """The windows [W] with their weights, those within a cell of space put together."""
+        group = self.cells(slots, cell_m)
+        total = np.bincount(group, weights=weights)
+        share = (weights / np.maximum(total[group], 1e-12)).astype(np.float32)
+        cubes = _group_sum(self._cubes, slots, share, group, len(total))
+        places = np.stack([np.bincount(group, share * self._places[slots, axis]) for axis in range(3)], axis=1)
+        return Windows(cubes, places.astype(np.float32), (total / total.sum()).astype(np.float32))
+
+    def cells(self, slots: NDArray[np.int64], cell_m: float) -> NDArray[np.int64]:
+        """[W] number of the cell of space that each window's array was in."""
+        cells = np.floor(self._places[slots] / cell_m).astype(np.int64)
+        return np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def towards(self, slots: NDArray[np.int64], point_map: Array) -> Float32:
+        """[W] each window's contrast towards a map point [3]."""
+        point = np.asarray(point_map, dtype=np.float32)[None]
+        return _per_place(self._cubes[slots], self._places[slots], point)[:, 0]
+
+    def _contrast(self, evidence: SoundEvidence) -> Float32:
+        if self._resample is None or not np.array_equal(self._resample.directions, evidence.directions_array):
+            self._resample = CubeResampler(evidence.directions_array)
+        total = evidence.energy.sum(axis=0)
+        return self._resample((total - total.mean()).astype(np.float32), evidence.T_map_array[:3, :3])
+
+    def _free_slot(self) -> int:
+        if self._count:
+            oldest = int(np.argmin(self._stamps_ns[: self._count]))
+            if self._stamps_ns[oldest] < self._newest_ns - self._memory_ns or self._count == MAX_WINDOWS:
+                return oldest
+        if self._count == len(self._cubes):
+            self._grow(min(MAX_WINDOWS, max(32, 2 * self._count)))
+        self._count += 1
+        return self._count - 1
+
+    def _grow(self, capacity: int) -> None:
+        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s"):
+            old = getattr(self, name)
+            new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+
+class CubeResampler:
+    """From values on scattered directions of the array to the nodes of a cube that is aligned with the map."""
+
+    def __init__(self, directions: NDArray[np.floating[Any]]) -> None:
+        self.directions = np.asarray(directions)
+        self._nodes = cube_nodes()
+        distance, self._index = cKDTree(self.directions).query(self._nodes, k=min(_NEIGHBOURS, len(directions)))
+        weights = 1.0 / (distance**2 + _SOFT_RAD**2)
+        self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def __call__(self, values: Float32, R_map_array: Array) -> Float32:
+        """[6 n n] of values [D]."""
+        in_array = np.sum(values[self._index] * self._weights, axis=1, dtype=np.float32)
+        nodes_array = (self._nodes @ R_map_array).astype(np.float32)  # R^T applied to each
+        return _per_place(in_array[None], np.zeros((1, 3), dtype=np.float32), nodes_array)[0]
+
+
+def cube_nodes() -> Array:
+    """[6 n n, 3] unit vectors of the nodes; face 2a is +axis a, 2a + 1 is -axis a, rows and columns the next two axes."""
+    line = np.linspace(-1.0, 1.0, FACE_CELLS + 1)
+    u, v = np.meshgrid(line, line, indexing="ij")
+    faces = []
+    for axis in range(3):
+        for sign in (1.0, -1.0):
+            face = np.empty((*u.shape, 3))
+            face[..., axis], face[..., (axis + 1) % 3], face[..., (axis + 2) % 3] = sign, u, v
+            faces.append(face)
+    nodes = np.stack(faces).reshape(-1, 3)
+    return nodes / np.linalg.norm(nodes, axis=1, keepdims=True)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _look_up(cube, place, px, py, pz):  # type: ignore[no-untyped-def]
+    """Value towards a map point from a place [3], bilinear between the nodes [6 n n] of a cube.
+
+    All in float32 with unsigned indices: this is the one inner loop of the sound.
+    """
+    x, y, z = px - place[0], py - place[1], pz - place[2]
+    ax, ay, az = abs(x), abs(y), abs(z)
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5 * FACE_CELLS)
+    if ax >= ay and ax >= az:
+        face, major, u, v = np.uint32(0 if x >= zero else 1), ax, y, z
+    elif ay >= az:
+        face, major, u, v = np.uint32(2 if y >= zero else 3), ay, z, x
+    else:
+        face, major, u, v = np.uint32(4 if z >= zero else 5), az, x, y
+    scale = half / max(major, np.float32(1e-6))
+    row, column = u * scale + half, v * scale + half
+    i = min(np.uint32(row), np.uint32(FACE_CELLS - 1))
+    j = min(np.uint32(column), np.uint32(FACE_CELLS - 1))
+    s, t = row - np.float32(i), column - np.float32(j)
+    k = (face * np.uint32(FACE_CELLS + 1) + i) * np.uint32(FACE_CELLS + 1) + j
+    below = k + np.uint32(FACE_CELLS + 1)
+    upper = cube[k] * (one - t) + cube[k + np.uint32(1)] * t
+    lower = cube[below] * (one - t) + cube[below + np.uint32(1)] * t
+    return upper * (one - s) + lower * s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _back_project(cubes, places, weights, points):  # type: ignore[no-untyped-def]
+    """[P] sum over places of `weights` [G] times the cube's value towards each point [P, 3]."""
+    score = np.zeros(len(points), dtype=np.float32)
+    for g in range(len(cubes)):
+        weight, cube, place = weights[g], cubes[g], places[g]
+        for i in range(len(points)):
+            score[i] += weight * _look_up(cube, place, points[i, 0], points[i, 1], points[i, 2])
+    return score
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _per_place(cubes, places, points):  # type: ignore[no-untyped-def]
+    """[G, P] value of each cube towards each point [P, 3]."""
+    values = np.empty((len(cubes), len(points)), dtype=np.float32)
+    for g in range(len(cubes)):
+        cube, place = cubes[g], places[g]
+        for i in range(len(points)):
+            values[g, i] = _look_up(cube, place, points[i, 0], points[i, 1], points[i, 2])
+    return values
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _group_sum(cubes, slots, share, group, groups):  # type: ignore[no-untyped-def]
+    """[G, 6 n n] sum of share [W] times the cubes at slots [W], by group [W]."""
+    total = np.zeros((groups, cubes.shape[1]), dtype=np.float32)
+    for k in range(len(slots)):
+        cube, out, factor = cubes[slots[k]], total[group[k]], share[k]
+        for n in range(len(cube)):
+            out[n] += factor * cube[n]
+    return total

@@ -1,0 +1,238 @@
+"""What one audio window says about directions: steered response power with phase transform (SRP-PHAT) by look-up.
+
+GCC-PHAT of every microphone pair (Knapp & Carter 1976) is computed once per window on a common grid of lags; the
+map of directions adds, for each direction, the pairs' values at the lags a sound from there would have (DiBiase
+2000). Time-frequency bins are weighted, never gated: bins near the tracked noise floor and frames in the decay of a
+louder one count less.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+from numba import njit
+from numpy.typing import NDArray
+
+from echoseg_ros.config import SoundConfig
+from echoseg_ros.errors import ArrayError, ConfigError
+from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.types import Array, AudioWindow, SoundEvidence
+
+# Speech and most sounds hold their spectrum for about this long; reverberation comes later.
+FRAME_S = 0.03
+BANDS = 4
+# Lags per period of the highest frequency: linear interpolation between them errs by less than 1 %.
+LAGS_PER_PERIOD = 20
+# A bin at the noise floor still counts this much of a clean one.
+MIN_WEIGHT = 0.03
+# Bins this far above the noise floor count in full.
+FULL_WEIGHT_DB = 10.0
+# The floor is the least power of windows this long back: longer than any pause-free speech.
+FLOOR_MEMORY_S = 12.0
+# Level above the floor at which a window is as likely sound as noise, and the width of that change.
+ACTIVE_DB, ACTIVE_WIDTH_DB = 3.0, 0.6
+# Peak over mean of the direction map (1 = a lone plane wave) that makes a window half active whatever its level;
+# microphone noise alone reaches about 0.01, a source in a live room 0.1 to 0.4.
+ACTIVE_CONTRAST = 0.06
+# Below this there is nothing but rounding.
+SILENCE_DB = -100.0
+
+def fibonacci_sphere(count: int) -> Array:
+    """[count, 3] unit vectors spread evenly over the sphere."""
+    i = np.arange(count) + 0.5
+    z = 1.0 - 2.0 * i / count
+    azimuth_rad = np.pi * (1.0 + np.sqrt(5.0)) * i
+    radius = np.sqrt(1.0 - z * z)
+    return np.stack([radius * np.cos(azimuth_rad), radius * np.sin(azimuth_rad), z], axis=1)
+
+
+def peak_direction(evidence: SoundEvidence, radius_rad: float = 0.18) -> Array:
+    """[3] unit vector of the map's highest point, between the grid's directions, array frame.
+
+    A paraboloid in the tangent plane is fitted to the map around its highest direction.
+    """
+    directions = evidence.directions_array.astype(float)
+    energy = evidence.energy.sum(axis=0).astype(float)
+    best = directions[int(np.argmax(energy))]
+    near = directions @ best > np.cos(radius_rad)
+    across = np.linalg.svd(best[None])[2][1:]  # [2, 3] axes of the tangent plane
+    u, v = across @ (directions[near] / (directions[near] @ best)[:, None]).T
+    terms = np.stack([u * u, u * v, v * v, u, v, np.ones_like(u)], axis=1)
+    a, b, c, d, e, _ = np.linalg.lstsq(terms, energy[near], rcond=None)[0]
+    hessian = np.array([[2 * a, b], [b, 2 * c]])
+    if np.linalg.eigvalsh(hessian)[-1] >= 0:  # a ridge or a saddle has no vertex
+        return best
+    vertex = np.linalg.solve(hessian, [-d, -e])
+    vertex *= min(1.0, radius_rad / max(float(np.linalg.norm(vertex)), 1e-12))
+    peak = best + vertex @ across
+    return peak / np.linalg.norm(peak)
+
+
+class NoiseFloor:
+    """Least mean power per bin and per band over the last windows (minimum statistics, Martin 2001, on whole windows)."""
+
+    # The least of some fifty window means lies about this far below the mean itself.
+    _BIAS = 1.2
+
+    def __init__(self, windows: int) -> None:
+        self._bins: deque[NDArray[np.float32]] = deque(maxlen=max(2, windows))
+        self._bands: deque[Array] = deque(maxlen=max(2, windows))
+
+    def update(self, bin_power: NDArray[np.float32], band_power: Array) -> tuple[NDArray[np.float32], Array]:
+        """Take a window's mean powers [F] and [B]; returns the floors [F] and [B] with this window in them."""
+        self._bins.append(bin_power)
+        self._bands.append(band_power)
+        return np.min(self._bins, axis=0) * np.float32(self._BIAS), np.min(self._bands, axis=0)
+
+
+class EvidenceExtractor:
+    """Direction maps of an array's windows. One per array: it precomputes tables and tracks the noise floor.
+
+    Raises ConfigError if no frequency is left between the limits, ArrayError if a window has other microphones.
+    """
+
+    def __init__(self, array: ArrayGeometry, sample_rate_hz: float, config: SoundConfig) -> None:
+        self._array, self._rate_hz = array, float(sample_rate_hz)
+        self._frame = 2 ** round(np.log2(FRAME_S * self._rate_hz))
+        self._taper = scipy.signal.windows.hann(self._frame, sym=False).astype(np.float32)
+        frequencies_hz = np.fft.rfftfreq(self._frame, 1.0 / self._rate_hz)
+        high_hz = min(config.high_hz, 0.475 * self._rate_hz)
+        used = np.flatnonzero((frequencies_hz >= config.low_hz) & (frequencies_hz <= high_hz))
+        if len(used) < BANDS:
+            raise ConfigError(f"sound.low_hz = {config.low_hz:g}, high_hz = {high_hz:g}: want a range that holds sound")
+        self._used = slice(int(used[0]), int(used[-1]) + 1)
+        edges_hz = np.geomspace(frequencies_hz[used[0]], frequencies_hz[used[-1]], BANDS + 1)
+        self.bands_hz = np.stack([edges_hz[:-1], edges_hz[1:]], axis=1)
+        self._band_of_bin = np.clip(np.searchsorted(edges_hz, frequencies_hz[used], side="right") - 1, 0, BANDS - 1)
+        self._pairs = np.stack(np.triu_indices(array.microphones, 1), axis=1).astype(np.int32)
+        self.directions = fibonacci_sphere(config.directions).astype(np.float32)
+        self._lag_index, self._lag_share, lags_s = self._lag_table()
+        phase_rad = 2 * np.pi * frequencies_hz[used][:, None] * lags_s
+        self._cos, self._sin = np.cos(phase_rad).astype(np.float32), np.sin(phase_rad).astype(np.float32)
+        self._floor = NoiseFloor(round(FLOOR_MEMORY_S / config.hop_s))
+
+    def _lag_table(self) -> tuple[NDArray[np.int32], NDArray[np.float32], Array]:
+        """For pair and direction [P, D]: lag grid cell and place in it; the grid's lags [L] in seconds."""
+        delays_s = self._array.delays_for(self.directions)
+        lags_s = (delays_s[:, self._pairs[:, 0]] - delays_s[:, self._pairs[:, 1]]).T
+        step_s = 1.0 / (LAGS_PER_PERIOD * self.bands_hz[-1, 1])
+        half = int(np.ceil(np.abs(lags_s).max() / step_s)) + 1
+        place = lags_s / step_s + half
+        index = np.floor(place).astype(np.int32)
+        return index, (place - index).astype(np.float32), np.arange(-half, half + 1) * step_s
+
+    def __call__(self, window: AudioWindow) -> SoundEvidence:
+        """The window's evidence; `window.samples` [M, S] needs this array's microphones."""
+        if len(window.samples) != self._array.microphones:
+            raise ArrayError(f"window of {len(window.samples)} channels: want the array's {self._array.microphones}")
+        spectra = self._spectra(window.samples)
+        weights, level_activity = self._weights(spectra)
+        energy = self._direction_map(spectra, weights)
+        silence = np.mean(np.square(window.samples, dtype=np.float64)) < 10 ** (SILENCE_DB / 10)
+        activity = 0.0 if silence else 1 - (1 - level_activity) * (1 - self._contrast_activity(energy, weights))
+        return SoundEvidence(
+            stamp_ns=window.stamp_ns,
+            duration_s=window.samples.shape[1] / self._rate_hz,
+            T_map_array=window.T_map_array,
+            directions_array=self.directions,
+            energy=energy,
+            bands_hz=self.bands_hz,
+            activity=float(activity),
+            level_db=_decibel(np.mean(np.square(window.samples, dtype=np.float64))),
+        )
+
+    def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:  # [M, T, F]
+        short = self._frame - samples.shape[1]
+        if short > 0:
+            samples = np.pad(samples, ((0, 0), (0, short)))
+        frames = np.lib.stride_tricks.sliding_window_view(samples, self._frame, axis=1)[:, :: self._frame // 2]
+        spectra = scipy.fft.rfft(frames * self._taper, axis=2, workers=1)[:, :, self._used]
+        return np.ascontiguousarray(spectra, dtype=np.complex64)
+
+    def _weights(self, spectra: NDArray[np.complex64]) -> tuple[NDArray[np.float32], float]:
+        """Weight of each frame and bin [T, F], and how far the level stands above the floor, in [0, 1]."""
+        least = np.float32(10 ** (SILENCE_DB / 10) * self._frame)
+        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + least  # [T, F]
+        bin_power = power.mean(axis=0)
+        band_power = np.bincount(self._band_of_bin, weights=bin_power, minlength=BANDS)
+        floor, band_floor = self._floor.update(bin_power, band_power)
+        above_db = 10 * np.log10(power / floor)
+        clean = np.clip(above_db / np.float32(FULL_WEIGHT_DB), np.float32(MIN_WEIGHT), np.float32(1))
+        rise_db = float(np.max(10 * np.log10(band_power / band_floor)))
+        loud = np.sqrt(power / power.max(axis=0))  # frames in the decay of a louder one are mostly reverberation
+        return (clean * loud).astype(np.float32), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))
+
+    def _direction_map(self, spectra: NDArray[np.complex64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[B, D] share of the weighted, whitened power that a beam in each direction keeps; 1 = a lone plane wave."""
+        magnitude = np.abs(spectra)
+        whitened = spectra / np.maximum(magnitude, np.float32(1e-12))
+        cross = _cross_spectra(whitened, weights / weights.sum(), self._pairs)
+        correlation = _correlations(cross, self._cos, self._sin, self._band_of_bin, BANDS)
+        pair_sum = _steer(correlation, self._lag_index, self._lag_share)  # [D, B]
+        count = self._array.microphones
+        share = np.bincount(self._band_of_bin, weights=weights.sum(axis=0), minlength=BANDS) / weights.sum()
+        return np.maximum((share[:, None] * count + 2 * pair_sum.T) / count**2, 0).astype(np.float32)
+
+    def _contrast_activity(self, energy: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
+        """How far the map's peak stands above its mean, against what independent noise in the microphones would do."""
+        total = energy.sum(axis=0)
+        count = self._array.microphones
+        contrast = float(total.max() - total.mean()) / (1 - 1 / count)
+        # Real part of a weighted mean of random phasors; frames that overlap by half count for two thirds.
+        pair_std = np.sqrt(0.5 * 1.5 * np.sum(weights**2)) / np.sum(weights)
+        noise = 2 * np.sqrt(len(self._pairs)) * pair_std / (count**2 - count)
+        half = max(ACTIVE_CONTRAST, 6 * float(noise))
+        return contrast**2 / (contrast**2 + half**2)
+
+
+def _decibel(power: float) -> float:
+    return 10 * float(np.log10(max(power, 1e-20)))
+
+
+@njit(cache=True, nogil=True)
+def _cross_spectra(whitened, weights, pairs):  # type: ignore[no-untyped-def]
+    """[P, F] weighted sum over frames of X_i conj(X_j); whitened: [M, T, F], weights: [T, F], pairs: [P, 2]."""
+    _, frames, bins = whitened.shape
+    cross = np.zeros((len(pairs), bins), dtype=np.complex64)
+    for p in range(len(pairs)):
+        i, j = pairs[p]
+        for t in range(frames):
+            for f in range(bins):
+                cross[p, f] += weights[t, f] * whitened[i, t, f] * np.conj(whitened[j, t, f])
+    return cross
+
+
+@njit(cache=True, nogil=True)
+def _correlations(cross, cos, sin, band_of_bin, bands):  # type: ignore[no-untyped-def]
+    """[P, L, B] real part of the inverse transform of each band at the lags of the tables cos, sin [F, L]."""
+    count, bins = cross.shape
+    lags = cos.shape[1]
+    correlation = np.empty((count, lags, bands), dtype=np.float32)
+    row = np.empty((bands, lags), dtype=np.float32)
+    for p in range(count):
+        row[:] = 0
+        for f in range(bins):
+            b, real, imag = band_of_bin[f], cross[p, f].real, cross[p, f].imag
+            for k in range(lags):
+                row[b, k] += real * cos[f, k] - imag * sin[f, k]
+        for k in range(lags):
+            for b in range(bands):
+                correlation[p, k, b] = row[b, k]
+    return correlation
+
+
+@njit(cache=True, nogil=True)
+def _steer(correlation, index, share):  # type: ignore[no-untyped-def]
+    """[D, B] sum over pairs of the correlation at each direction's lag, linear between lags."""
+    count, directions = index.shape
+    bands = correlation.shape[2]
+    total = np.zeros((directions, bands), dtype=np.float32)
+    for p in range(count):
+        for d in range(directions):
+            k, s = index[p, d], share[p, d]
+            for b in range(bands):
+                total[d, b] += (1 - s) * correlation[p, k, b] + s * correlation[p, k + 1, b]
+    return total

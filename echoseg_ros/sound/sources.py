@@ -1,0 +1,140 @@
+"""Where the sound comes from: sources in the map from the evidence of many poses.
+
+The score of a place is the weighted mean over windows of the direction map towards it (linear back-projection). It is
+a composite log-likelihood: its windows are not independent, because a reflection biases all windows of a standing
+array alike. So windows are gathered into blocks by where the array stood, and the score is scaled such that its
+curvature agrees with how much the blocks contradict each other (the magnitude adjustment of Pauli, Racugno & Ventura
+2011, over the sandwich covariance). Range thus stays open until the array has moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from echoseg_ros.config import SourceConfig
+from echoseg_ros.sound.backproject import EvidenceMemory, Float32
+from echoseg_ros.sound.posterior import Posterior, grid_around, locate
+from echoseg_ros.types import Array, SoundEvidence
+
+# Windows of arrays this close together hear the same reflections: one block. Those closer than PLACE_M see the same
+# directions: one place (the mean of where they were).
+BLOCK_M, PLACE_M = 0.2, 0.05
+# Time of active windows before anything is said.
+MIN_ACTIVE_S = 0.75
+# A beam's half width: what is taken out of the maps before the next source is looked for.
+BEAM_RAD = 0.35
+# A further source must reach this share of the first one's score: weaker ones are mostly its reflections.
+FURTHER_SHARE = 0.35
+# Sources sit on things: a place on the mapped surface is this much likelier than one in free air, this far around it.
+SURFACE_ODDS, SURFACE_M = 15.0, 0.06
+# The mean is taken over the peak's surroundings only: the mirror image of a flat array is another place.
+MODE_REACH_M = 1.0
+
+
+@dataclass(frozen=True)
+class SourceBelief:
+    """What the windows in memory say about one source.
+
+    position_m, covariance_m2: mean and spread of where it is; contrast: its score, 0 = diffuse, 1 = a lone plane wave;
+    posterior: where it may be before the map's surface is taken into account; stamps_ns, durations_s: [W] the windows;
+    towards: [W] each window's activity-weighted contrast towards it.
+    """
+
+    position_m: Array
+    covariance_m2: Array
+    contrast: float
+    posterior: Posterior
+    stamps_ns: NDArray[np.int64]
+    durations_s: Array
+    towards: Array
+
+
+class SourceTracker:
+    """Evidence in, sources out. Holds the evidence of the last `sources.memory_s`; one thread uses it."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+        self.memory = EvidenceMemory(config.memory_s)
+
+    @property
+    def position_error_m(self) -> float:
+        """Error of a position that no evidence removes."""
+        return self._config.position_error_m
+
+    def add(self, evidence: SoundEvidence) -> None:
+        """Remember a window."""
+        self.memory.add(evidence)
+
+    def clear(self) -> None:
+        """Forget all evidence."""
+        self.memory.clear()
+
+    def score(self, points_map: NDArray[np.floating[Any]]) -> Float32:
+        """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 without evidence."""
+        slots, weights = self._weighted()
+        if len(slots) == 0 or len(points_map) == 0:
+            return np.zeros(len(points_map), dtype=np.float32)
+        return np.clip(self.memory.gathered(slots, weights, PLACE_M).score(points_map), 0.0, 1.0)
+
+    def estimate(self, surface_points: NDArray[np.floating[Any]]) -> tuple[SourceBelief, ...]:
+        """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
+
+        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on.
+        """
+        slots, weights = self._weighted()
+        if len(slots) == 0 or self._active_s(slots) < MIN_ACTIVE_S:
+            return ()
+        windows = self.memory.gathered(slots, weights, PLACE_M)
+        blocks = self.memory.gathered(slots, weights, BLOCK_M)
+        grid = grid_around(surface_points, windows.places)
+        surface = cKDTree(surface_points) if len(surface_points) else None
+        beliefs: list[SourceBelief] = []
+        least = self._config.min_contrast
+        while len(beliefs) < self._config.max_sources:
+            posterior = locate(windows, blocks, grid)
+            if posterior.score < least:
+                break
+            beliefs.append(self._belief(posterior, slots, surface))
+            least = max(least, FURTHER_SHARE * beliefs[0].contrast)
+            if len(beliefs) < self._config.max_sources:
+                windows, blocks = (w.without(posterior.peak_m, BEAM_RAD) for w in (windows, blocks))
+        return tuple(beliefs)
+
+    def _active_s(self, slots: NDArray[np.int64]) -> float:
+        """Sound time in memory: the windows' activity times their spacing."""
+        stamps_ns, durations_s = self.memory.times(slots)
+        spacing_s = np.minimum(np.diff(stamps_ns / 1e9, prepend=stamps_ns[0] / 1e9 - 1.0), durations_s)
+        return float(self.memory.activity(slots) @ spacing_s)
+
+    def _weighted(self) -> tuple[NDArray[np.int64], Array]:
+        """Windows in memory [W] and their weights: their activity, in blocks of many windows less than in proportion."""
+        slots = self.memory.slots()
+        activity = self.memory.activity(slots)
+        if activity.sum() <= 0:
+            return slots[:0], activity[:0]
+        block = self.memory.cells(slots, BLOCK_M)
+        in_block = np.bincount(block, weights=activity)[block]
+        return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
+
+    def _belief(self, posterior: Posterior, slots: NDArray[np.int64], surface: cKDTree | None) -> SourceBelief:
+        position_m, covariance_m2 = self._moments(posterior, surface)
+        towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
+        return SourceBelief(position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards)
+
+    def _moments(self, posterior: Posterior, surface: cKDTree | None) -> tuple[Array, Array]:
+        """Mean [3] and covariance [3, 3] around the mode, with the surface's odds and the error nothing removes."""
+        mass = posterior.mass
+        if surface is not None:
+            off_m, _ = surface.query(posterior.cells)
+            mass = mass * (1.0 + SURFACE_ODDS * np.exp(-0.5 * (off_m / SURFACE_M) ** 2))
+        mode_m = posterior.cells[int(np.argmax(mass))]
+        near = np.linalg.norm(posterior.cells - mode_m, axis=1) < MODE_REACH_M
+        cells, mass = posterior.cells[near], mass[near] / mass[near].sum()
+        mean_m = mass @ cells
+        spread = (cells - mean_m).T @ ((cells - mean_m) * mass[:, None])
+        return mean_m, spread + self._config.position_error_m**2 * np.eye(3)

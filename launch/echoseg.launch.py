@@ -1,0 +1,70 @@
+"""Starts echoseg_node, or sound_node and object_node apart, with their parameters and topics; and RViz if asked to."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = Path(get_package_share_directory("echoseg_ros"))
+
+# What the nodes call a topic, and what it is called here.
+TOPICS = {
+    "image": "image",
+    "camera_info": "camera_info",
+    "depth": "depth",
+    "pose": "pose",
+    "audio_stamped": "audio_stamped",
+    "audio_info": "audio_info",
+}
+ARGUMENTS = {
+    "params_file": (str(SHARE / "config" / "echoseg.yaml"), "parameters of the nodes (YAML)"),
+    "array": ("", "microphone array: cube8, square4, binaural or a YAML file; empty: the params_file's"),
+    "use_sim_time": ("false", "take the time from /clock, as with a replayed bag"),
+    "rviz": ("false", "show everything in RViz"),
+    "namespace": ("", "namespace of the nodes and their topics"),
+    "nodes": ("echoseg_node", "which nodes, comma-separated: echoseg_node, or sound_node and object_node"),
+    "pose_source": ("", "pose, odometry or tf; empty: the params_file's"),
+    "results_dir": ("", "folder for metrics, objects and the map at the end; empty: the params_file's"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [DeclareLaunchArgument(k, default_value=v, description=d) for k, (v, d) in ARGUMENTS.items()]
+    topics = [DeclareLaunchArgument(k, default_value=v, description=f"topic of {k}") for k, v in TOPICS.items()]
+    return LaunchDescription([*arguments, *topics, OpaqueFunction(function=nodes)])
+
+
+def nodes(context: LaunchContext) -> list[Node]:
+    value = {name: LaunchConfiguration(name).perform(context) for name in [*ARGUMENTS, *TOPICS]}
+    overrides = {"use_sim_time": value["use_sim_time"].lower() in ("true", "1")}
+    named = {"sound.array": "array", "pose_source": "pose_source", "results_dir": "results_dir"}
+    overrides.update({parameter: value[argument] for parameter, argument in named.items() if value[argument]})
+    started = [
+        Node(
+            package="echoseg_ros",
+            executable=name.strip(),
+            name=name.strip(),
+            namespace=value["namespace"],
+            parameters=[value["params_file"], overrides],
+            remappings=[(topic, value[topic]) for topic in TOPICS if value[topic] != topic],
+            output="screen",
+        )
+        for name in value["nodes"].split(",")
+    ]
+    if value["rviz"].lower() in ("true", "1"):
+        started.append(rviz(value))
+    return started
+
+
+def rviz(value: dict[str, str]) -> Node:
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=value["namespace"],
+        arguments=["-d", str(SHARE / "config" / "echoseg.rviz")],
+        parameters=[{"use_sim_time": value["use_sim_time"].lower() in ("true", "1")}],
+        output="log",
+    )

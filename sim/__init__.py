@@ -1,0 +1,1 @@
+"""Simulated rooms, cameras and acoustics with known truth."""

@@ -1,0 +1,121 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from echoseg_ros.errors import AudioFormatError, ImageFormatError, PoseError
+from echoseg_ros.io import decode
+from echoseg_ros.types import AudioFormat
+
+
+def image(pixels: np.ndarray, kind: str, **changes) -> SimpleNamespace:
+    """An Image message of [H, W, ...] pixels."""
+    pixels = np.ascontiguousarray(pixels)
+    fields = {"height": pixels.shape[0], "width": pixels.shape[1], "step": pixels.strides[0], "is_bigendian": 0}
+    fields |= {"encoding": kind, "data": pixels.tobytes()}
+    return SimpleNamespace(**fields | changes)
+
+
+def pose(*values) -> SimpleNamespace:
+    position = SimpleNamespace(**dict(zip("xyz", values[:3], strict=True)))
+    orientation = SimpleNamespace(**dict(zip("xyzw", values[3:], strict=True)))
+    return SimpleNamespace(pose=SimpleNamespace(position=position, orientation=orientation))
+
+
+RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+
+
+def test_colours_arrive_in_rgb_order():
+    np.testing.assert_array_equal(decode.decode_image(image(RGB, "rgb8")), RGB)
+    np.testing.assert_array_equal(decode.decode_image(image(RGB[..., ::-1], "bgr8")), RGB)
+    grey = decode.decode_image(image(RGB[..., 0], "mono8"))
+    np.testing.assert_array_equal(grey, np.repeat(RGB[..., :1], 3, axis=2))
+    alpha = np.dstack([RGB[..., ::-1], np.full(RGB.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(decode.decode_image(image(alpha, "bgra8")), RGB)
+
+
+def test_padded_rows_are_cut():
+    padded = np.pad(RGB, ((0, 0), (0, 2), (0, 0)))
+    message = image(padded, "rgb8", width=6)
+    np.testing.assert_array_equal(decode.decode_image(message), RGB)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"width": 0}, "0x4 rgb8: want at least one pixel"),
+        ({"encoding": "h264"}, "encoding 'h264'"),
+        ({"data": b"12"}, "holds 2 bytes"),
+        ({"height": 9}, "want 18 bytes a row"),
+    ],
+)
+def test_bad_images_say_what_is_wrong(changes, says):
+    with pytest.raises(ImageFormatError, match=says):
+        decode.decode_image(image(RGB, "rgb8", **changes))
+
+
+def test_undecodable_compressed_image():
+    with pytest.raises(ImageFormatError, match="cannot be decoded"):
+        decode.decode_image(SimpleNamespace(format="jpeg", data=b"no picture"))
+
+
+def test_depth_in_millimetres_and_metres():
+    millimetres = np.array([[0, 1234], [65535, 1]], "<u2")
+    np.testing.assert_allclose(decode.decode_depth(image(millimetres, "16UC1")), millimetres / 1000, rtol=1e-6)
+    big = image(millimetres.astype(">u2"), "16UC1", is_bigendian=1)
+    np.testing.assert_allclose(decode.decode_depth(big), millimetres / 1000, rtol=1e-6)
+    metres = np.array([[np.nan, 1.5], [-1, np.inf]], np.float32)
+    np.testing.assert_array_equal(decode.decode_depth(image(metres, "32FC1")), [[0, 1.5], [0, 0]])
+    with pytest.raises(ImageFormatError, match="depth encoding 'rgb8': want 16UC1"):
+        decode.decode_depth(image(RGB, "rgb8"))
+
+
+def test_camera_info_moves_the_pixel_centres():
+    info = SimpleNamespace(width=640, height=480, k=[500, 0, 319.5, 0, 501, 239.5, 0, 0, 1])
+    camera = decode.decode_camera_info(info)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (500, 501, 320, 240)
+    with pytest.raises(ImageFormatError, match="calibrated"):
+        decode.decode_camera_info(SimpleNamespace(width=640, height=480, k=np.zeros(9)))
+
+
+@pytest.mark.parametrize("sample_format", ["S16LE", "S24LE", "S32LE", "F32LE"])
+def test_samples_of_every_format(sample_format):
+    truth = np.array([[0.5, -0.5], [-1.0, 0.25], [0.0, 0.999]])
+    audio_format = AudioFormat(16000, 2, sample_format, "WAVE")
+    if sample_format == "F32LE":
+        data = truth.astype("<f4").tobytes()
+    else:
+        bits = int(sample_format[1:3])
+        whole = np.round(truth.ravel() * 2 ** (bits - 1)).astype("<i4")
+        data = whole.view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes()
+    np.testing.assert_allclose(decode.decode_audio(data, audio_format), truth, atol=2**-15)
+
+
+def test_bytes_that_do_not_fit_the_channels():
+    with pytest.raises(AudioFormatError, match="6 bytes: want a multiple of 8"):
+        decode.decode_audio(b"123456", AudioFormat(16000, 4, "S16LE", "WAVE"))
+
+
+def info(**changes) -> SimpleNamespace:
+    fields = {"channels": 8, "sample_rate": 16000, "sample_format": "S16LE", "coding_format": "wave"}
+    return SimpleNamespace(**fields | changes)
+
+
+def test_audio_info():
+    assert decode.decode_audio_info(info()) == AudioFormat(16000, 8, "S16LE", "WAVE")
+    with pytest.raises(AudioFormatError, match="^coding_format mp3 has no phase: set format to wave$"):
+        decode.decode_audio_info(info(coding_format="mp3"))
+    with pytest.raises(AudioFormatError, match="sample_format 'U8'"):
+        decode.decode_audio_info(info(sample_format="U8"))
+    with pytest.raises(AudioFormatError, match="0 channels"):
+        decode.decode_audio_info(info(channels=0))
+
+
+def test_poses():
+    T_map_camera = decode.decode_pose(pose(1, 2, 3, 0, 0, np.sin(0.5), np.cos(0.5)))
+    np.testing.assert_allclose(T_map_camera[:3, 3], [1, 2, 3])
+    np.testing.assert_allclose(T_map_camera[:2, 0], [np.cos(1), np.sin(1)])
+    with pytest.raises(PoseError, match="nan"):
+        decode.decode_pose(pose(float("nan"), 0, 0, 0, 0, 0, 1))
+    with pytest.raises(PoseError, match="length 0.000"):
+        decode.decode_pose(pose(0, 0, 0, 0, 0, 0, 0))

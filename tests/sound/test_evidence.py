@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sosfilt
+from waves import cube, hear, plane_wave
+
+from echoseg_ros.config import SoundConfig
+from echoseg_ros.errors import ArrayError
+from echoseg_ros.sound.array import array_from_mapping, load_array
+from echoseg_ros.sound.evidence import EvidenceExtractor, fibonacci_sphere, peak_direction
+from echoseg_ros.types import AudioWindow
+
+LINE = {"sample_rate_hz": 16000, "microphones_m": [[0.03 * i, 0, 0] for i in range(4)]}
+
+
+def extractor(array) -> EvidenceExtractor:
+    return EvidenceExtractor(array, array.sample_rate_hz, SoundConfig())
+
+
+def directions(count: int) -> np.ndarray:
+    """Evenly spread, but not on the extractor's own grid."""
+    return fibonacci_sphere(count + 7)[3:-4]
+
+
+def test_cube_finds_every_direction_within_a_degree() -> None:
+    rng, extract = np.random.default_rng(1), extractor(cube())
+    for direction in directions(20):
+        found = peak_direction(extract(plane_wave(cube(), direction, rng)))
+        assert np.degrees(np.arccos(min(1.0, found @ direction))) < 1.0
+
+
+def test_flat_square_finds_the_azimuth_within_a_degree() -> None:
+    array = load_array("square4")
+    rng, extract = np.random.default_rng(2), extractor(array)
+    for direction in directions(20)[5:-5]:
+        found = peak_direction(extract(plane_wave(array, direction, rng)))
+        turn = np.angle(complex(*found[:2]) / complex(*direction[:2]))
+        assert abs(np.degrees(turn)) < 1.0
+
+
+@pytest.mark.parametrize(("array", "axis"), [(load_array("binaural"), 1), (array_from_mapping(LINE), 0)])
+def test_pair_and_line_find_the_angle_to_their_axis_within_a_degree(array, axis: int) -> None:
+    rng, extract = np.random.default_rng(3), extractor(array)
+    tested = [d for d in directions(30) if abs(d[axis]) < 0.9]  # towards its ends a line hears no change of angle
+    for direction in tested:
+        found = peak_direction(extract(plane_wave(array, direction, rng)))
+        assert abs(np.degrees(np.arcsin(found[axis]) - np.arcsin(direction[axis]))) < 1.0
+
+
+def test_energy_is_the_share_of_a_plane_wave() -> None:
+    evidence = extractor(cube())(plane_wave(cube(), np.array([0.6, 0.0, 0.8]), np.random.default_rng(0)))
+    assert evidence.energy.shape == (4, 2500)
+    assert (evidence.energy >= 0).all()
+    assert evidence.energy.sum(axis=0).max() == pytest.approx(1.0, abs=0.03)
+    assert evidence.activity > 0.9
+    assert evidence.level_db == pytest.approx(-20.0, abs=0.2)
+
+
+def test_a_sound_in_one_band_counts_in_that_band() -> None:
+    rng, extract = np.random.default_rng(0), extractor(cube())
+    quiet = hear(cube(), np.eye(4), None, rng)
+    for _ in range(4):
+        extract(quiet)
+    window = plane_wave(cube(), np.array([0.0, 1.0, 0.0]), rng, noise=0.0)
+    highpass = butter(6, 3000, "highpass", fs=16000, output="sos")
+    samples = sosfilt(highpass, window.samples, axis=1) + 0.003 * rng.standard_normal(window.samples.shape)
+    evidence = extract(replace(window, samples=samples.astype(np.float32)))
+    assert evidence.energy[3].max() > 0.6
+    assert evidence.energy[:3].sum(axis=0).max() < 0.1
+
+
+def test_noise_of_the_microphones_is_not_active_and_silence_not_at_all() -> None:
+    rng, extract = np.random.default_rng(5), extractor(cube())
+    activity = [extract(hear(cube(), np.eye(4), None, rng)).activity for _ in range(20)]
+    assert max(activity) < 0.2
+    assert extract(AudioWindow(0, np.zeros((8, 8000), np.float32), 16000.0, np.eye(4))).activity == 0.0
+
+
+def test_a_weak_sound_is_active_and_a_steady_one_stays_so() -> None:
+    """A floor that gates, or learns a steady sound, made weak speech and rain vanish."""
+    rng, extract = np.random.default_rng(6), extractor(cube())
+    for _ in range(8):
+        extract(hear(cube(), np.eye(4), None, rng, noise=0.02))
+    weak = extract(hear(cube(), np.eye(4), np.array([3.0, 2.0, 1.0]), rng, noise=0.02))  # about -3 dB
+    assert weak.activity > 0.4
+    steady = [extract(hear(cube(), np.eye(4), np.array([2.0, 2.0, 1.0]), rng)).activity for _ in range(60)]
+    assert min(steady) > 0.6
+
+
+def test_a_window_of_other_microphones_is_refused() -> None:
+    with pytest.raises(ArrayError, match="window of 4 channels: want the array's 8"):
+        extractor(cube())(AudioWindow(0, np.zeros((4, 8000), np.float32), 16000.0, np.eye(4)))
