@@ -24,6 +24,7 @@ class FrameAssembler:
         self._wait_ns = int(config.wait_s * 1e9)
         self._offset_ns = int(config.depth_max_offset_s * 1e9)
         self.counts: Counter[str] = Counter()
+        self._depth_seen = False  # survives a reset: a camera that had depth has it again
         self.reset()
 
     def reset(self) -> None:
@@ -32,7 +33,6 @@ class FrameAssembler:
         self._poses = PoseTrack(self._config.pose_max_gap_s)
         self._images: deque[tuple[int, ImageData]] = deque()
         self._depths: deque[DepthData] = deque()
-        self._depth_seen = False
         self._newest_ns = 0
 
     def add(self, item: Camera | ImageData | DepthData | PoseData) -> list[CameraFrame]:

@@ -107,7 +107,28 @@ def _render(a: argparse.Namespace) -> None:
 def _demo(a: argparse.Namespace) -> None:
     from echoseg_ros.nodes.demo import DemoSpec, run_demo
 
-    run_demo(DemoSpec(a.out, a.rgbd, a.source, a.sound, a.array, a.seed, a.rt60, a.snr, a.start_s, a.seconds))
+    run_demo(
+        DemoSpec(
+            a.out,
+            a.rgbd,
+            a.source,
+            a.sound,
+            a.array,
+            a.seed,
+            a.rt60,
+            a.snr,
+            a.start_s,
+            a.seconds,
+            a.command,
+            not a.quiet,
+        )
+    )
+
+
+def _bench(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.bench_ros import bench_ros
+
+    bench_ros(a.out, a.runs, a.data, a.only, a.command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,13 +144,23 @@ def _parser() -> argparse.ArgumentParser:
     play.add_argument("bag", type=Path, metavar="BAG")
     play.add_argument("--rate", type=_positive, default=1.0, help="times real time (default %(default)s)")
     play.add_argument("--loop", action="store_true", help="start again at the end")
-    play.add_argument("--wait-for", nargs="*", metavar="TOPIC", help="start when these have subscribers (image and audio)")
+    play.add_argument(
+        "--wait-for", nargs="*", metavar="TOPIC", help="start when these have subscribers (image and audio)"
+    )
     play.add_argument("--wait-s", type=float, default=60.0, help="start after this all the same (default %(default)s)")
     render = _command(commands, "render", _render, "a finished run seen from the poses of an RGB-D folder")
     render.add_argument("run", type=Path, metavar="RUN")
     render.add_argument("--rgbd", type=Path, required=True, metavar="DIR")
     render.add_argument("--out", type=Path, required=True, metavar="OUT")
     _add_demo(commands)
+    bench = _command(commands, "bench", _bench, "measure, print a table, write results/bench/NAME.json")
+    bench.add_argument("name", choices=("ros",), help="ros: the live demo over many cases; resumable")
+    bench.add_argument("--out", type=Path, default=Path("results/bench"), help="(default %(default)s)")
+    bench.add_argument("--runs", type=Path, default=Path("results/bench_runs"), help="the cases (default %(default)s)")
+    bench.add_argument(
+        "--data", type=Path, metavar="DIR", help="recordings (default: ECHOSEG_TEST_DATA, ../shared/data)"
+    )
+    bench.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this; prints, writes no JSON")
     return parser
 
 
@@ -139,7 +170,9 @@ def _add_room(kinds: Any) -> None:
     room.add_argument("--sources", type=int, default=1, help="objects that sound; 0 = silence (default %(default)s)")
     room.add_argument("--instances", choices=("single", "multi"), default="single",
                       help="multi: several objects of the sounding kind (default %(default)s)")  # fmt: skip
-    room.add_argument("--sound", action="append", default=[], metavar="WAV|builtin:NAME", help="instead of the kind's own")
+    room.add_argument(
+        "--sound", action="append", default=[], metavar="WAV|builtin:NAME", help="instead of the kind's own"
+    )
     room.add_argument("--seconds", type=_positive, default=20.0, help="length of the recording (default %(default)s)")
     _add_acoustics(room)
 
@@ -159,7 +192,9 @@ def _add_rgbd(kinds: Any) -> None:
 
 
 def _add_acoustics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--array", default="cube8", help="cube8, square4, binaural, or a YAML file (default %(default)s)")
+    parser.add_argument(
+        "--array", default="cube8", help="cube8, square4, binaural, or a YAML file (default %(default)s)"
+    )
     parser.add_argument("--rt60", type=_positive, default=0.4, help="reverberation time in s (default %(default)s)")
     parser.add_argument("--snr", type=float, default=20.0, help="signal to noise in dB (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
@@ -170,17 +205,23 @@ def _add_run(commands: Any) -> None:
     run.add_argument("bag", type=Path, metavar="BAG")
     run.add_argument("--out", type=Path, required=True, metavar="DIR")
     run.add_argument("--config", type=Path, metavar="F", help="YAML with settings, or a ROS parameter file")
-    run.add_argument("--set", action="append", default=[], metavar="stage.key=value", help="one setting; may be repeated")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="stage.key=value", help="one setting; may be repeated"
+    )
     run.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default %(default)s)")
     run.add_argument("--no-depth", action="store_true", help="ignore the bag's depth images")
-    run.add_argument("--realtime", action="store_true", help="at the pace of the recording, dropping what comes too fast")
+    run.add_argument(
+        "--realtime", action="store_true", help="at the pace of the recording, dropping what comes too fast"
+    )
 
 
 def _add_demo(commands: Any) -> None:
     demo = _command(commands, "demo", _demo, "simulate, replay over ROS 2 into a live node, and show what it found")
     demo.add_argument("--out", type=Path, default=Path("results/demo"), help="(default %(default)s)")
     demo.add_argument("--rgbd", type=Path, metavar="DIR", help="a recorded RGB-D folder instead of a simulated room")
-    demo.add_argument("--source", metavar="NAME|X,Y,Z", help="what sounds in the folder (default: its first object)")
+    demo.add_argument(
+        "--source", metavar="NAME|X,Y,Z", help="what sounds in the folder (default: its first object); none = silence"
+    )
     demo.add_argument("--sound", metavar="WAV|builtin:NAME", help="what it sounds like")
     demo.add_argument("--start-s", type=float, default=0.0, help="begin this far into the folder")
     demo.add_argument("--seconds", type=_positive, default=20.0, help="length at most (default %(default)s)")

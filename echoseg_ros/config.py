@@ -20,7 +20,9 @@ from echoseg_ros.errors import ConfigError
 def setting(default: Any, meaning: str, unit: str = "", low: float | None = None, high: float | None = None,
             choices: tuple[str, ...] = ()) -> Any:  # fmt: skip
     """A dataclass field with its meaning, unit and bounds (inclusive)."""
-    return field(default=default, metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices})
+    return field(
+        default=default, metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
+    )
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,17 @@ class InputConfig:
     """How messages are read."""
 
     pose_max_gap_s: float = setting(0.5, "longest gap between poses that is interpolated", "s", 0.01, 10.0)
-    depth_max_offset_s: float = setting(0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0)
+    depth_max_offset_s: float = setting(
+        0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0
+    )
     wait_s: float = setting(1.0, "how long an image waits for its pose and depth before it is dropped", "s", 0.0, 10.0)
     depth_max_m: float = setting(5.0, "depth readings beyond this are ignored", "m", 0.5, 100.0)
-    hold_out_every: int = setting(0, "keep every n-th received frame out of the map to judge it by; 0 = none", "frames", 0, 1000)
-    audio_stamp: str = setting("first_sample", "what the stamp of an audio message means", choices=("first_sample", "arrival"))
+    hold_out_every: int = setting(
+        0, "keep every n-th received frame out of the map to judge it by; 0 = none", "frames", 0, 1000
+    )
+    audio_stamp: str = setting(
+        "first_sample", "what the stamp of an audio message means", choices=("first_sample", "arrival")
+    )
     audio_delay_s: float = setting(0.0, "added to audio stamps to bring them to the camera's clock", "s", -5.0, 5.0)
 
 
@@ -44,7 +52,9 @@ class KeyframeConfig:
     min_rotation_rad: float = setting(0.12, "a new keyframe after turning this much", "rad", 0.0, 3.2)
     max_interval_s: float = setting(1.0, "a new keyframe at the latest after this time", "s", 0.05, 60.0)
     min_interval_s: float = setting(0.3, "no two keyframes closer in time than this", "s", 0.0, 60.0)
-    max_count: int = setting(150, "keyframes kept for optimisation; beyond it the most redundant goes", "keyframes", 2, 10000)
+    max_count: int = setting(
+        150, "keyframes kept for optimisation; beyond it the most redundant goes", "keyframes", 2, 10000
+    )
 
 
 @dataclass(frozen=True)
@@ -94,9 +104,11 @@ class SourceConfig:
 
     memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
     max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
-    min_contrast: float = setting(0.05, "a source's direction must stand out of the average by this share of a lone plane wave", "",
+    min_contrast: float = setting(0.03, "a source's direction must stand out of the average by this share of a lone plane wave", "",
                                   0.0, 1.0)  # fmt: skip
-    position_error_m: float = setting(0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0)
+    position_error_m: float = setting(
+        0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0
+    )
 
 
 @dataclass(frozen=True)

@@ -216,5 +216,3 @@ def _is_image(item: CameraItem) -> bool:
 
 def _is_audio(item: SoundItem) -> bool:
     return isinstance(item, AudioChunk)
-
-

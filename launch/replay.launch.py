@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -14,7 +13,8 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("echoseg_ros"))
 
@@ -55,8 +55,10 @@ def replay(context: LaunchContext) -> list:
     )
     waited_for = [given[name] for name in ("image", "audio_stamped")]
     command = ["python3", "-m", "echoseg_ros.cli", "--quiet", "play", given["bag"]]
-    command += ["--rate", given["rate"], "--wait-for", *waited_for]
-    player = ExecuteProcess(cmd=command + (["--loop"] if given["loop"].lower() in ("true", "1") else []), output="screen")
+    command += ["--rate", given["rate"], "--wait-s", "300", "--wait-for", *waited_for]
+    player = ExecuteProcess(
+        cmd=command + (["--loop"] if given["loop"].lower() in ("true", "1") else []), output="screen"
+    )
     actions = [nodes, player]
     if given["exit_at_end"].lower() in ("true", "1"):
         at_end = OnProcessExit(target_action=player, on_exit=[Shutdown(reason="the bag has been played")])

@@ -1,13 +1,13 @@
-"""Faces of devices: dials, grilles, displays, keys. Each fills one [S, S, 3] uint8 sRGB texture that is laid on a face once."""
+"""Faces of devices: dials, grilles, displays, keys. Each fills a [S, S, 3] uint8 sRGB texture, laid on a face once."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from echoseg_ros.types import Array, RgbImage
+from echoseg_ros.types import RgbImage
 from echoseg_sim.mesh import Rgb
-from echoseg_sim.textures import SIZE_PX, image, noise
+from echoseg_sim.textures import SIZE_PX, image, noise, shaded
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
@@ -17,7 +17,7 @@ def _bytes(color: Rgb) -> tuple[int, int, int]:
 
 
 def _canvas(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    return image(np.asarray(color) * (1 + 0.03 * noise(rng, 1.2))[..., None])
+    return image(shaded(color, 1 + 0.03 * noise(rng, 1.2)))
 
 
 def _at(u: float, v: float) -> tuple[int, int]:
@@ -44,10 +44,17 @@ def clock(rng: np.random.Generator) -> RgbImage:
     for hour in range(12):
         angle = hour * np.pi / 6
         tip, foot = 0.44, 0.34 if hour % 3 == 0 else 0.38
-        ends = [_at(0.5 + r * np.sin(angle), 0.5 - r * np.cos(angle)) for r in (foot, tip)]
-        cv2.line(canvas, *ends, (30, 30, 35), 16 if hour % 3 == 0 else 8, cv2.LINE_AA)
+        foot_at, tip_at = (_at(0.5 + r * np.sin(angle), 0.5 - r * np.cos(angle)) for r in (foot, tip))
+        cv2.line(canvas, foot_at, tip_at, (30, 30, 35), 16 if hour % 3 == 0 else 8, cv2.LINE_AA)
     for angle, length, width in ((rng.uniform(0, 6.28), 0.22, 18), (rng.uniform(0, 6.28), 0.33, 11)):
-        cv2.line(canvas, _at(0.5, 0.5), _at(0.5 + length * np.sin(angle), 0.5 - length * np.cos(angle)), (25, 25, 30), width, cv2.LINE_AA)
+        cv2.line(
+            canvas,
+            _at(0.5, 0.5),
+            _at(0.5 + length * np.sin(angle), 0.5 - length * np.cos(angle)),
+            (25, 25, 30),
+            width,
+            cv2.LINE_AA,
+        )
     _disc(canvas, 0.5, 0.5, (0.04, 0.04), (0.75, 0.15, 0.12))
     return canvas
 
@@ -103,7 +110,16 @@ def keypad(rng: np.random.Generator, color: Rgb) -> RgbImage:
         for column in range(3):
             u, v = 0.44 + 0.17 * column, 0.38 + 0.14 * row
             _rect(canvas, u, v, u + 0.12, v + 0.095, (0.92, 0.92, 0.9))
-            cv2.putText(canvas, "123456789*0#"[3 * row + column], _at(u + 0.035, v + 0.08), _FONT, 1.2, (40, 40, 40), 3, cv2.LINE_AA)
+            cv2.putText(
+                canvas,
+                "123456789*0#"[3 * row + column],
+                _at(u + 0.035, v + 0.08),
+                _FONT,
+                1.2,
+                (40, 40, 40),
+                3,
+                cv2.LINE_AA,
+            )
     return canvas
 
 
@@ -124,7 +140,14 @@ def parcel(rng: np.random.Generator, card: RgbImage) -> RgbImage:
     u, v = rng.uniform(0.05, 0.15), rng.uniform(0.45, 0.6)
     _rect(canvas, u, v, u + 0.33, v + 0.3, (0.95, 0.95, 0.93))
     for line in range(4):
-        _rect(canvas, u + 0.03, v + 0.04 + 0.06 * line, u + rng.uniform(0.15, 0.3), v + 0.065 + 0.06 * line, (0.15, 0.15, 0.18))
+        _rect(
+            canvas,
+            u + 0.03,
+            v + 0.04 + 0.06 * line,
+            u + rng.uniform(0.15, 0.3),
+            v + 0.065 + 0.06 * line,
+            (0.15, 0.15, 0.18),
+        )
     color = tuple(rng.uniform(0.1, 0.7, 3))
     _disc(canvas, 0.78, 0.3, (0.13, 0.13), color, 14)
     return canvas
@@ -172,7 +195,7 @@ def toy_face(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 def door(rng: np.random.Generator, base: RgbImage) -> RgbImage:
     """Four recessed panels on a door or cupboard front."""
-    panels: Array = base.astype(float)
+    panels = base.astype(float)
     for u0, u1 in ((0.12, 0.46), (0.54, 0.88)):
         for v0, v1 in ((0.07, 0.45), (0.53, 0.93)):
             x0, y0 = _at(u0, v0)

@@ -1,4 +1,4 @@
-"""Furniture: meshes that stand on z = 0 with their back at -x and their front to +x, and the surfaces things may stand on."""
+"""Furniture: meshes that stand on z = 0, back at -x, front to +x, and the surfaces things may stand on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from echoseg_sim import decals, textures
-from echoseg_sim.mesh import Material, Mesh, box, extent, lathe, merge, placed, tube
+from echoseg_sim.mesh import Material, Mesh, box, extent, lathe, merge, placed, tube, upended
 from echoseg_sim.palette import Palette
 
-_CELL_M = 0.04
+_CELL_M = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,21 @@ def _piece(kind: str, parts: list[Mesh], supports: list[Support]) -> Piece:
     low, high = extent(mesh)
     middle = (low + high) / 2
     centred = placed(mesh, (-middle[0], -middle[1], 0))
-    shifted = [Support((s.center_m[0] - middle[0], s.center_m[1] - middle[1]), s.size_m, s.height_m, s.headroom_m) for s in supports]
+    shifted = [
+        Support((s.center_m[0] - middle[0], s.center_m[1] - middle[1]), s.size_m, s.height_m, s.headroom_m)
+        for s in supports
+    ]
     size = high - low
     return Piece(kind, centred, (float(size[0]), float(size[1]), float(high[2])), tuple(shifted))
 
 
 def _legs(size: tuple[float, float], height_m: float, thick_m: float, material: Material) -> list[Mesh]:
     x, y = size[0] / 2 - thick_m, size[1] / 2 - thick_m
-    return [box((thick_m, thick_m, height_m), (sx * x, sy * y, 0), material, cell_m=_CELL_M) for sx in (-1, 1) for sy in (-1, 1)]
+    return [
+        box((thick_m, thick_m, height_m), (sx * x, sy * y, 0), material, cell_m=_CELL_M)
+        for sx in (-1, 1)
+        for sy in (-1, 1)
+    ]
 
 
 def table(palette: Palette) -> Piece:
@@ -72,7 +79,7 @@ def coffee_table(palette: Palette) -> Piece:
 def counter(palette: Palette) -> Piece:
     """A kitchen counter: plinth, fronts with handles, worktop, tiled splash-back."""
     doors = int(palette.rng.integers(3, 5))
-    width, depth, height = 0.6 * doors, 0.6, 0.9
+    width, depth = 0.6 * doors, 0.6
     front = palette.decal(decals.door(palette.rng, palette.lacquer.image), 0.58, 0.74)
     front = Material(front.image, front.tile_m, palette.lacquer.tint)
     parts = [
@@ -84,7 +91,18 @@ def counter(palette: Palette) -> Piece:
     for index in range(doors):
         y = -width / 2 + 0.6 * (index + 0.5)
         parts.append(box((0.018, 0.58, 0.74), (depth / 2 - 0.031, y, 0.11), palette.lacquer, {"+x": front}))
-        parts.append(tube([(depth / 2 - 0.02, y - 0.1, 0.8), (depth / 2, y - 0.09, 0.8), (depth / 2, y + 0.09, 0.8), (depth / 2 - 0.02, y + 0.1, 0.8)], 0.006, palette.metal()))
+        parts.append(
+            tube(
+                [
+                    (depth / 2 - 0.02, y - 0.1, 0.8),
+                    (depth / 2, y - 0.09, 0.8),
+                    (depth / 2, y + 0.09, 0.8),
+                    (depth / 2 - 0.02, y + 0.1, 0.8),
+                ],
+                0.006,
+                palette.metal(),
+            )
+        )
     return _piece("counter", parts, [Support((0.02, 0), (depth - 0.06, width), 0.9)])
 
 
@@ -117,10 +135,17 @@ def _book_row(palette: Palette, width_m: float, height_m: float) -> tuple[Mesh, 
     volumes, offset = [], 0.0
     pages = palette.plastic((0.92, 0.89, 0.8))
     while offset < width_m:
-        thick, tall, deep = palette.rng.uniform(0.02, 0.05), palette.rng.uniform(0.6, 0.9) * height_m, palette.rng.uniform(0.16, 0.22)
-        color = palette.muted() if palette.rng.random() < 0.5 else palette.vivid()
-        spine = palette.decal(np.ascontiguousarray(np.rot90(decals.book(palette.rng, color, palette.pale()))), thick, tall)
-        volumes.append(box((deep, thick, tall), (-0.02, offset + thick / 2, 0), palette.plastic(color), {"+x": spine, "+z": pages}))
+        thick, tall, deep = (
+            palette.rng.uniform(0.02, 0.05),
+            palette.rng.uniform(0.6, 0.9) * height_m,
+            palette.rng.uniform(0.16, 0.22),
+        )
+        color, title = palette.cover()
+        spine = palette.decal(title, tall, thick)
+        volume = box(
+            (deep, thick, tall), (-0.02, offset + thick / 2, 0), palette.plastic(color), {"+x": spine, "+z": pages}
+        )
+        volumes.append(upended(volume, spine))
         offset += thick + 0.001
     return placed(merge(volumes), (0, -offset / 2, 0)), offset
 
@@ -139,7 +164,9 @@ def sideboard(palette: Palette) -> Piece:
     for index in range(doors):
         y = -width / 2 + 0.48 * (index + 0.5)
         parts.append(box((0.015, 0.44, height - 0.14), (depth / 2 - 0.0125, y, 0.095), body, {"+x": front}))
-        parts.append(lathe([(0, -0.012), (0.014, 0), (0, 0.012)], palette.metal(), (depth / 2 + 0.002, y + 0.17, height * 0.55)))
+        parts.append(
+            lathe([(0, -0.012), (0.014, 0), (0, 0.012)], palette.metal(), (depth / 2 + 0.002, y + 0.17, height * 0.55))
+        )
     return _piece("sideboard", parts, [Support((0, 0), (depth, width), height)])
 
 
@@ -157,7 +184,9 @@ def _seat(palette: Palette, kind: str, width: float) -> Piece:
         y = -(width - 0.4) / 2 + each * (index + 0.5)
         parts.append(box((0.6, each - 0.002, 0.17), (0.115, y, 0.24), cloth, cell_m=_CELL_M))
         parts.append(box((0.14, each - 0.004, 0.36), (-depth / 2 + 0.31, y, 0.41), cloth, cell_m=_CELL_M))
-    pillow = placed(box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=_CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25)
+    pillow = placed(
+        box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=_CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25
+    )
     return _piece(kind, [*parts, pillow], [])
 
 
@@ -175,7 +204,9 @@ def chair(palette: Palette) -> Piece:
     """A plain wooden chair."""
     wood = palette.other_wood
     parts = [box((0.42, 0.42, 0.03), (0, 0, 0.43), wood, cell_m=_CELL_M)]
-    parts += [box((0.035, 0.035, 0.43 if x > 0 else 0.9), (x, y, 0), wood) for x in (-0.19, 0.19) for y in (-0.19, 0.19)]
+    parts += [
+        box((0.035, 0.035, 0.43 if x > 0 else 0.9), (x, y, 0), wood) for x in (-0.19, 0.19) for y in (-0.19, 0.19)
+    ]
     parts += [box((0.02, 0.35, 0.06), (-0.19, 0, z), wood) for z in (0.58, 0.7, 0.82)]
     parts.append(box((0.36, 0.36, 0.03), (0.01, 0, 0.46), palette.cushion, cell_m=_CELL_M))
     return _piece("chair", parts, [])
@@ -198,7 +229,11 @@ def window(palette: Palette, width_m: float, height_m: float) -> Mesh:
     pane = box((0.012, width_m, height_m), (0.006, 0, 0), white, {"+x": view})
     sill = box((0.14, width_m + 0.1, 0.03), (0.07, 0, -0.03), white)
     drapes = [_drape(cloth, height_m + 0.35, s * (width_m / 2 + 0.14)) for s in (-1, 1)]
-    rod = tube([(0.09, -width_m / 2 - 0.35, height_m + 0.12), (0.09, width_m / 2 + 0.35, height_m + 0.12)], 0.012, palette.metal(0.6))
+    rod = tube(
+        [(0.09, -width_m / 2 - 0.35, height_m + 0.12), (0.09, width_m / 2 + 0.35, height_m + 0.12)],
+        0.012,
+        palette.metal(0.6),
+    )
     return merge([*frame, pane, sill, *drapes, rod])
 
 

@@ -1,4 +1,4 @@
-"""Where the camera looks on its way: from object to object, at most as fast as a head turns, and how well that shows them."""
+"""Where the camera looks on its way: from object to object, no faster than a head turns; and how well it shows them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def sight(room: Room, positions: Array, times_s: Array) -> Sighting:
     """What could be seen from positions [P, 3] at times [P], twice a second, by rays to five points of each object."""
     step = max(1, int(round(_SIGHT_STEP_S / (times_s[1] - times_s[0]))))
     eyes = positions[::step]
-    points = np.stack([_sample_points(item.box.center_m, item.box.size_m, item.footprint.yaw_rad) for item in room.objects])
+    points = np.stack(
+        [_sample_points(item.box.center_m, item.box.size_m, item.footprint.yaw_rad) for item in room.objects]
+    )
     rays = points[None] - eyes[:, None, None]  # [S, N, 5, 3]
     origins = np.broadcast_to(eyes[:, None, None], rays.shape)
     hits = cast(room.scene.geometry, origins.reshape(-1, 3), rays.reshape(-1, 3))
@@ -55,7 +57,9 @@ def sight(room: Room, positions: Array, times_s: Array) -> Sighting:
 
 def _sample_points(center: Array, size: Array, yaw: float) -> Array:
     c, s = np.cos(yaw), np.sin(yaw)
-    offsets = np.array([[0, 0, 0], [0.25, 0.25, 0.2], [-0.25, 0.25, -0.2], [0.25, -0.25, -0.2], [-0.25, -0.25, 0.2]]) * size
+    offsets = (
+        np.array([[0, 0, 0], [0.25, 0.25, 0.2], [-0.25, 0.25, -0.2], [0.25, -0.25, -0.2], [-0.25, -0.25, 0.2]]) * size
+    )
     return center + offsets @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
 
 
@@ -72,7 +76,9 @@ def aim(sighting: Sighting, room: Room, positions: Array, times_s: Array, wanted
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 
-def _targets(sighting: Sighting, centers: Array, positions: Array, times_s: Array, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _targets(
+    sighting: Sighting, centers: Array, positions: Array, times_s: Array, wanted: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """[S] the object to look at: visible, near, little looked at so far, and not far to turn."""
     looked = np.zeros(len(centers))
     chosen: list[int] = []
@@ -114,14 +120,18 @@ def _followed(wish: Array, step_s: float) -> Array:
     return out
 
 
-def value(sighting: Sighting, room: Room, positions: Array, directions: Array, times_s: Array, wanted: Sequence[str]) -> Score:
+def value(
+    sighting: Sighting, room: Room, positions: Array, directions: Array, times_s: Array, wanted: Sequence[str]
+) -> Score:
     """How well the wanted objects, and then all others, are shown: time in good view and spread of sides."""
     at = np.searchsorted(times_s, sighting.times_s)
     good = _in_view(sighting, room, positions[at], directions[at])
     total, seen_s = 0.0, {}
     for number, item in enumerate(room.objects):
         shown_s = float(good[:, number].sum() * _SIGHT_STEP_S)
-        bearing = np.unique(np.round(np.arctan2(*(positions[at][good[:, number]] - item.box.center_m).T[1::-1]) / np.deg2rad(15)))
+        bearing = np.unique(
+            np.round(np.arctan2(*(positions[at][good[:, number]] - item.box.center_m).T[1::-1]) / np.deg2rad(15))
+        )
         if item.name in wanted:
             seen_s[item.name] = shown_s
             total += 10 * min(shown_s, 6.0) / 6 + 10 * min(len(bearing), 8) / 8 - (20 if shown_s < 2 else 0)

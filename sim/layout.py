@@ -35,7 +35,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Wall:
-    """A wall seen from inside: its normal has this yaw, it stands `distance_m` from the centre and is `length_m` long."""
+    """A wall seen from inside: its normal has this yaw; it stands `distance_m` from the centre, `length_m` long."""
 
     yaw_rad: float
     distance_m: float
@@ -86,7 +86,7 @@ def along_wall(rng: np.random.Generator, walls: Sequence[Wall], size_m: tuple[fl
                taken: Sequence[Footprint], gap_m: float, attempts: int = 60) -> Footprint | None:  # fmt: skip
     """A free place with the back to a wall, None if there is none."""
     for _ in range(attempts):
-        wall = walls[rng.integers(len(walls))]
+        wall = walls[int(rng.integers(len(walls)))]
         reach = wall.length_m / 2 - size_m[1] / 2 - 0.02
         if reach <= 0:
             continue
@@ -109,7 +109,9 @@ def anywhere(rng: np.random.Generator, room_m: tuple[float, float], size_m: tupl
     return None
 
 
-def relative(base: Footprint, offset_m: tuple[float, float], turn_rad: float, size_m: tuple[float, float, float]) -> Footprint:
+def relative(
+    base: Footprint, offset_m: tuple[float, float], turn_rad: float, size_m: tuple[float, float, float]
+) -> Footprint:
     """A footprint placed in the frame of another one."""
     x, y = _rotation(base.yaw_rad) @ np.asarray(offset_m) + base.center_m
     return Footprint((float(x), float(y)), size_m[:2], base.yaw_rad + turn_rad, (0.0, size_m[2]))

@@ -25,7 +25,7 @@ _TYPICAL_LIGHT = 0.5  # median light after exposure, as the camera's automatic e
 
 @dataclass(frozen=True)
 class AreaLight:
-    """A glowing rectangle. half_u, half_v: [3] half edges; it shines along half_u x half_v; color: [3] linear radiance."""
+    """A glowing rectangle that shines along half_u x half_v, its half edges [3]; color: [3] linear radiance."""
 
     center: Array
     half_u: Array
@@ -65,7 +65,9 @@ def _from_area(geometry: Geometry, points: NDArray[np.float32], light: AreaLight
             ray = sample - points
             squared = (ray**2).sum(axis=1)
             length = np.sqrt(squared)
-            cosine = np.clip((ray * geometry.normals).sum(axis=1) / length, 0, None) * np.clip(-(ray @ normal) / length, 0, None)
+            cosine = np.clip((ray * geometry.normals).sum(axis=1) / length, 0, None) * np.clip(
+                -(ray @ normal) / length, 0, None
+            )
             facing = np.flatnonzero(cosine > 0)
             seen = is_free(geometry, points[facing], np.broadcast_to(sample, (len(facing), 3)))
             total[facing] += seen * cosine[facing] / squared[facing]

@@ -1,4 +1,4 @@
-"""Triangle meshes from primitives: quads, boxes, lathe shapes and tubes, with normals, texture coordinates and materials.
+"""Triangle meshes from primitives (quads, boxes, lathe shapes, tubes) with normals, texture coordinates and materials.
 
 Every primitive is tessellated to cells of a few centimetres, because the light is baked at the vertices (light.py).
 Vertices are not shared across hard edges. Texture coordinates are metres on the surface, v upwards.
@@ -7,7 +7,7 @@ Vertices are not shared across hard edges. Texture coordinates are metres on the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from echoseg_ros.types import Array
 
 Rgb = tuple[float, float, float]
-Point = Sequence[float] | Array
+Point = Sequence[float] | NDArray[np.floating]
 
 _SMOOTH_RAD = np.deg2rad(40.0)  # a sharper bend of a lathe's profile is a hard edge
 
@@ -94,6 +94,15 @@ def tipped(mesh: Mesh) -> Mesh:
     return moved(mesh, T)
 
 
+def upended(mesh: Mesh, material: Material) -> Mesh:
+    """The mesh with the texture of one material turned, so that its u runs upwards."""
+    index = next(i for i, other in enumerate(mesh.materials) if other is material)
+    uvs = mesh.uvs.copy()
+    touched = np.unique(mesh.triangles[mesh.material_ids == index])
+    uvs[touched] = np.stack([mesh.uvs[touched, 1], -mesh.uvs[touched, 0]], axis=1)
+    return replace(mesh, uvs=uvs)
+
+
 def extent(mesh: Mesh) -> tuple[Array, Array]:
     """Lowest and highest corner of the mesh, [3] each."""
     return mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
@@ -137,7 +146,7 @@ _FACES = {
 
 def box(size: Point, base: Point, material: Material, faces: Mapping[str, Material | None] | None = None,
         cell_m: float = 0.05) -> Mesh:  # fmt: skip
-    """A box of a size [3] whose bottom face is centred at `base` [3]; `faces` overrides a face's material, None omits it."""
+    """A box of a size [3] with its bottom centred at `base` [3]; `faces` overrides a face's material, None omits it."""
     half = np.asarray(size, dtype=float) / 2
     center = np.asarray(base, dtype=float) + [0, 0, half[2]]
     parts = []
@@ -148,7 +157,9 @@ def box(size: Point, base: Point, material: Material, faces: Mapping[str, Materi
     return merge(parts)
 
 
-def lathe(profile: Sequence[tuple[float, float]], material: Material, base: Point = (0, 0, 0), segments: int = 28) -> Mesh:
+def lathe(
+    profile: Sequence[tuple[float, float]], material: Material, base: Point = (0, 0, 0), segments: int = 28
+) -> Mesh:
     """A surface of revolution about z. profile: (radius, z) pairs; outside when it runs upwards."""
     rings = np.asarray(profile, dtype=float)
     rings = rings[np.append(True, np.linalg.norm(np.diff(rings, axis=0), axis=1) > 1e-6)]
@@ -161,7 +172,17 @@ def lathe(profile: Sequence[tuple[float, float]], material: Material, base: Poin
     parts = []
     for first, last in _smooth_runs(normals):
         ring_normals = _ring_normals(normals[first:last])
-        parts.append(_revolve(rings[first : last + 1], ring_normals, along[first : last + 1], circle, angle, rings[:, 0].max(), material))
+        parts.append(
+            _revolve(
+                rings[first : last + 1],
+                ring_normals,
+                along[first : last + 1],
+                circle,
+                angle,
+                rings[:, 0].max(),
+                material,
+            )
+        )
     return placed(merge(parts), base)
 
 
@@ -178,9 +199,15 @@ def _ring_normals(segment_normals: Array) -> Array:
     return mean / np.linalg.norm(mean, axis=1, keepdims=True)
 
 
-def _revolve(rings: Array, normals: Array, along: Array, circle: Array, angle: Array, radius: float, material: Material) -> Mesh:
-    points = np.concatenate([rings[:, None, :1] * circle, np.broadcast_to(rings[:, None, 1:], (len(rings), len(circle), 1))], axis=2)
-    turned = np.concatenate([normals[:, None, :1] * circle, np.broadcast_to(normals[:, None, 1:], (len(rings), len(circle), 1))], axis=2)
+def _revolve(
+    rings: Array, normals: Array, along: Array, circle: Array, angle: Array, radius: float, material: Material
+) -> Mesh:
+    points = np.concatenate(
+        [rings[:, None, :1] * circle, np.broadcast_to(rings[:, None, 1:], (len(rings), len(circle), 1))], axis=2
+    )
+    turned = np.concatenate(
+        [normals[:, None, :1] * circle, np.broadcast_to(normals[:, None, 1:], (len(rings), len(circle), 1))], axis=2
+    )
     u, v = np.meshgrid(angle * radius, along)
     return grid(points, turned, np.stack([u, v], axis=-1), material)
 
@@ -201,7 +228,7 @@ def disc(radius: float, material: Material, segments: int = 28) -> Mesh:
     return grid(points, normals, np.stack([y + radius, z + radius], axis=-1), material)
 
 
-def tube(points: Sequence[Point], radius: float, material: Material, segments: int = 8) -> Mesh:
+def tube(points: Sequence[Point] | Array, radius: float, material: Material, segments: int = 8) -> Mesh:
     """A round bar along a polyline [n, 3]; its ends are open."""
     line = np.asarray(points, dtype=float)
     tangent = np.gradient(line, axis=0)

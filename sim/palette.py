@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 
 from echoseg_ros.types import RgbImage
-from echoseg_sim import textures
+from echoseg_sim import decals, textures
 from echoseg_sim.mesh import Material, Rgb
 
 _WOODS = ((0.72, 0.54, 0.36), (0.55, 0.37, 0.23), (0.82, 0.69, 0.50), (0.42, 0.28, 0.19))
@@ -39,6 +39,7 @@ class Palette:
         accent = self.vivid() if rng.random() < 0.5 else None
         self.upholstery = Material(textures.fabric(rng, self.muted(), accent), (0.3, 0.3))
         self.cushion = Material(textures.fabric(rng, self.vivid(), self.pale()), (0.22, 0.22))
+        self._covers = [self._cover() for _ in range(7)]
         self.curtain = Material(textures.fabric(rng, self.muted(), self.pale()), (0.3, 0.3))
 
     def vivid(self) -> Rgb:
@@ -64,6 +65,14 @@ class Palette:
     def decal(self, picture: RgbImage, width_m: float, height_m: float, emission: float = 0.0) -> Material:
         """A picture laid once on a face of that size."""
         return Material(picture, (width_m, height_m), emission=emission)
+
+    def cover(self) -> tuple[Rgb, RgbImage]:
+        """A book: its colour and its title side; there are a few of them in a room."""
+        return self._covers[self.rng.integers(len(self._covers))]
+
+    def _cover(self) -> tuple[Rgb, RgbImage]:
+        color = self.muted() if self.rng.random() < 0.5 else self.vivid()
+        return color, decals.book(self.rng, color, self.pale())
 
     def _floor(self) -> Material:
         kind = self.rng.integers(3)

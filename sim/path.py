@@ -27,7 +27,7 @@ _WAYPOINTS = 9
 
 @dataclass(frozen=True)
 class CameraPath:
-    """times_s: [P] at RATE_HZ from 0; poses: [P, 4, 4] T_map_camera; seen_s: how long each wanted object is in good view."""
+    """times_s: [P] from 0; poses: [P, 4, 4] T_map_camera; seen_s: how long each wanted object is in good view."""
 
     times_s: Array
     poses: Array
@@ -72,7 +72,9 @@ def _graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Array, csr_matrix
         rows.append(a)
         columns.append(b)
         costs.append(np.hypot(dx, dy) * CELL_M * (1 + 0.1 / np.minimum(clearance[a], clearance[b]) ** 2))
-    graph = coo_matrix((np.concatenate(costs), (np.concatenate(rows), np.concatenate(columns))), (len(cells), len(cells)))
+    graph = coo_matrix(
+        (np.concatenate(costs), (np.concatenate(rows), np.concatenate(columns))), (len(cells), len(cells))
+    )
     return cells, graph.tocsr()
 
 
@@ -83,7 +85,9 @@ def _tour(rng: np.random.Generator, space: FreeSpace, cells: Array, graph: csr_m
     for _ in range(4 * _WAYPOINTS):
         cost, previous = dijkstra(graph, directed=False, indices=stops[-1], return_predecessors=True)
         # far enough to travel, and by chance rather than the farthest, so that tours differ
-        choices = np.flatnonzero(np.linalg.norm(cells - cells[stops[-1]], axis=1) > 0.5 * np.ptp(cells, axis=0).max() * rng.random())
+        choices = np.flatnonzero(
+            np.linalg.norm(cells - cells[stops[-1]], axis=1) > 0.5 * np.ptp(cells, axis=0).max() * rng.random()
+        )
         if len(choices) == 0:
             return None
         stops.append(int(choices[rng.integers(len(choices))]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.geometry import pixel_rays
 from echoseg_ros.types import Array, Camera, FloatImage, RgbImage
-from echoseg_sim.scene import Geometry, Scene, Textures, cast, linear
+from echoseg_sim.scene import Scene, cast, linear
 
 DEPTH_RANGE_M = (0.3, 5.5)
 _LINEAR_OF_BYTE = linear(np.arange(256) / 255.0).astype(np.float32)
@@ -36,7 +36,7 @@ class RenderedView:
 
 
 def _tone_curve(light: Array) -> Array:
-    """sRGB of linear light with a soft shoulder instead of clipping."""
+    """SRGB of linear light with a soft shoulder instead of clipping."""
     soft = np.where(light > 0.6, 0.6 + 0.4 * (1 - np.exp(-(light - 0.6) / 0.4)), light)
     return np.where(soft <= 0.0031308, 12.92 * soft, 1.055 * np.maximum(soft, 1e-9) ** (1 / 2.4) - 0.055)
 
@@ -64,8 +64,14 @@ def render(room: HasScene, camera: Camera, T_map_camera: Array) -> RenderedView:
     return RenderedView(rgb, depth_m, ids)
 
 
-def sense(view: RenderedView, rng: np.random.Generator, color_noise: float = 2.0, depth_noise: float = 0.0015) -> tuple[RgbImage, FloatImage]:
-    """The view as a camera delivers it: grain of `color_noise` grey levels, depth noise of `depth_noise` * z^2 metres, range limits."""
+def sense(
+    view: RenderedView, rng: np.random.Generator, color_noise: float = 2.0, depth_noise: float = 0.0015
+) -> tuple[RgbImage, FloatImage]:
+    """The view as a camera delivers it.
+
+    color_noise: grain in grey levels; depth_noise: standard deviation in metres at 1 m, grows with z^2; readings out of
+    DEPTH_RANGE_M become 0, the others are rounded to millimetres.
+    """
     grain = rng.standard_normal(view.rgb.shape, dtype=np.float32) * np.float32(color_noise)
     rgb = np.clip(view.rgb + grain + 0.5, 0, 255).astype(np.uint8)
     noise = rng.standard_normal(view.depth_m.shape, dtype=np.float32)
@@ -78,7 +84,11 @@ def _smooth_edges(scene: Scene, camera: Camera, T_map_camera: Array, colors: Flo
                   triangle: NDArray[np.int64]) -> None:  # fmt: skip
     """Average four subpixels where colour jumps across an edge of the geometry, in place."""
     geometry = scene.geometry
-    rows, columns = np.nonzero(_edges(colors, depth_m, triangle, geometry.material, geometry.entity, geometry.facing, np.float32(_EDGE_CONTRAST)))
+    rows, columns = np.nonzero(
+        _edges(
+            colors, depth_m, triangle, geometry.material, geometry.entity, geometry.facing, np.float32(_EDGE_CONTRAST)
+        )
+    )
     center = pixel_rays(camera)[rows, columns]
     total = np.zeros((len(rows), 3), dtype=np.float32)
     for du, dv in _SUBPIXELS:
@@ -87,24 +97,22 @@ def _smooth_edges(scene: Scene, camera: Camera, T_map_camera: Array, colors: Flo
     colors[rows, columns] = total / len(_SUBPIXELS)
 
 
-def _shade(scene: Scene, origin: Array, rays: Array, pixel_rad: float) -> tuple[FloatImage, FloatImage, NDArray[np.int64]]:
-    """sRGB colours [N, 3] in [0, 1], depths [N] (0 = none) and triangles [N] (-1 = none) of rays with z = 1 in the camera."""
+def _shade(
+    scene: Scene, origin: Array, rays: Array, pixel_rad: float
+) -> tuple[FloatImage, FloatImage, NDArray[np.int64]]:
+    """Colours (sRGB) [N, 3] in [0, 1], depths [N], 0 = none, and triangles [N], -1 = none, of rays with z = 1."""
     hits = cast(scene.geometry, origin, rays)
     geometry, textures = scene.geometry, scene.textures
-    colors = _colors(hits.distance, hits.triangle, hits.uv, rays.astype(np.float32), *_geometry_arrays(geometry),
-                     scene.light, *_texture_arrays(textures), _LINEAR_OF_BYTE, _TONE, np.float32(pixel_rad))  # fmt: skip
+    colors = _colors(
+        *(hits.distance, hits.triangle, hits.uv, rays.astype(np.float32)),
+        *(geometry.vertices, geometry.uvs, geometry.triangles, geometry.material, scene.light),
+        *(textures.pixels, textures.first, textures.size_px, textures.levels),
+        *(textures.tile_m, textures.tint, textures.emission, _LINEAR_OF_BYTE, _TONE, np.float32(pixel_rad)),
+    )
     return colors, np.where(hits.triangle >= 0, hits.distance, 0).astype(np.float32), hits.triangle
 
 
-def _geometry_arrays(g: Geometry) -> tuple[NDArray[np.float32] | NDArray[np.int32], ...]:
-    return g.vertices, g.uvs, g.triangles, g.material
-
-
-def _texture_arrays(t: Textures) -> tuple[NDArray[np.generic], ...]:
-    return t.pixels, t.first, t.size_px, t.levels, t.tile_m, t.tint, t.emission
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _add_sample(color, weight, pixels, first, size, u, v, to_linear):  # type: ignore[no-untyped-def]
     """Add a bilinear sample at u, v (in tiles, v upwards) to color [3]. Sizes are powers of two, hence the masks."""
     x = (u - np.floor(u)) * size - np.float32(0.5)
@@ -119,7 +127,7 @@ def _add_sample(color, weight, pixels, first, size, u, v, to_linear):  # type: i
         color[channel] += weight * (upper * (1 - fy) + lower * fy)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _incidence(a, b, c, ray):  # type: ignore[no-untyped-def]
     """Cosine between a ray and the normal of the triangle a, b, c, at least 0.15."""
     bx, by, bz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -131,8 +139,27 @@ def _incidence(a, b, c, ray):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
-def _colors(distance, triangle, bary, rays, vertices, uvs, triangles, material, light, pixels, first, size_px, levels,
-            tile_m, tint, emission, to_linear, tone, pixel_rad):  # type: ignore[no-untyped-def]  # fmt: skip
+def _colors(  # type: ignore[no-untyped-def]
+    distance,
+    triangle,
+    bary,
+    rays,
+    vertices,
+    uvs,
+    triangles,
+    material,
+    light,
+    pixels,
+    first,
+    size_px,
+    levels,
+    tile_m,
+    tint,
+    emission,
+    to_linear,
+    tone,
+    pixel_rad,
+):
     """[N, 3] sRGB colours of hits: barycentric light and texture coordinates, trilinear texture filtering."""
     out = np.zeros((len(distance), 3), dtype=np.float32)
     for n in numba.prange(len(distance)):
@@ -148,7 +175,10 @@ def _colors(distance, triangle, bary, rays, vertices, uvs, triangles, material, 
         # between the sharp footprint across the slope and the long one along it
         footprint = distance[n] * pixel_rad / np.sqrt(_incidence(vertices[a], vertices[b], vertices[c], rays[n]))
         texel = np.sqrt(tile_m[k, 0] * tile_m[k, 1]) / size_px[k]
-        level = min(max(np.log2(max(footprint / texel, np.float32(1e-6))) - np.float32(0.25), np.float32(0)), levels[k] - np.float32(1.001))
+        level = min(
+            max(np.log2(max(footprint / texel, np.float32(1e-6))) - np.float32(0.25), np.float32(0)),
+            levels[k] - np.float32(1.001),
+        )
         fine = int(level)
         share = level - fine
         size = size_px[k] >> fine
@@ -156,12 +186,14 @@ def _colors(distance, triangle, bary, rays, vertices, uvs, triangles, material, 
         _add_sample(out[n], share, pixels, first[k, fine + 1], size >> 1, u, v, to_linear)
         for channel in range(3):
             shine = wa * light[a, channel] + wb * light[b, channel] + wc * light[c, channel]
-            index = int(out[n, channel] * tint[k, channel] * (shine + emission[k]) * _TONE_STEPS / _TONE_WHITE + np.float32(0.5))
+            index = int(
+                out[n, channel] * tint[k, channel] * (shine + emission[k]) * _TONE_STEPS / _TONE_WHITE + np.float32(0.5)
+            )
             out[n, channel] = tone[min(index, _TONE_STEPS)]
     return out
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _contrast(a, b):  # type: ignore[no-untyped-def]
     return max(abs(a[0] - b[0]), abs(a[1] - b[1]), abs(a[2] - b[2]))
 

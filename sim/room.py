@@ -111,7 +111,9 @@ def make_tour(seed: int, sources: int = 1, instances: str = "single", seconds: f
             break
     if best is None:
         raise ConfigError(f"room of seed {seed}: no way to drive in it; take another seed")
-    logger.info("sounding: %s", ", ".join(f"{name} (seen {s:.1f} s)" for name, s in best.path.seen_s.items()) or "nothing")
+    logger.info(
+        "sounding: %s", ", ".join(f"{name} (seen {s:.1f} s)" for name, s in best.path.seen_s.items()) or "nothing"
+    )
     return best
 
 
@@ -173,14 +175,20 @@ def _true_sources(tour: Tour, sounds: Sequence[str], seconds: float) -> tuple[Tr
     start_s = _QUIET_START_S if seconds >= 5 * _QUIET_START_S else 0.0
     on_s = ((start_s, float(seconds)),)
     return tuple(
-        TrueSource(item.name, item.box.center_m, sound if sound.startswith("builtin:") else Path(sound).name, on_s, item.name)
+        TrueSource(
+            item.name, item.box.center_m, sound if sound.startswith("builtin:") else Path(sound).name, on_s, item.name
+        )
         for item, sound in zip(tour.sounding, sounds, strict=True)
     )
 
 
-def _sounding(sources: Sequence[TrueSource], sounds: Sequence[str], array: ArrayGeometry, seed: int) -> list[SoundingSource]:
+def _sounding(
+    sources: Sequence[TrueSource], sounds: Sequence[str], array: ArrayGeometry, seed: int
+) -> list[SoundingSource]:
     return [
-        SoundingSource(source.name, source.position_m, load_sound(sound, array.sample_rate_hz, seed + number), source.on_s)
+        SoundingSource(
+            source.name, source.position_m, load_sound(sound, array.sample_rate_hz, seed + number), source.on_s
+        )
         for number, (source, sound) in enumerate(zip(sources, sounds, strict=True))
     ]
 

@@ -32,7 +32,8 @@ _USUAL = {
     "coffee_maker": ("counter", "sideboard", "table"), "mug": ("table", "counter", "coffee_table"),
     "bottle": ("table", "counter", "bookshelf"), "bowl": ("table", "coffee_table", "counter"),
     "books": ("bookshelf", "coffee_table", "sideboard"), "alarm_clock": ("bookshelf", "sideboard", "table"),
-    "radio": ("sideboard", "bookshelf", "counter", "table"), "phone": ("sideboard", "table", "bookshelf", "coffee_table"),
+    "radio": ("sideboard", "bookshelf", "counter", "table"),
+    "phone": ("sideboard", "table", "bookshelf", "coffee_table"),
     "speaker": ("bookshelf", "sideboard", "floor"), "plant": ("floor", "sideboard", "table", "bookshelf"),
     "box": ("floor", "bookshelf"), "fan": ("floor", "table", "sideboard", "counter"),
     "lamp": ("sideboard", "table", "bookshelf"), "toy": ("floor", "bookshelf", "coffee_table", "sideboard"),
@@ -42,7 +43,7 @@ _REPEATED = ("phone", "radio", "alarm_clock", "speaker", "kettle", "fan", "toy")
 
 @dataclass(frozen=True, eq=False)
 class RoomObject:
-    """A small object. box: its tight oriented box in the map; mesh in the map; sound: the builtin it makes, None = silent."""
+    """A small object. box, mesh: in the map, the box tight; sound: the builtin it makes, None = silent."""
 
     name: str
     kind: str
@@ -75,7 +76,7 @@ class Room:
 
     @cached_property
     def scene(self) -> Scene:
-        """The lit scene, made on first use (some seconds); its entities are 1..N = objects, 0 = shell, -1.. = furniture."""
+        """The lit scene, made on first use (seconds); its entities are 1..N = objects, 0 = shell, -1.. = furniture."""
         meshes = [*self.shell.meshes, *(piece.mesh for piece in self.furniture), *(item.mesh for item in self.objects)]
         entities = [0] * len(self.shell.meshes)
         entities += [-1 - i for i in range(len(self.furniture))] + [1 + i for i in range(len(self.objects))]
@@ -98,22 +99,31 @@ class Room:
 def make_room(seed: int, instances: str = "single", size_m: tuple[float, float, float] | None = None) -> Room:
     """A room as a pure function of its arguments.
 
-    instances: "single" = one object of each sounding kind, "multi" = three of one of them. size_m overrides the drawn size.
-    Raises ValueError if `instances` is neither, or no layout fits a given size.
+    instances: "single" = one object of each sounding kind, "multi" = three of one of them; size_m overrides the drawn
+    size. Raises ValueError if `instances` is neither, or no layout fits a given size.
     """
     if instances not in ("single", "multi"):
         raise ValueError(f"instances = {instances!r}: want single or multi")
     for attempt in range(_LAYOUT_ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
-        size = size_m or tuple(float(v) for v in rng.uniform((4.0, 3.5, 2.4), (7.0, 6.0, 2.8)))
+        size = size_m or _drawn_size(rng)
         palette = Palette(rng)
         shell = build_shell(palette, size)
         pieces = _furnish(palette, size, shell)
         objects = _scatter(palette, size, pieces, shell.keep_clear, instances)
         room = Room(seed, np.array(size), tuple(objects), tuple(pieces), shell)
-        if pieces and _is_full(objects, instances) and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_M2:
+        if (
+            pieces
+            and _is_full(objects, instances)
+            and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_M2
+        ):
             return room
     raise ValueError(f"no furnished layout found for seed {seed}, size {size_m}: want at least 4 x 3.5 x 2.4 m")
+
+
+def _drawn_size(rng: np.random.Generator) -> tuple[float, float, float]:
+    width, depth, height = rng.uniform((4.0, 3.5, 2.4), (7.0, 6.0, 2.8))
+    return float(width), float(depth), float(height)
 
 
 def _is_full(objects: list[RoomObject], instances: str) -> bool:
@@ -136,7 +146,9 @@ def _furnish(palette: Palette, size: tuple[float, float, float], shell: Shell) -
             pieces.append(_stand(piece, place, pieces))
             taken.append(place)
     table = furniture.table(palette)
-    place = layout.anywhere(rng, plan, table.size_m, taken, 0.65, 200) or layout.along_wall(rng, shell.walls, table.size_m, 0.03, taken, _AISLE_M)
+    place = layout.anywhere(rng, plan, table.size_m, taken, 0.65, 200) or layout.along_wall(
+        rng, shell.walls, table.size_m, 0.03, taken, _AISLE_M
+    )
     if place is None or {"counter", "bookshelf"} - {piece.kind for piece in pieces}:
         return []
     pieces.append(_stand(table, place, pieces))
@@ -145,7 +157,9 @@ def _furnish(palette: Palette, size: tuple[float, float, float], shell: Shell) -
     return pieces
 
 
-def _add_around(palette: Palette, plan: tuple[float, float], pieces: list[FurniturePiece], taken: list[Footprint]) -> None:
+def _add_around(
+    palette: Palette, plan: tuple[float, float], pieces: list[FurniturePiece], taken: list[Footprint]
+) -> None:
     """Chairs at the table, a rug and a low table before the sofa."""
     table = next(piece for piece in pieces if piece.kind == "table")
     depth, width = table.footprint.size_m
@@ -153,7 +167,13 @@ def _add_around(palette: Palette, plan: tuple[float, float], pieces: list[Furnit
     for side in (-1, 1):
         for along in (-0.28, 0.28):
             offset = (side * (depth / 2 + chair.size_m[0] / 2 + 0.03), along * width)
-            _try(pieces, taken, chair, layout.relative(table.footprint, offset, np.pi if side > 0 else 0.0, chair.size_m), plan)
+            _try(
+                pieces,
+                taken,
+                chair,
+                layout.relative(table.footprint, offset, np.pi if side > 0 else 0.0, chair.size_m),
+                plan,
+            )
     sofa = next((piece for piece in pieces if piece.kind == "sofa"), None)
     if sofa is None:
         return
@@ -165,7 +185,13 @@ def _add_around(palette: Palette, plan: tuple[float, float], pieces: list[Furnit
         pieces.append(_stand(rug, carpet, pieces))
 
 
-def _try(pieces: list[FurniturePiece], taken: list[Footprint], piece: furniture.Piece, place: Footprint, plan: tuple[float, float]) -> None:
+def _try(
+    pieces: list[FurniturePiece],
+    taken: list[Footprint],
+    piece: furniture.Piece,
+    place: Footprint,
+    plan: tuple[float, float],
+) -> None:
     if layout.is_inside(place, *plan, 0.03) and layout.is_free(place, taken, 0.02):
         pieces.append(_stand(piece, place, pieces))
         taken.append(place)
@@ -173,7 +199,8 @@ def _try(pieces: list[FurniturePiece], taken: list[Footprint], piece: furniture.
 
 def _stand(piece: furniture.Piece, place: Footprint, pieces: list[FurniturePiece]) -> FurniturePiece:
     surfaces = tuple(
-        replace(layout.relative(place, s.center_m, 0.0, (*s.size_m, 0.0)), z_m=(s.height_m, s.height_m + s.headroom_m)) for s in piece.supports
+        replace(layout.relative(place, s.center_m, 0.0, (*s.size_m, 0.0)), z_m=(s.height_m, s.height_m + s.headroom_m))
+        for s in piece.supports
     )
     name = f"{piece.kind}_{1 + sum(other.kind == piece.kind for other in pieces)}"
     mesh = placed(piece.mesh, (*place.center_m, 0.0), place.yaw_rad)
@@ -210,10 +237,22 @@ def _shopping_list(rng: np.random.Generator, instances: str) -> list[str]:
     return [repeated] * 3 + [kind for kind in wanted if kind != repeated]
 
 
-def _find_place(rng: np.random.Generator, kind: str, dims: tuple[float, float, float], size: tuple[float, float, float],
-                pieces: list[FurniturePiece], taken: list[Footprint], floor_taken: list[Footprint]) -> Footprint | None:  # fmt: skip
+def _find_place(
+    rng: np.random.Generator,
+    kind: str,
+    dims: tuple[float, float, float],
+    size: tuple[float, float, float],
+    pieces: list[FurniturePiece],
+    taken: list[Footprint],
+    floor_taken: list[Footprint],
+) -> Footprint | None:
+    """Where a thing of a kind and outer dimensions may stand; first where it usually does."""
     usual = [str(k) for k in rng.permutation(_USUAL[kind])]
-    others = [str(k) for k in rng.permutation(["table", "counter", "sideboard", "bookshelf", "coffee_table"]) if k not in usual]
+    others = [
+        str(k)
+        for k in rng.permutation(["table", "counter", "sideboard", "bookshelf", "coffee_table"])
+        if k not in usual
+    ]
     for where in usual + others:
         if where == "floor":
             place = layout.along_wall(rng, layout.walls_of(*size[:2]), dims, 0.07, floor_taken, _GAP_M)
@@ -223,7 +262,10 @@ def _find_place(rng: np.random.Generator, kind: str, dims: tuple[float, float, f
         surfaces = [surface for piece in pieces if piece.kind == where for surface in piece.surfaces]
         for index in rng.permutation(len(surfaces)):
             surface = surfaces[index]
-            yaw = float(surface.yaw_rad + (rng.uniform(-0.4, 0.4) if where not in ("table", "coffee_table") else rng.uniform(-np.pi, np.pi)))
+            yaw = float(
+                surface.yaw_rad
+                + (rng.uniform(-0.4, 0.4) if where not in ("table", "coffee_table") else rng.uniform(-np.pi, np.pi))
+            )
             place = layout.on_surface(rng, surface, dims, yaw, taken, _GAP_M)
             if place is not None:
                 return place

@@ -61,7 +61,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What rays meet. distance: [N] in lengths of the ray, inf = nothing; triangle: [N], -1 = nothing; uv: [N, 2] barycentric."""
+    """What rays meet. distance: [N] in ray lengths, inf = none; triangle: [N], -1 = none; uv: [N, 2] barycentric."""
 
     distance: NDArray[np.float32]
     triangle: NDArray[np.int64]
@@ -76,8 +76,9 @@ def make_geometry(meshes: Sequence[Mesh], entities: Sequence[int]) -> tuple[Geom
     entity = np.repeat(np.asarray(entities, dtype=np.int32), [len(m.triangles) for m in meshes])
     vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float32)
     triangles = np.ascontiguousarray(mesh.triangles, dtype=np.int32)
+    tensor = o3d.core.Tensor.from_numpy
     caster = o3d.t.geometry.RaycastingScene()
-    caster.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(triangles.astype(np.uint32)))
+    caster.add_triangles(tensor(vertices), tensor(triangles.astype(np.uint32)))
     geometry = Geometry(vertices, mesh.normals.astype(np.float32), mesh.uvs.astype(np.float32), triangles,
                         _facing(vertices, triangles), mesh.material_ids.astype(np.int32), entity, caster)  # fmt: skip
     return geometry, pack_textures(mesh.materials)
@@ -89,7 +90,7 @@ def _facing(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDAr
     return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def cast(geometry: Geometry, origins: Array | NDArray[np.float32], directions: Array | NDArray[np.float32]) -> Hits:
+def cast(geometry: Geometry, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> Hits:
     """First hits of rays; origins [N, 3] (or [3]), directions [N, 3] of any length."""
     rays = np.empty((len(directions), 6), dtype=np.float32)
     rays[:, :3] = origins
@@ -101,11 +102,11 @@ def cast(geometry: Geometry, origins: Array | NDArray[np.float32], directions: A
     return Hits(distance, triangle, answer["primitive_uvs"].numpy())
 
 
-def is_free(geometry: Geometry, origins: Array | NDArray[np.float32], targets: Array | NDArray[np.float32]) -> NDArray[np.bool_]:
+def is_free(geometry: Geometry, origins: NDArray[np.floating], targets: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Whether nothing stands between origins [N, 3] and targets [N, 3] (ends excluded by 0.5 %)."""
     rays = np.empty((len(targets), 6), dtype=np.float32)
     rays[:, :3] = origins
-    rays[:, 3:] = np.asarray(targets) - origins
+    rays[:, 3:] = targets - origins
     return ~geometry.caster.test_occlusions(rays, tnear=0.005, tfar=0.995).numpy()
 
 

@@ -14,7 +14,7 @@ from echoseg_sim.mesh import Mesh, box, placed, quad
 from echoseg_sim.palette import Palette
 
 _SILL_M = 0.98
-_CELL_M = 0.06
+_CELL_M = 0.07
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def _surfaces(palette: Palette, size: tuple[float, float, float], walls: list[Wa
     x, y, z = size
     meshes = [
         quad((-x / 2, -y / 2, 0), (x, 0, 0), (0, y, 0), palette.floor, _CELL_M),
-        quad((-x / 2, y / 2, z), (x, 0, 0), (0, -y, 0), palette.ceiling, 0.12),
+        quad((-x / 2, y / 2, z), (x, 0, 0), (0, -y, 0), palette.ceiling, 0.15),
     ]
     skirting = palette.plastic((0.92, 0.92, 0.9))
     for index, wall in enumerate(walls):
@@ -81,7 +81,9 @@ def _add_door(palette: Palette, shell: Shell, index: int, used: dict[int, list[t
     shell.keep_clear.append(Footprint(wall.point(middle, 0.45), (0.9, 1.05), wall.yaw_rad, (0.0, 2.2)))
 
 
-def _add_window(palette: Palette, shell: Shell, index: int, height_m: float, used: dict[int, list[tuple[float, float]]]) -> None:
+def _add_window(
+    palette: Palette, shell: Shell, index: int, height_m: float, used: dict[int, list[tuple[float, float]]]
+) -> None:
     wall, width = shell.walls[index], palette.rng.uniform(1.2, 1.7)
     tall = min(1.25, height_m - 0.35 - _SILL_M)
     middle = _free_span(palette.rng, wall, width + 0.8, used[index])
@@ -115,4 +117,3 @@ def _add_ceiling_lamp(palette: Palette, shell: Shell, height_m: float) -> None:
     center = np.array([*position, height_m - 0.12])
     half: Array = np.eye(3) * 0.28
     shell.lights.append(AreaLight(center, half[1], half[0], np.array([6.5, 6.0, 5.2])))
-

@@ -1,45 +1,54 @@
 """Procedural textures: tileable [S, S, 3] uint8 sRGB images, a pure function of the random generator given.
 
-Colours are sRGB in [0, 1]. Noise is made periodic by shaping its spectrum, so that every texture repeats without a seam.
+Colours are sRGB in [0, 1]. Noise is periodic, its spectrum being shaped, so that textures repeat without a seam.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from echoseg_ros.types import Array, RgbImage
+from echoseg_ros.types import RgbImage
 from echoseg_sim.mesh import Rgb
+
+Values = NDArray[np.floating]
 
 SIZE_PX = 512
 
 
-def noise(rng: np.random.Generator, roughness: float = 1.5, stretch: tuple[float, float] = (1.0, 1.0), size_px: int = SIZE_PX) -> Array:
-    """[S, S] periodic noise of zero mean and unit variance with spectrum 1/f^roughness; `stretch` (u, v) makes it streaky."""
-    fv, fu = np.meshgrid(np.fft.fftfreq(size_px), np.fft.rfftfreq(size_px), indexing="ij")
-    frequency = np.hypot(fu * stretch[0], fv * stretch[1]) * size_px
-    frequency[0, 0] = np.inf
-    white = rng.standard_normal((size_px, size_px), dtype=np.float32)
-    spectrum = fft.rfft2(white) * (np.maximum(frequency, 1.0) ** -roughness).astype(np.float32)
-    values = fft.irfft2(spectrum, s=white.shape)
+def noise(rng: np.random.Generator, roughness: float = 1.5, stretch: tuple[float, float] = (1.0, 1.0)) -> Values:
+    """[S, S] periodic noise of zero mean and unit variance, amplitude 1/f^roughness; `stretch` makes streaks."""
+    parts = rng.standard_normal((2, SIZE_PX, SIZE_PX // 2 + 1), dtype=np.float32)
+    values = fft.irfft2((parts[0] + 1j * parts[1]) * _fall_off(roughness, stretch), s=(SIZE_PX, SIZE_PX))
     return values / values.std()
 
 
-def image(values: Array) -> RgbImage:
+@lru_cache(maxsize=64)
+def _fall_off(roughness: float, stretch: tuple[float, float]) -> Values:
+    fv, fu = np.meshgrid(np.fft.fftfreq(SIZE_PX), np.fft.rfftfreq(SIZE_PX), indexing="ij")
+    frequency = np.hypot(fu * stretch[0], fv * stretch[1]) * SIZE_PX
+    frequency[0, 0] = np.inf
+    return (np.maximum(frequency, 1.0) ** -roughness).astype(np.float32)
+
+
+def image(values: Values) -> RgbImage:
     """[S, S, 3] uint8 of sRGB values in [0, 1]."""
-    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return (np.clip(values, 0, 1).astype(np.float32) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def shaded(color: Rgb, shade: Array) -> Array:
+def shaded(color: Rgb, shade: Values) -> Values:
     """[S, S, 3]: a colour made lighter and darker by factors [S, S]."""
-    return np.asarray(color) * shade[..., None]
+    return np.asarray(color, dtype=np.float32) * shade[..., None].astype(np.float32)
 
 
-def mixed(a: Array | Rgb, b: Array | Rgb, share_b: Array) -> Array:
+def mixed(a: Values | Rgb, b: Values | Rgb, share_b: Values) -> Values:
     """[S, S, 3]: two colours or images mixed by shares [S, S] of the second."""
-    return np.asarray(a) * (1 - share_b[..., None]) + np.asarray(b) * share_b[..., None]
+    share = share_b[..., None].astype(np.float32)
+    return np.asarray(a, dtype=np.float32) * (1 - share) + np.asarray(b, dtype=np.float32) * share
 
 
 def plain(rng: np.random.Generator, contrast: float = 0.03) -> RgbImage:
@@ -82,7 +91,8 @@ def planks(rng: np.random.Generator, color: Rgb) -> RgbImage:
         ends = (np.array([0, length // 2]) + rng.integers(length)) % length
         strip = np.roll(texture[top:bottom], rng.integers(length), axis=1)
         column = (np.arange(length) - ends[0]) % length < length // 2
-        strip = strip * np.where(column, *rng.uniform(0.78, 1.12, 2))[None, :, None]
+        left, right = rng.uniform(0.78, 1.12, 2)
+        strip = strip * np.where(column, left, right)[None, :, None]
         strip[:2] *= 0.55
         for end in ends:
             strip[:, end : end + 2] *= 0.55
@@ -90,7 +100,14 @@ def planks(rng: np.random.Generator, color: Rgb) -> RgbImage:
     return image(texture)
 
 
-def tiles(rng: np.random.Generator, color: Rgb, grout: Rgb, count: int = 4, variation: float = 0.06, checker: Rgb | None = None) -> RgbImage:
+def tiles(
+    rng: np.random.Generator,
+    color: Rgb,
+    grout: Rgb,
+    count: int = 4,
+    variation: float = 0.06,
+    checker: Rgb | None = None,
+) -> RgbImage:
     """Square tiles with joints, `count` along each side; `checker` colours every second one."""
     cell = np.arange(SIZE_PX) * count // SIZE_PX
     tone = 1 + variation * rng.standard_normal((count, count))[np.ix_(cell, cell)]
@@ -163,7 +180,11 @@ def _landscape(rng: np.random.Generator) -> RgbImage:
     sun = np.hypot(u - rng.uniform(0.2, 0.8), v - rng.uniform(0.15, 0.35)) < rng.uniform(0.05, 0.1)
     sky[sun] = (0.98, 0.88, 0.55)
     for level in (0.45, 0.6, 0.78):
-        ridge = level + 0.05 * np.cumsum(rng.standard_normal(SIZE_PX)) / np.sqrt(SIZE_PX) * 2 + 0.02 * np.sin(9 * u[0] + rng.uniform(0, 6))
+        ridge = (
+            level
+            + 0.05 * np.cumsum(rng.standard_normal(SIZE_PX)) / np.sqrt(SIZE_PX) * 2
+            + 0.02 * np.sin(9 * u[0] + rng.uniform(0, 6))
+        )
         hill = rng.uniform((0.1, 0.2, 0.1), (0.5, 0.6, 0.4))
         below = v > ridge[None, :]
         sky[below] = (hill * (1.2 - 0.5 * v[..., None]))[below]
@@ -199,8 +220,9 @@ def outdoors(rng: np.random.Generator) -> RgbImage:
     return image(np.where((v > 0.82)[..., None], lawn, view))
 
 
-def _uv() -> tuple[Array, Array]:
+@lru_cache(maxsize=1)
+def _uv() -> tuple[Values, Values]:
     """Texture coordinates [S, S] in [0, 1): u to the right, v downwards in the image."""
-    ramp: NDArray[np.float64] = (np.arange(SIZE_PX) + 0.5) / SIZE_PX
+    ramp = (np.arange(SIZE_PX, dtype=np.float32) + np.float32(0.5)) / np.float32(SIZE_PX)
     u, v = np.meshgrid(ramp, ramp)
     return u, v

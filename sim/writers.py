@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoseg_ros.io.bag import BagWriter
-from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound.array import ArrayGeometry, array_to_mapping
 from echoseg_ros.types import Array, AudioFormat, Box, CameraFrame, PoseData
 
 # A simulated recording begins at a fixed moment (14 November 2023): its stamps look like a robot's and never change.
@@ -94,7 +95,7 @@ def audio_format(array: ArrayGeometry) -> AudioFormat:
 
 
 def write_recording(out: Path, recording: Recording, progress: bool = False) -> None:
-    """Write the folder `out`: an mcap bag and truth.json.
+    """Write the folder `out`: an mcap bag, array.yaml and truth.json.
 
     It appears whole or not at all; an older bag there is replaced. Raises BagError if something else is there.
     """
@@ -106,6 +107,8 @@ def write_recording(out: Path, recording: Recording, progress: bool = False) -> 
         # Of equal stamps the pose comes first: an image is of use only with it.
         for _, write in heapq.merge(_poses(recording), _audio(recording), _frames(recording, progress), key=_stamp):
             write(bag)
+        array_yaml = yaml.safe_dump(array_to_mapping(recording.array), sort_keys=False, default_flow_style=None)
+        bag.write_file("array.yaml", array_yaml)
         bag.write_file("truth.json", json.dumps(truth, indent=1, allow_nan=False) + "\n")
 
 

@@ -53,6 +53,6 @@ def write_bag(path: Path, frames: int = FRAMES) -> Path:
             bag.write_tf(at_ns, pose(i))
             bag.write_image(at_ns, rgb(i))
             bag.write_depth(at_ns, depth_m(i))
-            bag.write_audio(at_ns, audio(i))
+            bag.write_audio(at_ns, audio(i))  # logged a tenth of a second later
         bag.write_file("truth.json", "{}")
     return path

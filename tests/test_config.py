@@ -14,7 +14,11 @@ def test_every_setting_says_what_it_is() -> None:
     for key, spec in settings():
         assert spec.meaning, key
         assert spec.type in (bool, int, float, str), key
-        assert spec.type is not float or key.split("_")[-1] in ("s", "m", "hz", "rad", "db", "px", "s2") or spec.low is not None
+        assert (
+            spec.type is not float
+            or key.split("_")[-1] in ("s", "m", "hz", "rad", "db", "px", "s2")
+            or spec.low is not None
+        )
 
 
 def test_override_and_unknown_key() -> None:

@@ -1,4 +1,4 @@
-"""Windows of a moving array in a simple simulated room: delays by FFT phase, the nearest reflections as image sources."""
+"""Windows of a moving array in a simple simulated room: delays by FFT phase, the nearest reflections as images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def delayed(signal: np.ndarray, delays_s: np.ndarray, rate_hz: float) -> np.ndar
     return np.fft.irfft(spectra, n=len(signal), axis=1)
 
 
-def plane_wave(array: ArrayGeometry, direction: np.ndarray, rng: np.random.Generator, noise: float = 0.01) -> AudioWindow:
+def plane_wave(
+    array: ArrayGeometry, direction: np.ndarray, rng: np.random.Generator, noise: float = 0.01
+) -> AudioWindow:
     """Half a second of white noise from a far direction in the array frame."""
     signal = rng.standard_normal(round(0.5 * array.sample_rate_hz))
     samples = delayed(signal, array.delays_for(direction[None])[0], array.sample_rate_hz)
@@ -57,7 +59,8 @@ def hear(array: ArrayGeometry, T_map_array: np.ndarray, source_m: np.ndarray | N
         for place_m, gain in images(source_m, room):
             place_array = inverse(T_map_array)[:3] @ np.append(place_m, 1.0)
             distances_m = np.linalg.norm(place_array - array.microphones_m, axis=1)
-            samples += gain * delayed(signal, distances_m / SPEED_OF_SOUND_M_PER_S, array.sample_rate_hz) / distances_m.mean()
+            delays_s = distances_m / SPEED_OF_SOUND_M_PER_S
+            samples += gain / distances_m.mean() * delayed(signal, delays_s, array.sample_rate_hz)
     return AudioWindow(stamp_ns, samples.astype(np.float32), array.sample_rate_hz, T_map_array)
 
 

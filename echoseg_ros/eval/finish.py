@@ -65,7 +65,9 @@ def table(metrics: dict[str, Any], run: RunFolder) -> str:
         ("real-time factor", f"{metrics['realtime_factor']}"),
     ]
     if latency:
-        rows.append(("latency", f"p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms, p99 {latency['p99']:.0f} ms"))
+        rows.append(
+            ("latency", f"p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms, p99 {latency['p99']:.0f} ms")
+        )
     rows += [("peak memory", f"{metrics['peak_rss_mb']:.0f} MB"), ("files", str(run.path))]
     width = max(len(name) for name, _ in rows)
     line = "-" * (width + 60)

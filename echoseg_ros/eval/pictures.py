@@ -85,7 +85,9 @@ def draw_top_view(ax: Axes, run: RunFolder, path_m: Array) -> None:
     for source in run.objects["sources"]:
         _draw_source(ax, source)
     for true in (run.truth or {"sources": []})["sources"]:
-        ax.plot(*true["position_m"][:2], marker="*", ms=15, color="#d40000", mec="white", ls="none", label="true source")
+        ax.plot(
+            *true["position_m"][:2], marker="*", ms=15, color="#d40000", mec="white", ls="none", label="true source"
+        )
     ax.set_aspect("equal")
     _limit(ax, means, path_m)
     ax.set(xlabel="x (m)", ylabel="y (m)", title="The map from above and what was heard on it")

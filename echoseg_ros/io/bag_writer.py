@@ -44,6 +44,7 @@ class BagWriter:
             raise BagError(f"{self.path} exists and is not a bag: will not replace it")
         self._types = typestore().types
         self._connections: dict[str, Connection] = {}
+        self._sample_rate_hz = float("inf")
 
     def __enter__(self) -> BagWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ class BagWriter:
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def write(self, topic: str, stamp_ns: int, message: Any, qos: TopicQos | None = None) -> None:
+    def write(self, topic: str, log_time_ns: int, message: Any, qos: TopicQos | None = None) -> None:
         """Any rosbags message. `topic` is a key of TopicNames or a topic's name."""
         name = getattr(self.topics, topic, topic)
         if name not in self._connections:
@@ -77,7 +78,7 @@ class BagWriter:
                 offered_qos_profiles=[_offered(qos or BAG_QOS.get(topic, STREAM))],
             )
         data = typestore().serialize_cdr(message, message.__msgtype__)
-        self._writer.write(self._connections[name], int(stamp_ns), data)
+        self._writer.write(self._connections[name], int(log_time_ns), data)
 
     def write_file(self, name: str, text: str) -> None:
         """A file beside the recording (truth.json) that appears together with it."""
@@ -131,13 +132,18 @@ class BagWriter:
         self._write_transform("tf_static", stamp_ns, CAMERA_FRAME, ARRAY_FRAME, T_camera_array)
 
     def write_audio(self, stamp_ns: int, samples: NDArray[np.floating[Any]]) -> None:
-        """[S, M] in [-1, 1] as interleaved S16LE; the stamp is that of the first sample."""
+        """[S, M] in [-1, 1] as interleaved S16LE; the stamp is that of the first sample.
+
+        It is logged when its last sample has been taken, as a recorder would: a replay must not hear the future.
+        """
         data = self._new("audio_common_msgs/msg/AudioData", data=encode_s16le(samples))
         header = self._header(stamp_ns, ARRAY_FRAME)
-        self.write("audio", stamp_ns, self._new(BAG_TYPES["audio"], header=header, audio=data))
+        log_time_ns = stamp_ns + round(len(samples) / self._sample_rate_hz * 1e9)
+        self.write("audio", log_time_ns, self._new(BAG_TYPES["audio"], header=header, audio=data))
 
     def write_audio_info(self, stamp_ns: int, audio_format: AudioFormat) -> None:
-        """Latched format of the audio."""
+        """Latched format of the audio; to be written before the audio."""
+        self._sample_rate_hz = float(audio_format.sample_rate_hz)
         info = self._new(
             BAG_TYPES["audio_info"],
             channels=audio_format.channels,

@@ -64,7 +64,7 @@ def stamp_ns(header: Any) -> int:
 def decode_image(message: Any) -> RgbImage:
     """[H, W, 3] uint8 RGB of a sensor_msgs Image or CompressedImage. Raises ImageFormatError.
 
-    May share memory with the message.
+    Writable; may share memory with the message.
     """
     if hasattr(message, "format"):
         return decode_compressed(message)
@@ -75,9 +75,9 @@ def decode_image(message: Any) -> RgbImage:
     pixels = _pixels(message, channels, f"u{item_bytes}", "image")
     if item_bytes == 2:
         pixels = (pixels >> 8).astype(np.uint8)
-    return (
-        pixels if conversion is None else np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
-    )
+    if conversion is None:
+        return pixels if pixels.flags.writeable else pixels.copy()  # torch takes no read-only memory
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
 
 
 def decode_compressed(message: Any) -> RgbImage:

@@ -22,11 +22,29 @@ STANDARD_FIELDS = (
 _REQUIRED = tuple(name for name in STANDARD_FIELDS if name not in ("nx", "ny", "nz"))
 
 _TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4", "double": "f8"},
+    **{
+        "char": "i1",
+        "uchar": "u1",
+        "short": "i2",
+        "ushort": "u2",
+        "int": "i4",
+        "uint": "u4",
+        "float": "f4",
+        "double": "f8",
+    },
     **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
     **{"float32": "f4", "float64": "f8"},
 }
-_NAMES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float", "f8": "double"}
+_NAMES = {
+    "i1": "char",
+    "u1": "uchar",
+    "i2": "short",
+    "u2": "ushort",
+    "i4": "int",
+    "u4": "uint",
+    "f4": "float",
+    "f8": "double",
+}
 _MAX_HEADER_BYTES = 65536
 
 
@@ -77,10 +95,14 @@ def read_ply(path: Path) -> GaussianFile:
         raise MapFileError(f"map file {path}: not 3D Gaussians, lacks {', '.join(missing)}")
     if len(content) - start < count * dtype.itemsize:
         wanted = count * dtype.itemsize
-        raise MapFileError(f"map file {path}: truncated, {len(content) - start} bytes of {wanted} for {count} Gaussians")
+        raise MapFileError(
+            f"map file {path}: truncated, {len(content) - start} bytes of {wanted} for {count} Gaussians"
+        )
     rows = np.frombuffer(content, dtype, count, start)
     parts = [_stack(rows, names) for names in (("x", "y", "z"), ("f_dc_0", "f_dc_1", "f_dc_2"), ("opacity",))]
-    parts += [_stack(rows, names) for names in (("scale_0", "scale_1", "scale_2"), ("rot_0", "rot_1", "rot_2", "rot_3"))]
+    parts += [
+        _stack(rows, names) for names in (("scale_0", "scale_1", "scale_2"), ("rot_0", "rot_1", "rot_2", "rot_3"))
+    ]
     if not all(np.isfinite(part).all() for part in parts):
         raise MapFileError(f"map file {path}: holds numbers that are not finite")
     extra = {name: rows[name].copy() for name in dtype.names or () if name not in STANDARD_FIELDS}

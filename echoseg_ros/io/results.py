@@ -78,9 +78,7 @@ def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict
     return {
         "objects": [_object_json(sounding, start_ns) for sounding in verdict.sounding],
         "sources": [_source_json(s) for s in sorted(verdict.sources, key=lambda s: -s.activity)],
-        "instances": [
-            {"id": i.id, **_box_json(i.box), "gaussians": len(i.uids)} for i in snapshot.instances
-        ],
+        "instances": [{"id": i.id, **_box_json(i.box), "gaussians": len(i.uids)} for i in snapshot.instances],
     }
 
 

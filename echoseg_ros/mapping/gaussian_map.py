@@ -145,24 +145,18 @@ class GaussianMap:
         """One step of Adam on the Gaussians that have a gradient; the others stay where they are.
 
         A Gaussian outside the view would otherwise drift on old momentum. Bias is corrected by each row's own count.
-        learning_rates: per field, a number or [N, 1] ([N] for opacity_logits).
+        learning_rates: per field, a number or one per row [N].
         """
         seen = gradients.opacity_logits != 0
-        rows = torch.nonzero(seen).squeeze(1)
-        if len(rows) == 0:
-            return
-        self._updates[rows] += 1
-        count = self._updates[rows]
-        correction = (1 - BETA2**count).sqrt() / (1 - BETA1**count)
+        self._updates += seen
+        count = self._updates.clamp(min=1)
+        step = seen * (1 - BETA2**count).sqrt() / (1 - BETA1**count)
+        decay_first, decay_second = torch.where(seen, BETA1, 1.0), torch.where(seen, BETA2, 1.0)
         for name, gradient in gradients.items():
-            step = self._moments_step(name, gradient[rows], rows)
-            rate = learning_rates[name]
-            scale = correction * rate[rows].reshape(-1) if isinstance(rate, Tensor) else correction * rate
-            getattr(self.gaussians, name)[rows] -= step * (scale if step.dim() == 1 else scale[:, None])
-
-    def _moments_step(self, name: str, gradient: Tensor, rows: Tensor) -> Tensor:
-        first, second = getattr(self._first, name), getattr(self._second, name)
-        m = torch.lerp(first[rows], gradient, 1 - BETA1)
-        v = second[rows].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        first[rows], second[rows] = m, v
-        return m / (v.sqrt() + EPSILON)
+            parameter, rate = getattr(self.gaussians, name), learning_rates[name]
+            by_row = (slice(None),) + (None,) * (parameter.dim() - 1)
+            first, second = getattr(self._first, name), getattr(self._second, name)
+            first.mul_(decay_first[by_row]).add_(gradient, alpha=1 - BETA1)
+            second.mul_(decay_second[by_row]).addcmul_(gradient, gradient, value=1 - BETA2)
+            direction = second.sqrt().add_(EPSILON).reciprocal_().mul_(first)
+            parameter.addcmul_(direction, (step * rate)[by_row], value=-1)

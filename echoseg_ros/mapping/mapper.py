@@ -43,7 +43,7 @@ class Mapper:
     @property
     def gaussians(self) -> MapGaussians:
         """The map as it is now: tensors that later calls change, so copy what is to be kept."""
-        return MapGaussians(*(tensor for _, tensor in self._map.gaussians.items()), uids=self._map.uids)
+        return MapGaussians(**dict(self._map.gaussians.items()), uids=self._map.uids)
 
     def add_frame(self, frame: CameraFrame) -> Keyframe | None:
         """Take a frame into the map if it is a keyframe; returns it at the map's resolution, else None.
@@ -112,7 +112,10 @@ class Mapper:
         self._keyframes.clear()
 
     def save(
-        self, path: Path, instance_ids: NDArray[np.integer] | None = None, audio_intensity: NDArray[np.floating] | None = None
+        self,
+        path: Path,
+        instance_ids: NDArray[np.integer] | None = None,
+        audio_intensity: NDArray[np.floating] | None = None,
     ) -> None:
         """Write the map as a 3DGS file, atomically. instance_ids: [N], -1 for none; audio_intensity: [N]."""
         count = len(self._map)

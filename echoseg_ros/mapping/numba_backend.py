@@ -11,7 +11,6 @@ from typing import Any
 import numba as nb
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from echoseg_ros import geometry
@@ -22,7 +21,7 @@ from echoseg_ros.mapping.gaussian_map import Gaussians
 from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, Rendered, check_labels
 from echoseg_ros.types import Array, Camera
 
-Floats = NDArray[np.float32]
+Floats = projection.Floats
 
 # Work is cut into this many pieces per kernel: enough for 16 threads, and the cut does not depend on how many there are.
 _CHUNKS = 64
@@ -38,19 +37,19 @@ class _View:
     height: int
     tiles_x: int
     tiles_y: int
-    order: NDArray[np.int64]
+    order: projection.Ints
 
 
 @dataclass(frozen=True)
 class _Binned:
     """Gaussians sorted and dealt to tiles; see numba_blending.bin_tiles. rows: [V] Gaussian of each sorted record."""
 
-    rows: NDArray[np.int32]
+    rows: projection.Ints
     ordered: Floats
-    offsets: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    pair_rank: NDArray[np.int32]
-    pair_slot: NDArray[np.int32]
+    offsets: projection.Ints
+    starts: projection.Ints
+    pair_rank: projection.Ints
+    pair_slot: projection.Ints
 
 
 class NumbaRasterizer:
@@ -102,7 +101,9 @@ class _Blend(torch.autograd.Function):
     """(rgb [H, W, 3], sum of w z [H, W], alpha [H, W]) of activated parameters."""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, rgb: Tensor, view: _View) -> Any:
+    def forward(
+        ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, rgb: Tensor, view: _View
+    ) -> Any:
         parameters = tuple(_array(tensor) for tensor in (means, quats, scales, opacities, rgb))
         binned = _bin(parameters, view)
         planes = blending.blend(
@@ -145,6 +146,7 @@ def _array(tensor: Tensor) -> Floats:
 
 
 def _bin(parameters: tuple[Floats, ...], view: _View) -> _Binned:
-    records, rectangles = projection.project(*parameters, view.view, view.lens, _CHUNKS)
+    means, quats, scales, opacities, rgb = parameters
+    records, rectangles = projection.project(means, quats, scales, opacities, rgb, view.view, view.lens, _CHUNKS)
     rows = blending.depth_order(records, rectangles)
     return _Binned(rows, *blending.bin_tiles(rows, records, rectangles, view.tiles_x, view.tiles_y))

@@ -6,23 +6,27 @@ fixed order afterwards. So results do not depend on the number of threads and re
 
 from __future__ import annotations
 
+import math
+
 import numba as nb
 import numpy as np
 
 from echoseg_ros.mapping.numba_projection import (
     BLUE,
-    BOTTOM,
     CONIC_A,
     CONIC_B,
     CONIC_C,
     DEPTH,
     GREEN,
+    LEVEL,
     OPACITY,
+    REACH,
     RECORD,
     RED,
     TILE_HEIGHT,
     TILE_WIDTH,
-    TOP,
+    Floats,
+    Ints,
     U,
     V,
 )
@@ -37,6 +41,8 @@ _CHECK_EVERY = 16
 _F = np.float32
 _ZERO, _HALF, _ONE = _F(0), _F(0.5), _F(1)
 _ALPHA_MIN, _ALPHA_MAX, _STOP = _F(ALPHA_MIN), _F(ALPHA_MAX), _F(TRANSMITTANCE_STOP)
+# Rounding may not cost a pixel at the rim.
+_MARGIN_PX = _F(0.01)
 _LOG2_E = _F(1.4426950408889634)
 _N = np.uint64(PIXELS)
 _U1 = np.uint64(1)
@@ -44,7 +50,7 @@ _W = np.uint64(TILE_WIDTH)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _exp2(t):
+def _exp2(t: float) -> float:
     """2^t for t in [-126, 0], to 2e-7 relative: Cephes-style polynomial and the exponent's bits; SIMD without a library."""
     whole = np.int32(t - _HALF)  # truncation towards zero, so this rounds: fraction in [-0.5, 0.5]
     f = t - _F(whole)
@@ -60,7 +66,7 @@ def _exp2(t):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def depth_order(records, rectangles):
+def depth_order(records: Floats, rectangles: Ints) -> Ints:
     """Rows of the visible Gaussians, front to back (stable radix sort of the depths' bits; depths are positive)."""
     count = 0
     for i in range(len(rectangles)):
@@ -89,7 +95,9 @@ def depth_order(records, rectangles):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def bin_tiles(rows, records, rectangles, tiles_x, tiles_y):
+def bin_tiles(
+    rows: Ints, records: Floats, rectangles: Ints, tiles_x: int, tiles_y: int
+) -> tuple[Floats, Ints, Ints, Ints, Ints]:
     """Records sorted front to back and the list of every tile.
 
     Returns (sorted records [V, RECORD], offsets [V + 1]: slots of each Gaussian, starts [T + 1]: pairs of each tile,
@@ -124,7 +132,7 @@ def bin_tiles(rows, records, rectangles, tiles_x, tiles_y):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def tile_order(tiles, threads):
+def tile_order(tiles: int, threads: int) -> Ints:
     """Tiles dealt to the threads in turn: neighbouring tiles cost alike, so each thread gets its share of the busy ones."""
     order = np.empty(tiles, np.int64)
     n = 0
@@ -136,7 +144,7 @@ def tile_order(tiles, threads):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _tile_coordinates(buffer, offset_x, offset_y):
+def _tile_coordinates(buffer: Floats, offset_x: int, offset_y: int) -> None:
     """Pixel centres relative to the tile into two planes of the buffer."""
     for y in range(TILE_HEIGHT):
         for x in range(TILE_WIDTH):
@@ -145,15 +153,31 @@ def _tile_coordinates(buffer, offset_x, offset_y):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _row_span(record, tile_y):
-    """First pixel and end pixel (within the tile) of the rows that a Gaussian touches."""
-    top = max(np.int64(record[TOP]) - tile_y * TILE_HEIGHT, 0)
-    bottom = min(np.int64(record[BOTTOM]) - tile_y * TILE_HEIGHT, TILE_HEIGHT)
-    return np.uint64(top * TILE_WIDTH), np.uint64(max(bottom, top) * TILE_WIDTH)
+def _row_span(record: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
+    """First and end pixel (within the tile) of the rows where a Gaussian's ellipse crosses the tile's columns."""
+    a, b, c = record[CONIC_A], record[CONIC_B], record[CONIC_C]
+    left = _F(tile_x * TILE_WIDTH) + _HALF - record[U]
+    right = left + _F(TILE_WIDTH - 1)
+    # The ellipse's lowest point lies at column `lean`, its highest at -lean; elsewhere it ends where its outline crosses.
+    lean = -b * record[REACH] / a
+    low_x, high_x = min(max(-lean, left), right), min(max(lean, left), right)
+    determinant = a * c - b * b
+    low_root, high_root = (
+        record[LEVEL] * c - low_x * low_x * determinant,
+        record[LEVEL] * c - high_x * high_x * determinant,
+    )
+    if low_root < _ZERO or high_root < _ZERO:
+        return np.uint64(0), np.uint64(0)
+    offset = record[V] - _F(tile_y * TILE_HEIGHT) - _HALF
+    low = offset + (-b * low_x - _F(math.sqrt(low_root))) / c - _MARGIN_PX
+    high = offset + (-b * high_x + _F(math.sqrt(high_root))) / c + _MARGIN_PX
+    top = np.int64(math.ceil(max(low, _ZERO)))
+    end = np.int64(math.floor(min(high, _F(TILE_HEIGHT - 1)))) + 1
+    return np.uint64(top * TILE_WIDTH), np.uint64(max(end, top) * TILE_WIDTH)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _all_done(buffer):
+def _all_done(buffer: Floats) -> bool:
     for p in range(PIXELS):
         if buffer[p] > _ZERO:
             return False
@@ -161,7 +185,7 @@ def _all_done(buffer):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _alpha(dx, dy, a, b, c, opacity):
+def _alpha(dx: float, dy: float, a: float, b: float, c: float, opacity: float) -> tuple[float, float]:
     """(unclipped alpha, alpha after clipping and the 1/255 threshold) at an offset from the centre."""
     exponent = _HALF * (a * dx * dx + c * dy * dy) + b * dx * dy
     raw = opacity * _exp2(max(-exponent * _LOG2_E, _F(-60.0)))
@@ -170,7 +194,21 @@ def _alpha(dx, dy, a, b, c, opacity):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _blend_gaussian(buffer, begin, end, u, v, a, b, c, opacity, red, green, blue, depth):
+def _blend_gaussian(
+    buffer: Floats,
+    begin: int,
+    end: int,
+    u: float,
+    v: float,
+    a: float,
+    b: float,
+    c: float,
+    opacity: float,
+    red: float,
+    green: float,
+    blue: float,
+    depth: float,
+) -> None:
     """Add one Gaussian to a tile. Planes: 0 transmittance (negative once the pixel is done), 1-4 rgb and depth, 5-6 x y."""
     for p in range(begin, end):
         dx, dy = u - buffer[p + np.uint64(5) * _N], v - buffer[p + np.uint64(6) * _N]
@@ -187,7 +225,7 @@ def _blend_gaussian(buffer, begin, end, u, v, a, b, c, opacity, red, green, blue
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def blend(ordered, starts, pair_rank, order, width, height, tiles_x):
+def blend(ordered: Floats, starts: Ints, pair_rank: Ints, order: Ints, width: int, height: int, tiles_x: int) -> Floats:
     """Planes [5, H, W]: rgb, sum of w z, transmittance left."""
     planes = np.zeros((5, height, width), np.float32)
     for n in nb.prange(len(order)):
@@ -207,20 +245,50 @@ def blend(ordered, starts, pair_rank, order, width, height, tiles_x):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _blend_tile(ordered, first, last, pair_rank, tile_x, tile_y, buffer):
+def _blend_tile(
+    ordered: Floats, first: int, last: int, pair_rank: Ints, tile_x: int, tile_y: int, buffer: Floats
+) -> None:
     for pair in range(first, last):
         if (pair - first) % _CHECK_EVERY == 0 and _all_done(buffer):
             return
         g = ordered[pair_rank[pair]]
-        begin, end = _row_span(g, tile_y)
+        begin, end = _row_span(g, tile_x, tile_y)
         u, v = g[U] - _F(tile_x * TILE_WIDTH), g[V] - _F(tile_y * TILE_HEIGHT)
         _blend_gaussian(
-            buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY], g[RED], g[GREEN], g[BLUE], g[DEPTH]
+            buffer,
+            begin,
+            end,
+            u,
+            v,
+            g[CONIC_A],
+            g[CONIC_B],
+            g[CONIC_C],
+            g[OPACITY],
+            g[RED],
+            g[GREEN],
+            g[BLUE],
+            g[DEPTH],
         )
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _unblend_gaussian(buffer, begin, end, u, v, a, b, c, opacity, red, green, blue, depth, slots, k):
+def _unblend_gaussian(
+    buffer: Floats,
+    begin: int,
+    end: int,
+    u: float,
+    v: float,
+    a: float,
+    b: float,
+    c: float,
+    opacity: float,
+    red: float,
+    green: float,
+    blue: float,
+    depth: float,
+    slots: Floats,
+    k: int,
+) -> None:
     """Gradients of one Gaussian in one tile, added up over its pixels into row k of slots [P, 10].
 
     Planes: 0 transmittance, 1 what is still behind (sum of w q minus the gradient of alpha's share), 2-5 gradients of rgb and
@@ -259,7 +327,16 @@ def _unblend_gaussian(buffer, begin, end, u, v, a, b, c, opacity, red, green, bl
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def blend_backward(ordered, starts, pair_rank, pair_slot, order, tiles_x, planes, gradients):
+def blend_backward(
+    ordered: Floats,
+    starts: Ints,
+    pair_rank: Ints,
+    pair_slot: Ints,
+    order: Ints,
+    tiles_x: int,
+    planes: Floats,
+    gradients: Floats,
+) -> Floats:
     """Slots [P, 10] from the gradients [5, H, W] of rgb, sum of w z, and alpha.
 
     A slot holds sums over the tile's pixels: the exponent's gradient g, then g dx, g dy, g dx^2, g dx dy, g dy^2, then the
@@ -285,12 +362,22 @@ def blend_backward(ordered, starts, pair_rank, pair_slot, order, tiles_x, planes
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _unblend_tile(ordered, first, last, pair_rank, pair_slot, tile_x, tile_y, buffer, slots):
+def _unblend_tile(
+    ordered: Floats,
+    first: int,
+    last: int,
+    pair_rank: Ints,
+    pair_slot: Ints,
+    tile_x: int,
+    tile_y: int,
+    buffer: Floats,
+    slots: Floats,
+) -> None:
     for pair in range(first, last):
         if (pair - first) % _CHECK_EVERY == 0 and _all_done(buffer):
             return
         g = ordered[pair_rank[pair]]
-        begin, end = _row_span(g, tile_y)
+        begin, end = _row_span(g, tile_x, tile_y)
         u, v = g[U] - _F(tile_x * TILE_WIDTH), g[V] - _F(tile_y * TILE_HEIGHT)
         _unblend_gaussian(
             buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY], g[RED], g[GREEN], g[BLUE],

@@ -19,11 +19,24 @@ from echoseg_ros.mapping.numba_blending import (
     _row_span,
     _tile_coordinates,
 )
-from echoseg_ros.mapping.numba_projection import CONIC_A, CONIC_B, CONIC_C, OPACITY, TILE_HEIGHT, TILE_WIDTH, U, V
+from echoseg_ros.mapping.numba_projection import (
+    CONIC_A,
+    CONIC_B,
+    CONIC_C,
+    OPACITY,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    Floats,
+    Ints,
+    U,
+    V,
+)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _weigh_gaussian(buffer, begin, end, u, v, a, b, c, opacity):
+def _weigh_gaussian(
+    buffer: Floats, begin: int, end: int, u: float, v: float, a: float, b: float, c: float, opacity: float
+) -> None:
     """Blending weights of one Gaussian in a tile. Planes: 0 transmittance, 1 the weights, 2-3 x y."""
     for p in range(begin, end):
         dx, dy = u - buffer[p + np.uint64(2) * _N], v - buffer[p + np.uint64(3) * _N]
@@ -36,15 +49,17 @@ def _weigh_gaussian(buffer, begin, end, u, v, a, b, c, opacity):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _weigh(buffer, g, tile_x, tile_y):
-    begin, end = _row_span(g, tile_y)
+def _weigh(buffer: Floats, g: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
+    begin, end = _row_span(g, tile_x, tile_y)
     u, v = g[U] - _F(tile_x * TILE_WIDTH), g[V] - _F(tile_y * TILE_HEIGHT)
     _weigh_gaussian(buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY])
     return np.int64(begin), np.int64(end)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def blend_features(ordered, features, starts, pair_rank, order, width, height, tiles_x):
+def blend_features(
+    ordered: Floats, features: Floats, starts: Ints, pair_rank: Ints, order: Ints, width: int, height: int, tiles_x: int
+) -> tuple[Floats, Floats]:
     """([H, W, C] sums of w * feature, [H, W] sums of w) for features [V, C] in the order of the sorted records."""
     channels = features.shape[1]
     image = np.zeros((height, width, channels), np.float32)
@@ -75,7 +90,7 @@ def blend_features(ordered, features, starts, pair_rank, order, width, height, t
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def tile_labels(labels, classes, tiles_x, tiles_y):
+def tile_labels(labels: Ints, classes: int, tiles_x: int, tiles_y: int) -> tuple[Ints, Ints, Ints]:
     """The distinct labels of every tile, since a tile sees only a few of all classes.
 
     Returns (starts [T + 1], values: the labels of all tiles in a row, local [H, W] int32: a pixel's place in its tile's list,
@@ -105,7 +120,16 @@ def tile_labels(labels, classes, tiles_x, tiles_y):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def lift_tiles(ordered, starts, pair_rank, order, tiles_x, local, label_starts, sum_starts):
+def lift_tiles(
+    ordered: Floats,
+    starts: Ints,
+    pair_rank: Ints,
+    order: Ints,
+    tiles_x: int,
+    local: Ints,
+    label_starts: Ints,
+    sum_starts: Ints,
+) -> Floats:
     """Sums of weights per (pair, label of its tile): flat float32, the sums of a tile's pairs from sum_starts[tile] on."""
     height, width = local.shape
     sums = np.zeros(sum_starts[-1], np.float32)
@@ -133,7 +157,17 @@ def lift_tiles(ordered, starts, pair_rank, order, tiles_x, local, label_starts, 
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def gather_lifted(rows, pair_rank, starts, label_starts, label_values, sum_starts, sums, count, classes):
+def gather_lifted(
+    rows: Ints,
+    pair_rank: Ints,
+    starts: Ints,
+    label_starts: Ints,
+    label_values: Ints,
+    sum_starts: Ints,
+    sums: Floats,
+    count: int,
+    classes: int,
+) -> Floats:
     """[N, classes]: the tiles' sums added up per Gaussian, in the order of the tiles."""
     lifted = np.zeros((count, classes), np.float32)
     for tile in range(len(starts) - 1):

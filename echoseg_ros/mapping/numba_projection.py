@@ -9,6 +9,7 @@ import math
 
 import numba as nb
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.mapping.rasterizer import ALPHA_MIN, EPS_2D_PX2, FOV_MARGIN, MAX_EXTENT_SIGMA, NEAR_PLANE
 
@@ -16,8 +17,11 @@ from echoseg_ros.mapping.rasterizer import ALPHA_MIN, EPS_2D_PX2, FOV_MARGIN, MA
 TILE_WIDTH, TILE_HEIGHT = 8, 16
 
 # Columns of a projected Gaussian's record.
-U, V, CONIC_A, CONIC_B, CONIC_C, OPACITY, RED, GREEN, BLUE, DEPTH, TOP, BOTTOM = range(12)
+U, V, CONIC_A, CONIC_B, CONIC_C, OPACITY, RED, GREEN, BLUE, DEPTH, LEVEL, REACH = range(12)
 RECORD = 12
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.integer]
 
 _F = np.float32
 _EPS, _NEAR, _EXTENT, _ALPHA_MIN = _F(EPS_2D_PX2), _F(NEAR_PLANE), _F(MAX_EXTENT_SIGMA), _F(ALPHA_MIN)
@@ -25,7 +29,7 @@ _ZERO, _HALF, _ONE, _TWO = _F(0), _F(0.5), _F(1), _F(2)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _clamped_slope(x, z, focal, centre, size):
+def _clamped_slope(x: float, z: float, focal: float, centre: float, size: float) -> tuple[float, bool]:
     """(slope x / z, clamped to a little outside the image; whether it was inside)."""
     margin = _F(FOV_MARGIN) * _HALF * size / focal
     low, high = -centre / focal - margin, (size - centre) / focal + margin
@@ -34,7 +38,7 @@ def _clamped_slope(x, z, focal, centre, size):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _rotation(qw, qx, qy, qz):
+def _rotation(qw: float, qx: float, qy: float, qz: float) -> tuple[float, ...]:
     """Nine entries of the rotation, row by row, of a unit quaternion."""
     return (
         _ONE - _TWO * (qy * qy + qz * qz), _TWO * (qx * qy - qw * qz), _TWO * (qx * qz + qw * qy),
@@ -44,7 +48,7 @@ def _rotation(qw, qx, qy, qz):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _unit(quats, i):
+def _unit(quats: Floats, i: int) -> tuple[float, float, float, float, float]:
     """Row i of quats [N, 4] at length 1, and the factor that made it so."""
     qw, qx, qy, qz = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
     inverse = _ONE / max(_F(math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)), _F(1e-12))
@@ -52,7 +56,7 @@ def _unit(quats, i):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _in_camera(means, i, view):
+def _in_camera(means: Floats, i: int, view: Floats) -> tuple[float, float, float]:
     """Row i of means [N, 3] in the camera frame."""
     mx, my, mz = means[i, 0], means[i, 1], means[i, 2]
     x = view[0, 0] * mx + view[0, 1] * my + view[0, 2] * mz + view[0, 3]
@@ -62,7 +66,7 @@ def _in_camera(means, i, view):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _jacobian_row(slope, focal, z, view, axis):
+def _jacobian_row(slope: float, focal: float, z: float, view: Floats, axis: int) -> tuple[float, float, float]:
     """Derivative of one pixel coordinate by the map point, at a (clamped) slope; axis 0 for u, 1 for v."""
     f = focal / z
     return (
@@ -73,10 +77,20 @@ def _jacobian_row(slope, focal, z, view, axis):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def project(means, quats, scales, opacities, rgb, view, lens, chunks):
+def project(
+    means: Floats,
+    quats: Floats,
+    scales: Floats,
+    opacities: Floats,
+    rgb: Floats,
+    view: Floats,
+    lens: Floats,
+    chunks: int,
+) -> tuple[Floats, Ints]:
     """Records [N, RECORD] and tile rectangles [N, 4] (x0, x1, y0, y1; empty where not in view).
 
-    view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height. TOP and BOTTOM bound the rows of pixels touched.
+    view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height. LEVEL is twice the
+    exponent where alpha reaches the threshold, REACH the pixels from the centre up to where it does so.
     """
     count = means.shape[0]
     records = np.empty((count, RECORD), np.float32)
@@ -88,7 +102,18 @@ def project(means, quats, scales, opacities, rgb, view, lens, chunks):
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _project_one(i, means, quats, scales, opacities, rgb, view, lens, records, rectangles):
+def _project_one(
+    i: int,
+    means: Floats,
+    quats: Floats,
+    scales: Floats,
+    opacities: Floats,
+    rgb: Floats,
+    view: Floats,
+    lens: Floats,
+    records: Floats,
+    rectangles: Ints,
+) -> None:
     x, y, z = _in_camera(means, i, view)
     opacity = opacities[i]
     if not (z >= _NEAR and opacity >= _ALPHA_MIN):
@@ -102,12 +127,16 @@ def _project_one(i, means, quats, scales, opacities, rgb, view, lens, records, r
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = _rotation(qw, qx, qy, qz)
     s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
     # The Gaussian's three scaled axes seen in the image.
-    au0, au1, au2 = (u0 * r00 + u1 * r10 + u2 * r20) * s0, (u0 * r01 + u1 * r11 + u2 * r21) * s1, (
-        u0 * r02 + u1 * r12 + u2 * r22
-    ) * s2
-    av0, av1, av2 = (v0 * r00 + v1 * r10 + v2 * r20) * s0, (v0 * r01 + v1 * r11 + v2 * r21) * s1, (
-        v0 * r02 + v1 * r12 + v2 * r22
-    ) * s2
+    au0, au1, au2 = (
+        (u0 * r00 + u1 * r10 + u2 * r20) * s0,
+        (u0 * r01 + u1 * r11 + u2 * r21) * s1,
+        (u0 * r02 + u1 * r12 + u2 * r22) * s2,
+    )
+    av0, av1, av2 = (
+        (v0 * r00 + v1 * r10 + v2 * r20) * s0,
+        (v0 * r01 + v1 * r11 + v2 * r21) * s1,
+        (v0 * r02 + v1 * r12 + v2 * r22) * s2,
+    )
     a, c = au0 * au0 + au1 * au1 + au2 * au2 + _EPS, av0 * av0 + av1 * av1 + av2 * av2 + _EPS
     b = au0 * av0 + au1 * av1 + au2 * av2
     determinant = a * c - b * b
@@ -119,7 +148,10 @@ def _project_one(i, means, quats, scales, opacities, rgb, view, lens, records, r
     if not (u + radius_u > _ZERO and u - radius_u < width and v + radius_v > _ZERO and v - radius_v < height):
         return
     # Pixel k has its centre at k + 0.5: the first row touched is the first centre inside the radius.
-    first_row, last_row = math.ceil(max(v - radius_v - _HALF, _ZERO)), math.floor(min(v + radius_v - _HALF, height - _ONE))
+    first_row, last_row = (
+        math.ceil(max(v - radius_v - _HALF, _ZERO)),
+        math.floor(min(v + radius_v - _HALF, height - _ONE)),
+    )
     first_column = math.ceil(max(u - radius_u - _HALF, _ZERO))
     last_column = math.floor(min(u + radius_u - _HALF, width - _ONE))
     if first_row > last_row or first_column > last_column:
@@ -130,11 +162,22 @@ def _project_one(i, means, quats, scales, opacities, rgb, view, lens, records, r
     records[i, CONIC_A], records[i, CONIC_B], records[i, CONIC_C] = c / determinant, -b / determinant, a / determinant
     records[i, OPACITY], records[i, DEPTH] = opacity, z
     records[i, RED], records[i, GREEN], records[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
-    records[i, TOP], records[i, BOTTOM] = _F(first_row), _F(last_row + 1)
+    records[i, LEVEL], records[i, REACH] = extent * extent, radius_v
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def project_backward(means, quats, scales, view, lens, rows, records, offsets, slots, chunks):
+def project_backward(
+    means: Floats,
+    quats: Floats,
+    scales: Floats,
+    view: Floats,
+    lens: Floats,
+    rows: Ints,
+    records: Floats,
+    offsets: Ints,
+    slots: Floats,
+    chunks: int,
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Gradients of all parameters from the per-tile slots.
 
     rows: [V] Gaussian of each sorted record; records: [V, RECORD]; offsets: [V + 1] its slots; slots: [P, 10] (see
@@ -172,8 +215,25 @@ def project_backward(means, quats, scales, view, lens, rows, records, offsets, s
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _backward_one(
-    i, means, quats, scales, view, lens, a, b, c, gx, gy, gxx, gxy, gyy, d_depth, d_means, d_quats, d_scales
-):  # fmt: skip
+    i: int,
+    means: Floats,
+    quats: Floats,
+    scales: Floats,
+    view: Floats,
+    lens: Floats,
+    a: float,
+    b: float,
+    c: float,
+    gx: float,
+    gy: float,
+    gxx: float,
+    gxy: float,
+    gyy: float,
+    d_depth: float,
+    d_means: Floats,
+    d_quats: Floats,
+    d_scales: Floats,
+) -> None:
     """Chain rule from the exponent's moments to centre, quaternion and scales. Long because it is one closed form."""
     x, y, z = _in_camera(means, i, view)
     fx, fy = lens[0], lens[1]
@@ -209,8 +269,14 @@ def _backward_one(
     # Gradients of the Jacobian's rows, along the camera's axes.
     ju0, ju1, ju2 = r00 * p0 + r01 * p1 + r02 * p2, r10 * p0 + r11 * p1 + r12 * p2, r20 * p0 + r21 * p1 + r22 * p2
     jv0, jv1, jv2 = r00 * w0 + r01 * w1 + r02 * w2, r10 * w0 + r11 * w1 + r12 * w2, r20 * w0 + r21 * w1 + r22 * w2
-    ux, uz = ju0 * view[0, 0] + ju1 * view[0, 1] + ju2 * view[0, 2], ju0 * view[2, 0] + ju1 * view[2, 1] + ju2 * view[2, 2]
-    vy, vz = jv0 * view[1, 0] + jv1 * view[1, 1] + jv2 * view[1, 2], jv0 * view[2, 0] + jv1 * view[2, 1] + jv2 * view[2, 2]
+    ux, uz = (
+        ju0 * view[0, 0] + ju1 * view[0, 1] + ju2 * view[0, 2],
+        ju0 * view[2, 0] + ju1 * view[2, 1] + ju2 * view[2, 2],
+    )
+    vy, vz = (
+        jv0 * view[1, 0] + jv1 * view[1, 1] + jv2 * view[1, 2],
+        jv0 * view[2, 0] + jv1 * view[2, 1] + jv2 * view[2, 2],
+    )
     d_u, d_v = a * gx + b * gy, b * gx + c * gy
     fxz, fyz = fx / (z * z), fy / (z * z)
     d_x, d_y = fx / z * d_u, fy / z * d_v

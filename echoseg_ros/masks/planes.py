@@ -13,18 +13,19 @@ from echoseg_ros.masks.surface import Surface
 # A pixel belongs to a level surface within 25 degrees, to an upright one within 20 degrees.
 _MIN_LEVEL_COSINE = 0.90
 _MAX_UPRIGHT_COSINE = 0.34
-# A level patch carries objects when it is this long in one direction (an object's own top is shorter), when it is half that
-# and goes on outside the image, or when other things rise from it.
+# A level patch carries objects when it is this long in one direction (an object's own top is shorter), when it is
+# shorter and goes on outside the image, or when other things rise from it.
 _MIN_SUPPORT_LENGTH_M = 0.65
 _MIN_CUT_SUPPORT_LENGTH_M = 0.45
 _MIN_LOADED_SUPPORT_LENGTH_M = 0.25
 _MIN_SUPPORT_AREA_M2 = 0.03
 _MIN_SUPPORT_PX = 150
-# What rises: pixels up to this far outside the patch, this high above it and this near in depth; share of the surroundings.
-_RING_PX = 5
-_RISE_M = 0.015
-_RISE_DEPTH_M = 0.06
-_MIN_RISING_SHARE = 0.06
+# What rises: this far above the patch and within its outline drawn in by a margin; share of the patch's pixels.
+_RISE_M = (0.015, 0.15)
+_FOOTPRINT_INSET_M = 0.02
+_MIN_RISING_SHARE = 0.05
+# A support's plane ends this far outside its patch: at that height walls and other things go on.
+_FOOTPRINT_MARGIN_M = 0.03
 # Gravity and pose are known to a few degrees; a steeper fit is an accident of a small patch.
 _MAX_TILT = 0.06
 # What lies closer to a plane than this plus two deviations of the depth is the plane (magazines, cables, unevenness).
@@ -105,21 +106,35 @@ def _is_cut(patch: np.ndarray, valid: np.ndarray) -> bool:
 
 
 def _is_loaded(surface: Surface, patch: np.ndarray, height_m: np.ndarray, wall: np.ndarray) -> bool:
-    """Whether things other than walls rise from a patch; nothing rises from the top of a box."""
-    kernel = np.ones((2 * _RING_PX + 1, 2 * _RING_PX + 1), np.uint8)
-    near = cv2.dilate(np.where(patch, surface.depth_m, 0), kernel)
-    ring = (near > 0) & ~patch
-    rising = ring & surface.valid & ~wall & (height_m > _RISE_M) & (np.abs(surface.depth_m - near) < _RISE_DEPTH_M)
-    return bool(rising.sum() > _MIN_RISING_SHARE * ring.sum())
+    """Whether things other than walls rise from within a patch; nothing rises from the top of a box."""
+    rising = surface.valid & ~wall & (height_m > _RISE_M[0]) & (height_m < _RISE_M[1])
+    inside = _in_footprint(surface, patch, rising, -_FOOTPRINT_INSET_M)
+    return bool(inside.sum() > _MIN_RISING_SHARE * patch.sum())
 
 
 def _support_band(
     surface: Surface, patch: np.ndarray, height_m: np.ndarray, level: np.ndarray, band_m: np.ndarray
 ) -> np.ndarray:
-    """[H, W] the pixels of the plane through a patch: level ones anywhere, others where they continue the patch."""
+    """[H, W] the pixels of a support: near its plane and within its outline, or level and near the plane anywhere."""
     band = surface.valid & (np.abs(height_m) < band_m)
-    _, labels = cv2.connectedComponents(band.astype(np.uint8), connectivity=4)
-    return band & (level | np.isin(labels, np.unique(labels[patch & band])))
+    return (band & level) | _in_footprint(surface, patch, band, _FOOTPRINT_MARGIN_M)
+
+
+def _in_footprint(surface: Surface, patch: np.ndarray, candidates: np.ndarray, margin_m: float) -> np.ndarray:
+    """[H, W] which candidates lie above the convex outline of a patch, moved outwards by a margin."""
+    middle = surface.points[patch].mean(axis=0)[:2]
+    hull = cv2.convexHull(np.ascontiguousarray(surface.points[patch][::2, :2] - middle))[:, 0]
+    edges = np.roll(hull, -1, axis=0) - hull
+    length = np.linalg.norm(edges, axis=1)
+    hull, edges, length = hull[length > 1e-4], edges[length > 1e-4], length[length > 1e-4]
+    outward = np.column_stack([edges[:, 1], -edges[:, 0]]) / length[:, None]
+    outward *= np.sign(np.einsum("ij,ij->i", outward, hull) + 1e-12)[:, None]
+    offsets = np.einsum("ij,ij->i", outward, hull) + margin_m
+    rows, columns = np.nonzero(candidates)
+    inside = ((surface.points[rows, columns, :2] - middle) @ outward.T <= offsets).all(axis=1)
+    result = np.zeros(candidates.shape, bool)
+    result[rows[inside], columns[inside]] = True
+    return result
 
 
 def _level_plane(surface: Surface, patch: np.ndarray) -> np.ndarray:

@@ -15,11 +15,13 @@ _NOISE_FLOOR_M = 0.0015
 _NOISE_PER_M2 = 0.0017
 # Rendered depth is believed where the map covers the pixel almost fully.
 _MIN_ALPHA = 0.8
-# Inverse depth has the same noise at every range, so that one bilateral filter fits all: 5 px, 4 standard deviations.
+# Inverse depth has the same noise at every range, so that one bilateral filter fits all: 5 px, 3 standard deviations.
 _FILTER_PX = 5
-_FILTER_INVERSE_M = 0.008
+_FILTER_INVERSE_M = 0.005
 # A step of the inverse depth beyond what the surface's slope explains is an edge from this size on (5 deviations).
 _STEP_INVERSE_M = 0.006
+# So is any change larger than this share of the depth: at 320 px only surfaces seen at a grazing angle change so fast.
+_STEP_SHARE = 0.04
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Surface:
     depth_m: [H, W] smoothed, 0 = unknown; valid: [H, W] where it is known; points: [H, W, 3] in the map; normals:
     [H, W, 3] in the map, towards the camera; noise_m: [H, W] deviation along the optical axis; rays: [H, W, 3] of the
     pixels in the map with depth 1; step_right, step_down: [H, W] whether an edge of depth lies between a pixel and its
-    neighbour; nearer_right, nearer_down: [H, W] whether that neighbour is the nearer one.
+    neighbour.
     """
 
     depth_m: FloatImage
@@ -42,7 +44,9 @@ class Surface:
     step_down: np.ndarray
 
 
-def merge_depth(depth_m: FloatImage | None, rendered_m: FloatImage | None, alpha: FloatImage | None) -> FloatImage | None:
+def merge_depth(
+    depth_m: FloatImage | None, rendered_m: FloatImage | None, alpha: FloatImage | None
+) -> FloatImage | None:
     """[H, W] the sensor's depth, and the map's where the sensor has none; None without either."""
     trusted = None
     if rendered_m is not None and alpha is not None:
@@ -82,7 +86,7 @@ def _steps_along_rows(inverse: FloatImage, known: np.ndarray) -> np.ndarray:
     slope = np.where(both, change, 0)
     before, after = np.roll(slope, 1, axis=1), np.roll(slope, -1, axis=1)
     excess = np.minimum(np.abs(change - before), np.abs(change - after))
-    step = (excess > _STEP_INVERSE_M) | ~both
+    step = (excess > _STEP_INVERSE_M) | (np.abs(change) > _STEP_SHARE * inverse) | ~both
     step[:, -1] = True
     return step
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
-from echoseg_ros.io.topics import TopicQos
+from echoseg_ros.io.topics import NODE_INPUTS, STREAM, TopicQos
 from echoseg_ros.nodes.diagnostics import Diagnostics
 from echoseg_ros.nodes.inputs import Input, qos_profile
 from echoseg_ros.nodes.params import read_parameters
@@ -58,6 +59,18 @@ class EchosegBase(Node):
             self, self.params, self.transforms, self.make_input, self._spread_pose, lambda: self.camera_frame
         )
         self.inputs.update(self.poses.inputs)
+
+    def listen_for_camera_frame(self) -> None:
+        """Learn the camera's frame from camera_info, in a node that has no other use for it."""
+        if not self.camera_frame and (self.params.pose_source != "pose" or self.params.array_frame):
+            self.inputs["camera_info"] = self.make_input(
+                CameraInfo, NODE_INPUTS.camera_info, STREAM, self.note_camera_frame, lambda _: None, once=True
+            )
+
+    def note_camera_frame(self, message: CameraInfo) -> None:
+        """The frame of the camera is that of camera_info, unless a parameter names another."""
+        if not self.params.camera_frame:
+            self.camera_frame = message.header.frame_id
 
     def listen_to_transforms(self) -> None:
         """Subscribe to /tf and /tf_static, once."""
@@ -139,7 +152,7 @@ class EchosegBase(Node):
         """Stamps went back: tell everyone once."""
         self.log.warn(
             "restart",
-            f"{topic}: time goes back from {newest_ns / 1e9:.3f} s to {stamp_ns / 1e9:.3f} s (does a bag start again?); "
+            f"{topic}: time goes back from {newest_ns / 1e9:.3f} s to {stamp_ns / 1e9:.3f} s (a bag that loops?); "
             "poses, waiting frames and the audio clock start anew, the map stays",
         )
         for topic_input in self.inputs.values():

@@ -35,6 +35,13 @@ class Diagnostics:
 
     def publish(self) -> None:
         """One message with a status for each input and one for the node."""
+        try:
+            self._publish()
+        except Exception:
+            if self._node.context.ok():  # else the node is being shut down meanwhile
+                raise
+
+    def _publish(self) -> None:
         statuses = [self._input_status(name, topic) for name, topic in self._node.inputs.items()]
         message = DiagnosticArray(status=[self._node_status(), *statuses])
         message.header.stamp = self._node.get_clock().now().to_msg()

@@ -2,49 +2,9 @@
 
 from __future__ import annotations
 
-from echoseg_ros.threads import share_cores
-
-share_cores()
-
-from typing import Any  # noqa: E402
-
-from echoseg_ros.nodes.base import EchosegBase  # noqa: E402
-from echoseg_ros.nodes.map_half import MapHalf, chosen_device  # noqa: E402
-from echoseg_ros.nodes.runtime import run_node  # noqa: E402
-from echoseg_ros.nodes.services import MapServices  # noqa: E402
-from echoseg_ros.nodes.sound_half import SoundHalf  # noqa: E402
-from echoseg_ros.nodes.verdict_half import VerdictHalf  # noqa: E402
-from echoseg_ros.nodes.warmup import warm_up  # noqa: E402
-
-
-class EchosegNode(EchosegBase):
-    """Camera and microphones in, sounding objects out."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("echoseg_node", **options)
-        device = chosen_device(self.params.device)
-        self.map_half = MapHalf(self, device)
-        self.verdict_half = VerdictHalf(self, self.map_half)
-        self.sound_half = SoundHalf(self, self.verdict_half.add, self.verdict_half.rewind, always_publish=False)
-        warm_up(self.config, self.sound_half.array, device)
-        self.map_services = MapServices(self, self.map_half, self.verdict_half, self.sound_half)
-        self.start_workers()
-        # Subscribed only now: whoever waits for a subscriber waits for a node that is ready.
-        self.listen_to_poses()
-        self.sound_half.listen()
-        self.map_half.listen()
-
-    def statistics(self) -> dict[str, str]:
-        """For the diagnostics."""
-        halves = (self.map_half, self.sound_half, self.verdict_half)
-        return {key: value for half in halves for key, value in half.statistics().items()}
-
-    def finish(self) -> None:
-        """Stop the threads and write the run's files where a folder is set."""
-        super().finish()
-        self.map_services.save_results()
+from echoseg_ros.nodes.runtime import run_node
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is interrupted."""
-    return run_node(EchosegNode, arguments)
+    """Run the node until it is interrupted; returns the exit code."""
+    return run_node("echoseg_ros.nodes.whole", "EchosegNode", arguments)

@@ -29,7 +29,7 @@ def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = Non
 
 
 class Input:
-    """One subscribed topic: `decode(message)` makes an item of it (None: nothing to deliver), `deliver(item)` queues it.
+    """One subscribed topic: `decode(message)` makes an item of it (None: none), `deliver(item)` queues it.
 
     Asks for reliable (and latched where the topic is) delivery; when a publisher offers less, subscribes again with
     what it offers and says so. `on_restart` is called before an item whose stamp goes back is delivered.

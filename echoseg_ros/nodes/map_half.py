@@ -70,8 +70,7 @@ class MapHalf:
             )  # fmt: skip
 
     def _camera(self, message: CameraInfo) -> Camera:
-        if not self._node.params.camera_frame:
-            self._node.camera_frame = message.header.frame_id
+        self._node.note_camera_frame(message)
         return decode_camera_info(message)
 
     def _put_image(self, item: ImageData | DepthData) -> None:

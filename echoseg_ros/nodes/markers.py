@@ -23,7 +23,7 @@ LIFETIME_S = 5
 EDGE_M = 0.008
 POINT_M = 0.008
 DOT_M = 0.05
-TEXT_M = 0.08
+TEXT_M = 0.06
 # RViz draws points fast, but a marker travels whole each time.
 MAX_POINTS = 1500
 # The ellipsoid holds 95 % of a normal distribution in space: sqrt(chi2(3).ppf(0.95)).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echoseg_ros.errors import EchosegError
+from echoseg_ros.threads import share_cores
 
 if TYPE_CHECKING:
     from echoseg_ros.nodes.base import EchosegBase
@@ -35,9 +37,21 @@ def use_shared_memory_profile(environment: Mapping[str, str] | None = None) -> d
     return {name: str(profile) for name in _PROFILE_VARIABLES} if profile else {}
 
 
-def run_node(make: Callable[[], EchosegBase], arguments: list[str] | None = None) -> int:
-    """Make a node, spin it until SIGINT or SIGTERM, end it cleanly. Returns the exit code: 2 after a bad setting."""
+def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
+    """Import a node's class, spin one until SIGINT or SIGTERM, end it cleanly. Returns the exit code.
+
+    It is 2 after a bad setting. The import belongs to it: it takes seconds, and an interrupt meanwhile is no reason
+    for a traceback.
+    """
+    share_cores()
     os.environ.update(use_shared_memory_profile())
+    try:
+        return _spin(getattr(importlib.import_module(module), name), arguments)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _spin(make: Callable[[], EchosegBase], arguments: list[str] | None) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor

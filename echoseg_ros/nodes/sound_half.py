@@ -71,14 +71,17 @@ class SoundHalf:
             name = DEFAULT_ARRAY
         return load_array(name)
 
-    def _audio_format(self, message: AudioInfo) -> AudioFormat:
-        self._format, self._refused = None, ""
+    def _audio_format(self, message: AudioInfo) -> AudioFormat | None:
+        known, self._format, self._refused = self._format, None, ""
         try:
             audio_format = decode_audio_info(message)
             self._array.check_channels(audio_format.channels)
         except EchosegError as error:
             self._refused = str(error)
             raise
+        if audio_format == known:
+            self._format = known
+            return None  # said again, as by a bag that loops: the stream goes on
         self._format = audio_format
         self._find_array_frame()
         return audio_format
@@ -117,12 +120,20 @@ class SoundHalf:
         elif isinstance(item, Call):
             item.run()
         elif self.side is not None:
-            for evidence in self.side.add(item):
+            for evidence in self._heard(self.side, item):
                 self._publish(evidence)
                 self._on_evidence(evidence)
             while self.side.problems:
                 problem = self.side.problems.popleft()
                 self._node.log.warn(f"audio {problem.split(':')[-1].split(',')[0]}", problem)
+
+    def _heard(self, side: SoundSide, item: Any) -> list[SoundEvidence]:
+        try:
+            return side.add(item)
+        except EchosegError as error:
+            if isinstance(item, AudioFormat):  # from now on the audio's status says why none is used
+                self._format, self._refused = None, str(error)
+            raise
 
     def _publish(self, evidence: SoundEvidence) -> None:
         if not (self._always_publish or self._evidence.get_subscription_count()):

@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from echoseg_ros.threads import share_cores
-
-share_cores()
-
-from typing import Any  # noqa: E402
-
-from echoseg_ros.nodes.base import EchosegBase  # noqa: E402
-from echoseg_ros.nodes.runtime import run_node  # noqa: E402
-from echoseg_ros.nodes.sound_half import SoundHalf  # noqa: E402
-from echoseg_ros.nodes.warmup import warm_up  # noqa: E402
-
-
-class SoundNode(EchosegBase):
-    """Microphones and poses in, evidence out."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("sound_node", **options)
-        self.sound_half = SoundHalf(self, lambda evidence: None, lambda: None, always_publish=True)
-        warm_up(self.config, self.sound_half.array, None)
-        self.start_workers()
-        self.listen_to_poses()
-        self.sound_half.listen()
-
-    def statistics(self) -> dict[str, str]:
-        """For the diagnostics."""
-        return self.sound_half.statistics()
+from echoseg_ros.nodes.runtime import run_node
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is interrupted."""
-    return run_node(SoundNode, arguments)
+    """Run the node until it is interrupted; returns the exit code."""
+    return run_node("echoseg_ros.nodes.listening", "SoundNode", arguments)

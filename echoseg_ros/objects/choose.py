@@ -19,10 +19,14 @@ from echoseg_ros.sound.sources import SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
-# loses against it at 0.3 m, with 5 cm at 0.2 m.
-ELSEWHERE_PER_M3 = 1.0
+# loses against it at 0.3 m, with 5 cm at 0.2 m; one whose range is open over metres still wins alone on its ray.
+ELSEWHERE_PER_M3 = 0.5
+# What sounds in an object need not lie where its seen points are.
+PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
-SAMPLED_POINTS = 64
+SAMPLED_POINTS = 48
+_LINE = (np.arange(3) + 0.5) / 3 - 0.5
+BOX_GRID = np.stack(np.meshgrid(_LINE, _LINE, _LINE, indexing="ij"), axis=-1).reshape(-1, 3)
 # The chosen instance is kept until another one is ahead by this much.
 SWITCH_MARGIN = 0.15
 # A source this near to one of before (or within its spread) is the same one.
@@ -56,7 +60,9 @@ class Chooser:
         """Forget sources and choices (ids go on)."""
         self._tracks.clear()
 
-    def decide(self, tracker: SourceTracker, snapshot: MapSnapshot | None, stamp_ns: int, window_end_ns: int) -> Verdict:
+    def decide(
+        self, tracker: SourceTracker, snapshot: MapSnapshot | None, stamp_ns: int, window_end_ns: int
+    ) -> Verdict:
         """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
         surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
         instances = snapshot.instances if snapshot is not None else ()
@@ -69,7 +75,9 @@ class Chooser:
             probabilities = dict(candidates)
             track.object_id = self._steady(track.object_id, probabilities)
             heard = _update_heard(track, belief)
-            source = SoundSource(track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard)
+            source = SoundSource(
+                track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard
+            )
             sources.append(source)
             instance = next((i for i in instances if i.id == track.object_id), None)
             if instance is not None:
@@ -93,7 +101,7 @@ class Chooser:
         free = list(self._tracks)
         matched = []
         for belief in beliefs:
-            nearest = min(free, key=lambda track: float(np.linalg.norm(track.position_m - belief.position_m)), default=None)
+            nearest = _nearest(free, belief.position_m)
             if nearest is not None and _same(nearest, belief):
                 free.remove(nearest)
             else:
@@ -105,36 +113,23 @@ class Chooser:
         return matched
 
 
-def posterior_over(belief: SourceBelief, instances: tuple[Instance, ...], error_m: float) -> tuple[tuple[int | None, float], ...]:
+def posterior_over(
+    belief: SourceBelief, instances: tuple[Instance, ...], error_m: float
+) -> tuple[tuple[int | None, float], ...]:
     """(instance id or None for elsewhere, probability), best first, of a source; sums to 1.
 
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
-    ids: list[int | None] = [None]
-    densities = [ELSEWHERE_PER_M3]
-    for instance in instances:
-        ids.append(instance.id)
-        densities.append(_density_at(belief, _places(instance), error_m))
+    error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
+    ids: list[int | None] = [None, *(instance.id for instance in instances)]
+    densities = [ELSEWHERE_PER_M3, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
     total = sum(densities)
     pairs = [(key, density / total) for key, density in zip(ids, densities, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0] is not None, pair[0] or 0)))
 
 
-def _places(instance: Instance) -> Array:
-    """[n, 3] where the instance may sound from: half of them its points, half spread through its box."""
-    points = np.asarray(instance.points_map, dtype=float)
-    step = max(1, len(points) // SAMPLED_POINTS)
-    return np.concatenate([points[::step], _box_grid(instance.box)])
-
-
-def _box_grid(box: Box, per_side: int = 4) -> Array:
-    line = (np.arange(per_side) + 0.5) / per_side - 0.5
-    grid = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
-    return grid * box.size_m @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
-
-
 def _density_at(belief: SourceBelief, places: Array, error_m: float) -> float:
-    """Mean density, 1/m^3, of the source's place over an instance's places."""
+    """Mean density, 1/m^3, of the source's place, blurred by the error, over an instance's places."""
     cells, mass = belief.posterior.cells, belief.posterior.mass
     reach_m = 4 * error_m
     low, high = cells.min(axis=0) - reach_m, cells.max(axis=0) + reach_m
@@ -154,6 +149,21 @@ def _kernel_sum(cells, mass, places, error_m):  # type: ignore[no-untyped-def]
             if exponent < 9.0:
                 total += mass[c] * np.exp(-exponent)
     return total / ((2 * np.pi) ** 1.5 * error_m**3)
+
+
+def _places(instance: Instance) -> Array:
+    """[n, 3] where the instance may sound from: half of them its points, half spread through its box."""
+    count = len(instance.points_map)
+    chosen = np.linspace(0, count - 1, min(count, SAMPLED_POINTS)).astype(np.int64)
+    return np.concatenate([np.asarray(instance.points_map[chosen], dtype=float), _box_grid(instance.box)])
+
+
+def _box_grid(box: Box) -> Array:
+    return BOX_GRID * box.size_m @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
+
+
+def _nearest(tracks: list[Track], position_m: Array) -> Track | None:
+    return min(tracks, key=lambda track: float(np.linalg.norm(track.position_m - position_m)), default=None)
 
 
 def _same(track: Track, belief: SourceBelief) -> bool:

@@ -24,7 +24,7 @@ _INSIDE = 0.6
 _MIN_VISIBLE = 4.0
 _MIN_GAUSSIANS = 8
 _MIN_VIEWS = 2
-# An instance seen once goes when it was in view this often without being proposed again.
+# An instance seen once, or one that holds nothing, goes when it was in view this often without being proposed again.
 _MAX_MISSES = 3
 # Two instances become one when this many views had them in one proposal, and fewer than half as many had two.
 _MIN_TOGETHER = 2
@@ -56,9 +56,9 @@ class _Overlap:
 class InstanceMap:
     """Instances as votes of views on Gaussians.
 
-    Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised, so
-    that a near view says no more than a far one). Proposals are matched with instances by the overlap of these weights. A
-    Gaussian belongs to the instance with most votes, if more than half of all that was judged of it said "object".
+    Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
+    so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
+    weights. A Gaussian belongs to the instance with most votes, if more than half of its judgements said "object".
     """
 
     def __init__(self, config: InstanceConfig | None = None) -> None:
@@ -105,8 +105,8 @@ class InstanceMap:
     ) -> tuple[Instance, ...]:
         """The instances that two views or more confirm, in the order of their ids.
 
-        uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes did not change since
-        the last call keeps its box and points.
+        uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes did not
+        change since the last call keeps its box and points.
         """
         self._table.align(uids)
         owner, membership = self._table.owners()
@@ -138,13 +138,13 @@ class InstanceMap:
 
     def _count(self, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
         """Note which tracks were missed, which were seen in one proposal, and which in two."""
-        if not self._tracks or len(targets) == 0:
-            return
         clear = overlap.visible >= _MIN_VISIBLE
         expected = clear & (overlap.visible > 0.5 * overlap.whole)
         hit = np.isin(np.arange(len(self._tracks)), targets)
         for track, seen, in_view in zip(self._tracks, hit, expected, strict=True):
             track.misses = 0 if seen else track.misses + int(in_view)
+        if not self._tracks or len(targets) == 0:
+            return
         inside = clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None])  # at most one proposal a track
         home = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
         both = (home[:, None] >= 0) & (home[None] >= 0)
@@ -161,7 +161,7 @@ class InstanceMap:
         return len(self._tracks) - 1
 
     def _merge(self) -> None:
-        """Join tracks that lay in one proposal in more views than they were two; the one seen more often keeps its id."""
+        """Join tracks that lay in one proposal more often than in two; the one seen in more views keeps its id."""
         ready = np.triu((self._together >= _MIN_TOGETHER) & (self._together > 2 * self._apart), 1)
         target = np.arange(len(self._tracks), dtype=np.int32)
         gone: set[int] = set()
@@ -175,13 +175,16 @@ class InstanceMap:
         self._remove(gone, target)
 
     def _forget(self) -> None:
-        """Drop what was not confirmed, what has lost its Gaussians to others, and what is over the limit."""
+        """Drop what is over the limit, and what was in view in vain if it was never confirmed or holds nothing.
+
+        A track that holds nothing yet stays while it is proposed: its Gaussians may have been missed by earlier views.
+        """
         owner, _ = self._table.owners()
         owned = np.bincount(owner + 1, minlength=len(self._tracks) + 1)[1:]
         gone = {
             i
             for i, track in enumerate(self._tracks)
-            if (track.views < _MIN_VIEWS and track.misses >= _MAX_MISSES) or owned[i] < _MIN_GAUSSIANS // 2
+            if track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS)
         }
         left = sorted(set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, i))
         self._remove(gone | set(left[self._config.max_count :]), np.arange(len(self._tracks), dtype=np.int32))

@@ -40,8 +40,8 @@ def solid_part(points: NDArray[np.float32]) -> NDArray[np.bool_]:
 def body_box(points: NDArray[np.float32]) -> Box:
     """Upright box of smallest footprint around points [N, 3], without the outermost share at each face.
 
-    The footprint's direction is that of the minimum-area rectangle; much faster than `geometry.upright_box`, which tries
-    all edges with the trimmed extent.
+    The footprint's direction is that of the minimum-area rectangle; much faster than `geometry.upright_box`, which
+    tries all edges with the trimmed extent.
     """
     points = np.asarray(points, dtype=float)
     middle = points[:, :2].mean(axis=0)
@@ -66,8 +66,8 @@ def _trimmed(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def grounded(box: Box, others: NDArray[np.float32]) -> Box:
     """The box with its bottom lowered to the surface that the object stands on, if there is one among `others` [M, 3].
 
-    The lowest centimetre or two of an object cannot be told from its support in a noisy depth image, so that masks, and the
-    Gaussians under them, end a little too high.
+    The lowest centimetre or two of an object cannot be told from its support in a noisy depth image, so that masks, and
+    the Gaussians under them, end a little too high.
     """
     yaw_axes = Rotation.from_quat(box.quaternion_xyzw).as_matrix()[:2, :2]
     below_m = box.center_m[2] - box.size_m[2] / 2 - others[:, 2]

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # Candidates kept per Gaussian; a fifth one replaces the weakest if it is stronger.
 _SLOTS = 4
+# Judgements remembered per Gaussian: beyond it old ones fade, so that near views can correct many far ones.
+_MEMORY = 10.0
 _NONE = -1
 
 
@@ -25,7 +27,7 @@ class VoteTable:
         self._votes: NDArray[np.float32] = np.zeros((0, _SLOTS), np.float32)
 
     def align(self, uids: NDArray[np.int64]) -> None:
-        """Bring the rows into the order of `uids`: new Gaussians start without votes, those that are gone take theirs along."""
+        """Bring the rows into the order of `uids`: new Gaussians start without votes, pruned ones take theirs along."""
         if np.array_equal(uids, self.uids):
             return
         known, index = locate(self.uids, uids)
@@ -42,16 +44,19 @@ class VoteTable:
     def overlap(self, share: NDArray[np.float32], tracks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How a view's shares [N, K + 1] meet the tracks, as sums over Gaussians, weighted by membership in [0, 1].
 
-        Returns shared [tracks, K], visible [tracks] (all judged shares of a track's members) and whole [tracks] (all its
-        members, seen or not).
+        Membership here is a track's share of the votes for any track; judgements as background do not lower it, so that
+        an object which many early views missed is still recognised.
+
+        Returns shared [tracks, K], visible [tracks] (all judged shares of a track's members) and whole [tracks] (all
+        its members, seen or not).
         """
         shared = np.zeros((tracks, share.shape[1]))
         whole = np.zeros(tracks)
-        _overlap(share, self.judged, self._tracks, self._votes, shared, whole)
+        _overlap(share, self._tracks, self._votes, shared, whole)
         return shared[:, 1:], shared.sum(axis=1), whole
 
     def add(self, share: NDArray[np.float32], targets: NDArray[np.int32], trust: NDArray[np.float32]) -> None:
-        """Add a view. share: [N, K + 1]; targets: [K] track of each proposal, -1 for none; trust: [K] worth of its votes."""
+        """Add a view. share: [N, K + 1]; targets: [K] track of each proposal, -1 = none; trust: [K] worth of a vote."""
         _add(share, targets, trust, self.judged, self._tracks, self._votes)
 
     def rename(self, new: NDArray[np.int32]) -> None:
@@ -70,7 +75,7 @@ class VoteTable:
 
 
 def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Which of `uids` are known [N] bool, and where in `known_uids` [N] (valid where known). Both strictly increasing."""
+    """Which of `uids` are known [N] bool, and where in `known_uids` [N] (valid where known); both increase strictly."""
     if len(known_uids) == 0:
         return np.zeros(len(uids), bool), np.zeros(len(uids), np.intp)
     index = np.minimum(np.searchsorted(known_uids, uids), len(known_uids) - 1)
@@ -78,15 +83,16 @@ def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDAr
 
 
 @numba.njit(cache=True, nogil=True)
-def _overlap(
-    share: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray
-) -> None:
+def _overlap(share: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray) -> None:
     for g in range(share.shape[0]):
+        total = votes[g].sum()
+        if total <= 0:
+            continue
         for slot in range(tracks.shape[1]):
             track = tracks[g, slot]
             if track < 0:
                 continue
-            member = min(votes[g, slot] / max(judged[g], 1e-3), 1.0)
+            member = votes[g, slot] / total
             whole[track] += member
             for k in range(share.shape[1]):
                 if share[g, k] > 0:
@@ -98,6 +104,9 @@ def _add(
     share: np.ndarray, targets: np.ndarray, trust: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray
 ) -> None:
     for g in range(share.shape[0]):
+        if judged[g] > _MEMORY:
+            votes[g] *= _MEMORY / judged[g]
+            judged[g] = _MEMORY
         judged[g] += share[g, 0]
         for k in range(len(targets)):
             vote = share[g, k + 1] * trust[k]

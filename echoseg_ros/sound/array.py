@@ -85,10 +85,10 @@ class ArrayGeometry:
 
         directions: [D, 3] unit vectors from the array towards the sound, array frame.
         """
-        directions = np.asarray(directions, dtype=float)
+        unit: Array = np.asarray(directions, dtype=np.float64)
         if self.head is None:
-            return -(directions @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
-        return self._head_delays(directions)
+            return -(unit @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
+        return self._head_delays(unit)
 
     def _head_delays(self, directions: Array) -> Array:
         radius_m = (self.head.radius_m if self.head else None) or DEFAULT_HEAD_RADIUS_M
@@ -135,6 +135,24 @@ def array_from_mapping(content: dict[str, Any], path: Path = Path("array.yaml"))
         T_camera_array=_numbers(content.get("T_camera_array") or np.eye(4).tolist(), "T_camera_array"),
         head=_head(content.get("head"), path),
     )
+
+
+def array_to_mapping(array: ArrayGeometry) -> dict[str, Any]:
+    """The keys of an array file that describe this array; what `array_from_mapping` reads."""
+    content: dict[str, Any] = {
+        "name": array.name,
+        "sample_rate_hz": float(array.sample_rate_hz),
+        "microphones_m": array.microphones_m.tolist(),
+        "channel_order": array.channel_order.tolist(),
+        "gains_db": array.gains_db.tolist(),
+        "delays_s": array.delays_s.tolist(),
+        "T_camera_array": array.T_camera_array.tolist(),
+    }
+    if array.head is not None:
+        content["head"] = (
+            {"radius_m": array.head.radius_m} if array.head.sofa is None else {"sofa": str(array.head.sofa.resolve())}
+        )
+    return content
 
 
 def array_names() -> tuple[str, ...]:

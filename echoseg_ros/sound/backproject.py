@@ -157,13 +157,13 @@ class CubeResampler:
 
     def __call__(self, values: Float32, R_map_array: Array) -> Float32:
         """[6 n n] of values [D]."""
-        in_array = np.sum(values[self._index] * self._weights, axis=1, dtype=np.float32)
+        in_array: Float32 = np.einsum("nk,nk->n", values[self._index], self._weights)
         nodes_array = (self._nodes @ R_map_array).astype(np.float32)  # R^T applied to each
         return _per_place(in_array[None], np.zeros((1, 3), dtype=np.float32), nodes_array)[0]
 
 
 def cube_nodes() -> Array:
-    """[6 n n, 3] unit vectors of the nodes; face 2a is +axis a, 2a + 1 is -axis a, rows and columns the next two axes."""
+    """[6 n n, 3] unit vectors of the nodes; face 2a is +axis a, 2a + 1 is -axis a, rows and columns the next axes."""
     line = np.linspace(-1.0, 1.0, FACE_CELLS + 1)
     u, v = np.meshgrid(line, line, indexing="ij")
     faces = []

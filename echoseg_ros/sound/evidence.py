@@ -40,6 +40,7 @@ ACTIVE_CONTRAST = 0.06
 # Below this there is nothing but rounding.
 SILENCE_DB = -100.0
 
+
 def fibonacci_sphere(count: int) -> Array:
     """[count, 3] unit vectors spread evenly over the sphere."""
     i = np.arange(count) + 0.5
@@ -49,7 +50,7 @@ def fibonacci_sphere(count: int) -> Array:
     return np.stack([radius * np.cos(azimuth_rad), radius * np.sin(azimuth_rad), z], axis=1)
 
 
-def peak_direction(evidence: SoundEvidence, radius_rad: float = 0.18) -> Array:
+def peak_direction(evidence: SoundEvidence) -> Array:
     """[3] unit vector of the map's highest point, between the grid's directions, array frame.
 
     A paraboloid in the tangent plane is fitted to the map around its highest direction.
@@ -57,22 +58,22 @@ def peak_direction(evidence: SoundEvidence, radius_rad: float = 0.18) -> Array:
     directions = evidence.directions_array.astype(float)
     energy = evidence.energy.sum(axis=0).astype(float)
     best = directions[int(np.argmax(energy))]
+    radius_rad = 1.7 * np.sqrt(4 * np.pi / len(directions))  # the direction itself and two rings of neighbours
     near = directions @ best > np.cos(radius_rad)
     across = np.linalg.svd(best[None])[2][1:]  # [2, 3] axes of the tangent plane
     u, v = across @ (directions[near] / (directions[near] @ best)[:, None]).T
     terms = np.stack([u * u, u * v, v * v, u, v, np.ones_like(u)], axis=1)
     a, b, c, d, e, _ = np.linalg.lstsq(terms, energy[near], rcond=None)[0]
-    hessian = np.array([[2 * a, b], [b, 2 * c]])
-    if np.linalg.eigvalsh(hessian)[-1] >= 0:  # a ridge or a saddle has no vertex
-        return best
-    vertex = np.linalg.solve(hessian, [-d, -e])
+    curvature, axes = np.linalg.eigh(np.array([[2 * a, b], [b, 2 * c]]))
+    falls = curvature < 0.05 * min(curvature[0], 0.0)  # along the ridge of a line or a pair there is no vertex
+    vertex = axes[:, falls] @ ((axes[:, falls].T @ [-d, -e]) / curvature[falls])
     vertex *= min(1.0, radius_rad / max(float(np.linalg.norm(vertex)), 1e-12))
     peak = best + vertex @ across
     return peak / np.linalg.norm(peak)
 
 
 class NoiseFloor:
-    """Least mean power per bin and per band over the last windows (minimum statistics, Martin 2001, on whole windows)."""
+    """Least mean power per bin and per band over the last windows (minimum statistics, Martin 2001)."""
 
     # The least of some fifty window means lies about this far below the mean itself.
     _BIAS = 1.2
@@ -131,8 +132,8 @@ class EvidenceExtractor:
         spectra = self._spectra(window.samples)
         weights, level_activity = self._weights(spectra)
         energy = self._direction_map(spectra, weights)
-        silence = np.mean(np.square(window.samples, dtype=np.float64)) < 10 ** (SILENCE_DB / 10)
-        activity = 0.0 if silence else 1 - (1 - level_activity) * (1 - self._contrast_activity(energy, weights))
+        power = float(np.mean(np.square(window.samples, dtype=np.float64)))
+        quiet = (1 - level_activity) * (1 - self._contrast_activity(energy, weights))
         return SoundEvidence(
             stamp_ns=window.stamp_ns,
             duration_s=window.samples.shape[1] / self._rate_hz,
@@ -140,8 +141,8 @@ class EvidenceExtractor:
             directions_array=self.directions,
             energy=energy,
             bands_hz=self.bands_hz,
-            activity=float(activity),
-            level_db=_decibel(np.mean(np.square(window.samples, dtype=np.float64))),
+            activity=0.0 if _decibel(power) < SILENCE_DB else float(1 - quiet),
+            level_db=_decibel(power),
         )
 
     def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:  # [M, T, F]
@@ -157,7 +158,7 @@ class EvidenceExtractor:
         least = np.float32(10 ** (SILENCE_DB / 10) * self._frame)
         power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + least  # [T, F]
         bin_power = power.mean(axis=0)
-        band_power = np.bincount(self._band_of_bin, weights=bin_power, minlength=BANDS)
+        band_power = np.bincount(self._band_of_bin, weights=bin_power, minlength=BANDS).astype(float)
         floor, band_floor = self._floor.update(bin_power, band_power)
         above_db = 10 * np.log10(power / floor)
         clean = np.clip(above_db / np.float32(FULL_WEIGHT_DB), np.float32(MIN_WEIGHT), np.float32(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,21 @@ from echoseg_ros.types import Array
 
 GRID_STEP_M = 0.2
 GRID_MAX_POINTS = 9000
-# Space looked at beyond the map and the path, and at most from the path (a small array hears no range beyond).
-GRID_MARGIN_M, GRID_REACH_M = 0.5, 6.0
-FINEST_STEP_M = 0.02
-# Cells whose log-likelihood is below the peak's by more hold no mass worth counting.
+# Space looked at beyond the map, around the path (the map may lack what sounds; more where there is none yet), and at
+# most from the path: a small array hears no range beyond.
+GRID_MARGIN_M, GRID_AROUND_PATH_M, GRID_REACH_M = 0.5, 2.0, 6.0
+CLIMB_TO_M = 0.005
+# Places whose log-likelihood is below the best one's by more hold no mass worth counting.
 LOG_MARGIN = 9.0
-MAX_KEPT_CELLS = 600
-# Error of one block's direction as reflections bend it (reference: 2.4 to 5 degrees at 0.4 s), and how many blocks of
-# observed scatter it is worth while there are few.
-BLOCK_ERROR_RAD = np.deg2rad(3.0)
+# A posterior's cells: so many standard deviations to each side, so many cells across the line of sight, and along it,
+# there of about CELL_M where that is within the limits.
+REACH_SIGMA, CELLS_ACROSS, CELLS_ALONG, CELL_M = 3.0, 7, (25, 97), 0.06
+RANGE_M = (0.15, 8.0)
+# Peaks that are looked at: a flat array hears a mirror image, a pair a whole cone. They differ by at least this angle.
+PEAKS, PEAKS_APART_RAD = 3, 0.45
+# One block's error as reflections bend it, as a share of the lobe's width: 4 degrees for a 10 cm cube (reference: 2.4
+# to 5 at 0.4 s), more where the array resolves less. And how many blocks of observed scatter it is worth.
+BLOCK_ERROR_SCORE = 0.08
 BLOCK_ERROR_WORTH = 4.0
 
 
@@ -29,26 +36,32 @@ BLOCK_ERROR_WORTH = 4.0
 class Posterior:
     """Probability of a source's place before anything is known of the map.
 
-    cells: [C, 3] centres in the map, metres; mass: [C], sum 1; peak_m: [3] the score's maximum; score: its value.
+    cells: [C, 3] centres in the map, metres; mass: [C], sum 1; part: [C] which peak a cell belongs to; spacing_m: how
+    far apart the cells around the highest peak are; peak_m: [3] the score's maximum; score: its value.
     """
 
     cells: Array
     mass: Array
+    part: NDArray[np.int64]
+    spacing_m: float
     peak_m: Array
     score: float
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Regular points of free space. points: [G, 3], metres in the map."""
+    """Regular points of free space. points: [G, 3], metres in the map; low_m, high_m: [3] its corners."""
 
     points: Array
     step_m: float
+    low_m: Array
+    high_m: Array
 
 
-def grid_around(surface_points: NDArray[np.floating], places: NDArray[np.floating]) -> Grid:
+def grid_around(surface_points: NDArray[np.floating[Any]], places: NDArray[np.floating[Any]]) -> Grid:
     """A grid over the map [S, 3] (its outliers left out) and the array's path [W, 3], with a margin."""
-    low, high = places.min(axis=0) - 1.0, places.max(axis=0) + 1.0
+    around_m = GRID_AROUND_PATH_M * (1 if len(surface_points) else 2) * np.array([1.0, 1.0, 0.5])
+    low, high = places.min(axis=0) - around_m, places.max(axis=0) + around_m
     if len(surface_points):
         surface_low, surface_high = np.quantile(surface_points, [0.005, 0.995], axis=0)
         low, high = np.minimum(low, surface_low), np.maximum(high, surface_high)
@@ -56,20 +69,43 @@ def grid_around(surface_points: NDArray[np.floating], places: NDArray[np.floatin
     high = np.minimum(high + GRID_MARGIN_M, places.max(axis=0) + GRID_REACH_M).astype(float)
     step_m = max(GRID_STEP_M, float(np.prod(high - low) / GRID_MAX_POINTS) ** (1 / 3))
     axes = [np.arange(a + step_m / 2, b, step_m) for a, b in zip(low, high, strict=True)]
-    return Grid(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), step_m)
+    return Grid(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), step_m, low, high)
 
 
 def locate(windows: Windows, blocks: Windows, grid: Grid) -> Posterior:
-    """The strongest source's posterior: coarse grid, climb to the peak, scale, then refine where mass may be.
+    """The strongest source's posterior: the grid's highest peaks, a scale for the score, cells where mass may be.
 
     windows: gathered finely; blocks: the same gathered by where reflections are alike, which is enough for the grid.
     """
+    peaks = _peaks(windows, blocks, grid)
+    best_m, best = peaks[0]
+    scale = _scale(blocks, best_m)
+    apex_m: Array = blocks.weights.astype(float) @ blocks.places.astype(float)
+    high = [peak_m for peak_m, score in peaks if scale * (score - best) > -LOG_MARGIN]
+    parts = [_cells_around(windows, blocks, apex_m, peak_m, scale, best) for peak_m in high]
+    cells = np.concatenate([found[0] for found in parts])
+    log_mass = np.concatenate([found[1] for found in parts])
+    part = np.repeat(np.arange(len(parts)), [len(found[0]) for found in parts])
+    inside = np.all((cells >= grid.low_m) & (cells <= grid.high_m), axis=1)
+    inside |= not inside.any()
+    mass = np.where(inside, np.exp(log_mass - log_mass[inside].max()), 0.0)
+    kept = mass > 1e-3  # of the largest cell; what is left out adds up to less than a hundredth
+    mass = mass[kept] / mass[kept].sum()
+    return Posterior(cells[kept], mass, part[kept], parts[0][2], best_m, best)
+
+
+def _peaks(windows: Windows, blocks: Windows, grid: Grid) -> list[tuple[Array, float]]:
+    """The score's highest peaks [3] in different directions and their values, best first."""
     scores = blocks.score(grid.points)
-    peak_m, peak_score = _climb(windows, grid.points[int(np.argmax(scores))], grid.step_m)
-    scale, sharpest = _scale(blocks, peak_m)
-    cells, log_mass = _refine(windows, grid, scores, peak_score, scale, sharpest)
-    mass = np.exp(log_mass - log_mass.max())
-    return Posterior(cells, mass / mass.sum(), peak_m, peak_score)
+    sight = grid.points - blocks.weights @ blocks.places
+    sight /= np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), 1e-6)
+    found: list[tuple[Array, float]] = []
+    free = np.ones(len(scores), dtype=bool)
+    while len(found) < PEAKS and free.any():
+        start = int(np.argmax(np.where(free, scores, -np.inf)))
+        found.append(_climb(windows, grid.points[start], grid.step_m))
+        free &= sight @ sight[start] < np.cos(PEAKS_APART_RAD)
+    return sorted(found, key=lambda peak: -peak[1])
 
 
 def _cube(reach: int) -> Array:
@@ -78,18 +114,22 @@ def _cube(reach: int) -> Array:
 
 
 def _climb(windows: Windows, start_m: Array, step_m: float) -> tuple[Array, float]:
-    """Nearest maximum of the score to a centimetre, and its value."""
-    best_m, best = np.asarray(start_m, dtype=float), -np.inf
-    while step_m > FINEST_STEP_M / 2:
-        step_m /= 2
-        points = best_m + step_m * _cube(2)
+    """Nearest maximum of the score to half a centimetre, and its value; narrow ridges are followed to their top."""
+    best_m, best = np.asarray(start_m, dtype=float), float(windows.score(start_m[None])[0])
+    step_m /= 2
+    while step_m > CLIMB_TO_M:
+        points = best_m + step_m * _cube(1)
         scores = windows.score(points)
-        best_m, best = points[int(np.argmax(scores))], float(scores.max())
+        top = int(np.argmax(scores))
+        if scores[top] > best + 1e-6:
+            best_m, best = points[top], float(scores[top])
+        else:
+            step_m /= 2
     return best_m, best
 
 
-def _scale(blocks: Windows, peak_m: Array) -> tuple[float, float]:
-    """Factor from score to log-likelihood, and the largest curvature of the score, 1/m^2.
+def _scale(blocks: Windows, peak_m: Array) -> float:
+    """Factor from score to log-likelihood.
 
     The two directions across the line of sight decide; along it the score may have no curvature at all.
     """
@@ -99,19 +139,11 @@ def _scale(blocks: Windows, peak_m: Array) -> tuple[float, float]:
     # Not every block is worth the same: as many equal ones would scatter alike.
     count = 1.0 / float(np.sum(blocks.weights.astype(float) ** 2))
     observed = gradient.T @ gradient * count / max(count - 1.0, 1.0)
+    expected = BLOCK_ERROR_SCORE**2 * np.einsum("g,gij->ij", blocks.weights, -hessian)
     worth = count - 1.0
-    expected = _expected_scatter(blocks, hessian, peak_m)
     scatter = (worth * observed + BLOCK_ERROR_WORTH * expected) / (worth + BLOCK_ERROR_WORTH)
-    across = np.einsum("ik,ij,jk->k", axes, scatter, axes)
-    return float(2.0 / np.sum(across / curvature)), float(curvature.max())
-
-
-def _expected_scatter(blocks: Windows, hessian: Array, peak_m: Array) -> Array:
-    """[3, 3] covariance of the summed gradient if each block's direction is off by BLOCK_ERROR_RAD on its own."""
-    sight = peak_m - blocks.places
-    distance_m = np.maximum(np.linalg.norm(sight, axis=1), 0.1)[:, None, None]
-    across = np.eye(3) - sight[:, :, None] * sight[:, None, :] / distance_m**2
-    return np.sum((BLOCK_ERROR_RAD * distance_m) ** 2 * hessian @ across @ hessian, axis=0)
+    across = np.maximum(np.einsum("ik,ij,jk->k", axes, scatter, axes), 1e-9)
+    return float(2.0 / np.sum(across / curvature))
 
 
 def _derivatives(windows: Windows, point_m: Array) -> tuple[Array, Array]:
@@ -133,21 +165,50 @@ def _derivatives(windows: Windows, point_m: Array) -> tuple[Array, Array]:
     return gradient, hessian
 
 
-def _refine(windows: Windows, grid: Grid, scores: NDArray[np.floating], peak_score: float, scale: float,
-            sharpest: float) -> tuple[Array, Array]:  # fmt: skip
-    """Cells [C, 3] of one size that hold the mass, and their log-likelihoods [C] below the peak's."""
-    cells, step_m = grid.points, grid.step_m
-    log_mass = scale * (scores.astype(float) - peak_score)
-    narrowest_m = 1.0 / np.sqrt(scale * sharpest)
-    while True:
-        # A cell's corner may lie this much nearer to the peak than its centre.
-        slack = 0.87 * step_m / narrowest_m if step_m > narrowest_m else 0.0
-        kept = np.flatnonzero(log_mass > log_mass.max() - 0.5 * (np.sqrt(2 * LOG_MARGIN) + slack) ** 2)
-        kept = kept[np.argsort(-log_mass[kept], kind="stable")]
-        fine = step_m <= max(FINEST_STEP_M, 0.7 * narrowest_m)
-        if fine or (len(kept) > MAX_KEPT_CELLS and step_m <= narrowest_m):
-            return cells[kept[: 4 * MAX_KEPT_CELLS]], log_mass[kept[: 4 * MAX_KEPT_CELLS]]
-        step_m /= 2
-        children = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) * step_m
-        cells = (cells[kept[:MAX_KEPT_CELLS], None] + children).reshape(-1, 3)
-        log_mass = scale * (windows.score(cells).astype(float) - peak_score)
+def _cells_around(
+    windows: Windows, blocks: Windows, apex_m: Array, peak_m: Array, scale: float, best: float
+) -> tuple[Array, Array, float]:
+    """Cells [C, 3] of a frustum along the line of sight through a peak, their log-masses [C] and spacing.
+
+    Rays diverge, so the cells widen with the distance as the uncertainty does. Before any evidence a source is as
+    likely at any distance: by volume alone one whose range is open would always be far away.
+    """
+    _, hessian = _derivatives(blocks, peak_m)
+    sight = peak_m - apex_m
+    range_m = float(np.linalg.norm(sight))
+    along, across = sight / range_m, np.linalg.svd(sight[None])[2][1:]
+    sigma_m, sigma_along_m = _spreads(-scale * hessian.sum(axis=0), along, across, 0.5 * range_m)
+    ranges_m = _range_cells(windows, apex_m, along, range_m, sigma_along_m, scale, best)
+    offsets = np.linspace(-REACH_SIGMA, REACH_SIGMA, CELLS_ACROSS)
+    r, a, b = (x.ravel() for x in np.meshgrid(ranges_m, offsets, offsets, indexing="ij"))
+    sideways = (a * sigma_m[0])[:, None] * across[0] + (b * sigma_m[1])[:, None] * across[1]
+    cells = apex_m + r[:, None] * along + (r / range_m)[:, None] * sideways
+    spacing_m = float(max(ranges_m[1] - ranges_m[0], sigma_m.max() * (offsets[1] - offsets[0])))
+    prior = sigma_m[0] * sigma_m[1] * (ranges_m[1] - ranges_m[0]) / range_m**2  # volume over distance squared
+    return cells, scale * (windows.score(cells).astype(float) - best) + np.log(prior), spacing_m
+
+
+def _spreads(precision: Array, along: Array, across: Array, most_m: float) -> tuple[Array, float]:
+    """Standard deviations [2] across and along the line of sight by the peak's curvature, none beyond `most_m`.
+
+    Where the range is open its spread would leak into the others through the smallest tilt of the axes.
+    """
+    values, axes = np.linalg.eigh(precision)
+    covariance = (axes / np.maximum(values, 1.0 / most_m**2)) @ axes.T
+    across_m = np.sqrt(np.einsum("ki,ij,kj->k", across, covariance, across))
+    return np.clip(across_m, 0.005, 1.5), float(np.sqrt(along @ covariance @ along))
+
+
+def _range_cells(windows: Windows, apex: Array, along: Array, range_m: float, sigma_m: float, scale: float,
+                 best: float) -> Array:  # fmt: skip
+    """[R] distances from the apex: around the peak, or as far as the profile along the ray stays high."""
+    if sigma_m < 0.1 * range_m:
+        low, high = range_m - REACH_SIGMA * sigma_m, range_m + REACH_SIGMA * sigma_m
+    else:
+        profile_m = np.geomspace(*RANGE_M, 80)
+        log_mass = scale * (windows.score(apex + profile_m[:, None] * along).astype(float) - best)
+        high_enough = profile_m[log_mass > max(log_mass.max(), -LOG_MARGIN) - LOG_MARGIN / 2]
+        low, high = min(high_enough.min(initial=range_m), range_m), max(high_enough.max(initial=range_m), range_m)
+        low, high = low / 1.05, high * 1.05
+    low, high = max(low, RANGE_M[0]), max(high, RANGE_M[0] + 0.1)
+    return np.linspace(low, high, int(np.clip((high - low) / CELL_M, *CELLS_ALONG)))

@@ -32,8 +32,6 @@ BEAM_RAD = 0.35
 FURTHER_SHARE = 0.35
 # Sources sit on things: a place on the mapped surface is this much likelier than one in free air, this far around it.
 SURFACE_ODDS, SURFACE_M = 15.0, 0.06
-# The mean is taken over the peak's surroundings only: the mirror image of a flat array is another place.
-MODE_REACH_M = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class SourceTracker:
         self.memory.clear()
 
     def score(self, points_map: NDArray[np.floating[Any]]) -> Float32:
-        """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 without evidence."""
+        """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 if nothing was."""
         slots, weights = self._weighted()
         if len(slots) == 0 or len(points_map) == 0:
             return np.zeros(len(points_map), dtype=np.float32)
@@ -92,7 +90,7 @@ class SourceTracker:
         windows = self.memory.gathered(slots, weights, PLACE_M)
         blocks = self.memory.gathered(slots, weights, BLOCK_M)
         grid = grid_around(surface_points, windows.places)
-        surface = cKDTree(surface_points) if len(surface_points) else None
+        surface = cKDTree(surface_points, balanced_tree=False, compact_nodes=False) if len(surface_points) else None
         beliefs: list[SourceBelief] = []
         least = self._config.min_contrast
         while len(beliefs) < self._config.max_sources:
@@ -112,7 +110,7 @@ class SourceTracker:
         return float(self.memory.activity(slots) @ spacing_s)
 
     def _weighted(self) -> tuple[NDArray[np.int64], Array]:
-        """Windows in memory [W] and their weights: their activity, in blocks of many windows less than in proportion."""
+        """Windows in memory [W] and their weights: their activity, less than in proportion in large blocks."""
         slots = self.memory.slots()
         activity = self.memory.activity(slots)
         if activity.sum() <= 0:
@@ -127,14 +125,14 @@ class SourceTracker:
         return SourceBelief(position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards)
 
     def _moments(self, posterior: Posterior, surface: cKDTree | None) -> tuple[Array, Array]:
-        """Mean [3] and covariance [3, 3] around the mode, with the surface's odds and the error nothing removes."""
+        """Mean [3] and covariance [3, 3] of the heaviest peak, with the surface's odds and what nothing removes."""
         mass = posterior.mass
         if surface is not None:
             off_m, _ = surface.query(posterior.cells)
             mass = mass * (1.0 + SURFACE_ODDS * np.exp(-0.5 * (off_m / SURFACE_M) ** 2))
-        mode_m = posterior.cells[int(np.argmax(mass))]
-        near = np.linalg.norm(posterior.cells - mode_m, axis=1) < MODE_REACH_M
-        cells, mass = posterior.cells[near], mass[near] / mass[near].sum()
+        # Of several peaks the heaviest: the mean of a place and its mirror image is neither.
+        own = posterior.part == int(np.argmax(np.bincount(posterior.part, weights=mass)))
+        cells, mass = posterior.cells[own], mass[own] / mass[own].sum()
         mean_m = mass @ cells
         spread = (cells - mean_m).T @ ((cells - mean_m) * mass[:, None])
         return mean_m, spread + self._config.position_error_m**2 * np.eye(3)

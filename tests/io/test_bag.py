@@ -35,7 +35,7 @@ def test_everything_comes_back(bag):
     assert reader.camera == items[0] == maker.CAMERA
     assert reader.audio_format == items[1] == maker.AUDIO
     assert reader.start_ns == maker.START_NS
-    assert reader.duration_s == pytest.approx(0.1 * (maker.FRAMES - 1), abs=1e-6)
+    assert reader.duration_s == pytest.approx(0.1 * maker.FRAMES, abs=1e-6), "until the last sample was taken"
     assert reader.truth_path == bag / "truth.json"
     np.testing.assert_allclose(reader.T_camera_array, maker.T_CAMERA_ARRAY, atol=1e-12)
     images, depths, poses, chunks = (of(kind, items) for kind in (ImageData, DepthData, PoseData, AudioChunk))

@@ -28,7 +28,8 @@ def poses(until_s: float = 100.0) -> PoseTrack:
 
 def stream(array: ArrayGeometry | None = None, inputs: InputConfig | None = None) -> AudioStream:
     array = array or cube()
-    return AudioStream(array, AudioFormat(RATE_HZ, array.channels, "S16LE", "wave"), SoundConfig(), inputs or InputConfig())
+    audio = AudioFormat(RATE_HZ, array.channels, "S16LE", "wave")
+    return AudioStream(array, audio, SoundConfig(), inputs or InputConfig())
 
 
 def chunks(seconds: float, jitter_s: float = 0.0, drift: float = 0.0, skip: tuple[int, ...] = ()) -> list[AudioChunk]:

@@ -1,0 +1,153 @@
+"""What stands out of the planes, piece by piece: size, foot, and what lies around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from echoseg_ros.masks.label import label_linked
+from echoseg_ros.masks.planes import Planes, extent_xy
+from echoseg_ros.masks.surface import Surface
+
+MIN_PX = 40
+# Pixels that the cuts left over go to the component beside them, this far.
+_REGROW_PX = 2
+# A neighbour across the outline is in front when it is nearer than this, and a wall is touched within it.
+_CONTACT_M = 0.06
+# A component stands on a support when its lowest visible point is at most this far above: a rim may hide its foot.
+_MAX_FOOT_M = 0.10
+# An overhanging part (a lampshade, leaves) belongs to what is below it within this gap, this much beside its middle.
+_MAX_GAP_M = 0.10
+_MAX_ASIDE_M = 0.03
+
+
+@dataclass(frozen=True)
+class Component:
+    """A piece of the surface.
+
+    sides_m: [3] long and short side of its footprint and its height, without the outermost two per cent; middle_m: [2]
+    median x and y; low_m, high_m: its lowest and highest points; border, hidden, contact: shares of its outline at the
+    image's border, behind something nearer, touching what could carry it.
+    """
+
+    label: int
+    size_px: int
+    sides_m: tuple[float, float, float]
+    middle_m: np.ndarray
+    low_m: float
+    high_m: float
+    border: float = 0.0
+    hidden: float = 0.0
+    contact: float = 0.0
+
+
+def find_components(surface: Surface, planes: Planes) -> np.ndarray:
+    """[H, W] labels of what stands out, 0 elsewhere."""
+    out = surface.valid & ~planes.support & ~planes.wall
+    labels, _ = label_linked(out, ~surface.step_right, ~surface.step_down)
+    size_px = np.bincount(labels.ravel())
+    kept = size_px >= MIN_PX
+    kept[0] = False
+    labels = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    beside_m = np.abs(surface.depth_m - surface.depth_m[nearest[0], nearest[1]])
+    regrown = out & (distance <= _REGROW_PX) & (beside_m < _CONTACT_M)
+    return np.where(regrown, labels[nearest[0], nearest[1]], labels)
+
+
+def measure(surface: Surface, planes: Planes, labels: np.ndarray) -> list[Component]:
+    """The components of a label image, in the order of their labels."""
+    boxes = [
+        _measured(label, surface.points[window][labels[window] == label])
+        for label, window in enumerate(ndimage.find_objects(labels), start=1)
+        if window is not None
+    ]
+    low_m = np.zeros(int(labels.max()) + 1)
+    for box in boxes:
+        low_m[box.label] = box.low_m
+    border, hidden, contact = _outlines(surface, planes, labels, low_m)
+    return [
+        replace(box, border=border[box.label], hidden=hidden[box.label], contact=contact[box.label]) for box in boxes
+    ]
+
+
+def join_overhanging(labels: np.ndarray, components: list[Component], min_contact: float) -> np.ndarray:
+    """The label image with parts that touch nothing given to the component below them: a lampshade to its stem."""
+    beside = _neighbours(labels)
+    target = np.arange(int(labels.max()) + 1, dtype=np.int32)
+    by_label = {component.label: component for component in components}
+    for part in components:
+        if part.contact >= min_contact:
+            continue
+        below = [by_label[i] for i in beside.get(part.label, ()) if by_label[i].contact >= min_contact]
+        fitting = [foot for foot in below if _overhangs(part, foot)]
+        if fitting:
+            target[part.label] = min(fitting, key=lambda foot: float(np.hypot(*(foot.middle_m - part.middle_m)))).label
+    return target[labels]
+
+
+def _overhangs(part: Component, foot: Component) -> bool:
+    aside_m = float(np.hypot(*(part.middle_m - foot.middle_m)))
+    reach_m = 0.5 * max(part.sides_m[0], foot.sides_m[0]) + _MAX_ASIDE_M
+    return aside_m < reach_m and part.low_m - foot.high_m < _MAX_GAP_M and part.high_m > foot.high_m
+
+
+def _measured(label: int, points: np.ndarray) -> Component:
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    kept = points[((points >= low) & (points <= high)).all(axis=1)]
+    long_m, short_m = extent_xy(kept[:, :2] if len(kept) > 2 else points[:, :2])
+    sides_m = (long_m, short_m, float(high[2] - low[2]))
+    return Component(label, len(points), sides_m, np.median(points[:, :2], axis=0), float(low[2]), float(high[2]))
+
+
+def _outlines(
+    surface: Surface, planes: Planes, labels: np.ndarray, low_m: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares [n + 1] of each component's outline: at the border, behind something nearer, touching what carries it."""
+    at_border = _connected_to_border(~surface.valid)
+    count = len(low_m)
+    totals = np.zeros((4, count))
+    for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        edge = (labels > 0) & (_shifted(labels, axis, shift, 0) != labels)
+        own = labels[edge]
+        seen = _shifted(surface.valid, axis, shift, False)[edge]
+        in_front_m = surface.depth_m[edge] - _shifted(surface.depth_m, axis, shift, 0)[edge]
+        on_support = _shifted(planes.support, axis, shift, False)[edge] & (in_front_m < _CONTACT_M)
+        on_support &= np.abs(low_m[own] - _shifted(surface.points[..., 2], axis, shift, 0)[edge]) < _MAX_FOOT_M
+        on_wall = _shifted(planes.wall, axis, shift, False)[edge] & (np.abs(in_front_m) < _CONTACT_M)
+        border = _shifted(at_border, axis, shift, True)[edge]
+        flags = (np.ones(len(own), bool), border, seen & (in_front_m >= _CONTACT_M), seen & (on_support | on_wall))
+        for row, flag in enumerate(flags):
+            totals[row] += np.bincount(own[flag], minlength=count)
+    outline = np.maximum(totals[0], 1)
+    return totals[1] / outline, totals[2] / outline, totals[3] / outline
+
+
+def _neighbours(labels: np.ndarray) -> dict[int, set[int]]:
+    """Which components touch which in the image, across at most two pixels."""
+    found: dict[int, set[int]] = {}
+    for axis in (0, 1):
+        for shift in (1, 2):
+            other = _shifted(labels, axis, shift, 0)
+            touching = (labels > 0) & (other > 0) & (labels != other)
+            for a, b in np.unique(np.column_stack([labels[touching], other[touching]]), axis=0).tolist():
+                found.setdefault(a, set()).add(b)
+                found.setdefault(b, set()).add(a)
+    return found
+
+
+def _connected_to_border(unseen: np.ndarray) -> np.ndarray:
+    """[H, W] pixels without depth that reach the image's border."""
+    labels, _ = ndimage.label(unseen)
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return unseen & np.isin(labels, np.unique(rim[rim > 0]))
+
+
+def _shifted(image: np.ndarray, axis: int, shift: int, fill: float) -> np.ndarray:
+    """The image whose pixel i is the neighbour i + shift along an axis, `fill` outside."""
+    result = np.roll(image, -shift, axis=axis)
+    edge = slice(-shift, None) if shift > 0 else slice(None, -shift)
+    result[(edge, slice(None)) if axis == 0 else (slice(None), edge)] = fill
+    return result

@@ -1,0 +1,113 @@
+"""Listens to what a node publishes and keeps what a report needs: beliefs over time, latency, counts of messages."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image, PointCloud2
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection3DArray
+from visualization_msgs.msg import MarkerArray
+
+from echoseg_ros.errors import EchosegError
+from echoseg_ros.history import Belief, History, Moment
+from echoseg_ros.io.decode import stamp_ns
+from echoseg_ros.io.topics import LATCHED, STREAM, OutputNames
+from echoseg_ros.nodes.convert import ELSEWHERE
+from echoseg_ros.nodes.inputs import qos_profile
+
+
+class Recorder:
+    """Subscribes in a thread of its own, in its own context; `stop` ends it.
+
+    window_s: length of the node's audio windows, whose centres are the stamps of what it publishes about sound.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        self._half_window_ns = int(window_s * 5e8)
+        self.history = History()
+        self.latencies_ms: list[float] = []
+        self.received: Counter[str] = Counter()
+        self.sounding_ids: list[int] = []
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        sim_time = Parameter("use_sim_time", Parameter.Type.BOOL, True)
+        self._node = Node("echoseg_recorder", context=self._context, parameter_overrides=[sim_time])
+        self._save = self._node.create_client(Trigger, "save_map")
+        self._subscribe()
+        self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
+        self._thread.start()
+
+    def _subscribe(self) -> None:
+        names = OutputNames()
+        outputs: list[tuple[Any, str, Any, Any]] = [
+            (MarkerArray, names.markers, LATCHED, self._markers),
+            (Detection3DArray, names.sounding, LATCHED, self._sounding),
+            (Detection3DArray, names.sources, LATCHED, self._sources),
+            (Detection3DArray, names.objects, LATCHED, None),
+            (PointCloud2, names.segments, LATCHED, None),
+            (PointCloud2, names.map, LATCHED, None),
+            (Image, names.overlay, STREAM, None),
+        ]
+        for kind, topic, qos, handle in outputs:
+            self._node.create_subscription(kind, topic, self._counted(topic, handle), qos_profile(qos))
+
+    def _counted(self, topic: str, handle: Any) -> Any:
+        def receive(message: Any) -> None:
+            self.received[topic] += 1
+            if handle is not None:
+                handle(message)
+
+        return receive
+
+    def _markers(self, message: MarkerArray) -> None:
+        if message.markers:
+            end_ns = stamp_ns(message.markers[-1].header) + self._half_window_ns
+            self.latencies_ms.append((self._node.get_clock().now().nanoseconds - end_ns) / 1e6)
+
+    def _sounding(self, message: Detection3DArray) -> None:
+        self.sounding_ids = [int(detection.id) for detection in message.detections]
+
+    def _sources(self, message: Detection3DArray) -> None:
+        beliefs = []
+        for detection in message.detections:
+            position = detection.bbox.center.position
+            best = detection.results[0].hypothesis
+            object_id = None if best.class_id == ELSEWHERE else int(best.class_id.split("_")[-1].split(" ")[-1])
+            place = (position.x, position.y, position.z)
+            beliefs.append(Belief(int(detection.id), place, object_id, float(best.score), 0.0))
+        self.history.moments.append(Moment(stamp_ns(message.header) + self._half_window_ns, tuple(beliefs)))
+
+    def _spin(self) -> None:
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(self._node)
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def save_map(self, timeout_s: float) -> str:
+        """Ask the node to write its files; returns what it says. Raises EchosegError if it does not answer."""
+        if not self._save.wait_for_service(timeout_s):
+            raise EchosegError(f"the node offers no service save_map after {timeout_s:.0f} s")
+        future = self._save.call_async(Trigger.Request())
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout_s):
+            raise EchosegError(f"save_map: no answer after {timeout_s:.0f} s")
+        answer = future.result()
+        if answer is None or not answer.success:
+            raise EchosegError(f"save_map: {answer.message if answer else 'failed'}")
+        return str(answer.message)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        rclpy.try_shutdown(context=self._context)
+        self._thread.join(10.0)
+        self._node.destroy_node()

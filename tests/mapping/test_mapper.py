@@ -1,0 +1,246 @@
+"""The map as a whole: what a known scene looks like after mapping, identities, the cap, files, determinism."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echoseg_ros import geometry
+from echoseg_ros.config import Config, KeyframeConfig
+from echoseg_ros.errors import ImageFormatError, MapFileError
+from echoseg_ros.mapping.exposure import Exposure, fitted_exposure
+from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
+from echoseg_ros.mapping.keyframes import (
+    Keyframe,
+    KeyframeSelector,
+    KeyframeStore,
+    Reason,
+    reduced,
+    reduced_depth,
+    reduced_rgb,
+)
+from echoseg_ros.mapping.mapper import Mapper
+from echoseg_ros.types import Array, Camera, CameraFrame
+
+CAMERA = Camera(160, 120, 150.0, 150.0, 80.0, 60.0)
+SMALL = Config().updated({"map.image_width_px": 80, "map.max_gaussians": 6000})
+
+
+def room_view(index: int, T_map_camera: Array, camera: Camera = CAMERA) -> CameraFrame:
+    """A checkered wall at y = 2 m with a red box in front of it at y = 1.2 m, ray cast in closed form; a view every 0.5 s."""
+    rays = geometry.pixel_rays(camera) @ T_map_camera[:3, :3].T
+    origin = T_map_camera[:3, 3]
+
+    def plane(y: float) -> tuple[Array, Array]:
+        distance = (y - origin[1]) / rays[..., 1]
+        return distance, origin + rays * distance[..., None]
+
+    wall_depth, wall = plane(2.0)
+    box_depth, box = plane(1.2)
+    is_box = (np.abs(box[..., 0] - 0.1) < 0.2) & (np.abs(box[..., 2] - 0.4) < 0.15)
+    checker = (np.floor(wall[..., 0] / 0.25) + np.floor(wall[..., 2] / 0.25)) % 2
+    rgb = np.where(is_box[..., None], [200, 40, 30], 70 + 110 * checker[..., None] * np.array([1, 0.9, 0.6]))
+    depth = np.where(is_box, box_depth, wall_depth)
+    return CameraFrame(index * 500_000_000, index, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera)
+
+
+def pose(x: float, z: float = 0.4) -> Array:
+    return geometry.look_at(np.array([x, 0.0, z]), np.array([x * 0.3, 2.0, 0.4]))
+
+
+def mapped(config: Config = SMALL, views: int = 5, steps: int = 15) -> Mapper:
+    mapper = Mapper(config)
+    for i in range(views):
+        mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
+        mapper.optimise(steps)
+    return mapper
+
+
+@pytest.fixture(scope="module")
+def mapper() -> Mapper:
+    return mapped()
+
+
+def test_unseen_view_is_predicted(mapper: Mapper) -> None:
+    """A view between the keyframes: colour, depth to a centimetre, and the box's edge within a pixel."""
+    frame = room_view(99, pose(-0.07, 0.45))
+    assert mapper.psnr_db(frame) > 24.0
+    small = reduced(frame, 80)
+    drawn = mapper.render(small.camera, small.T_map_camera)
+    assert small.depth_m is not None
+    error = np.abs(drawn.depth.numpy() - small.depth_m)
+    assert np.median(error) < 0.01 and float(drawn.alpha.min()) > 0.8
+    is_box = small.depth_m < 1.5
+    assert ((drawn.depth.numpy() < 1.5) != is_box).sum() < 0.6 * (is_box[:, 1:] != is_box[:, :-1]).sum() + 40
+
+
+def test_lifting_tells_box_from_wall(mapper: Mapper) -> None:
+    """Weights of true labels: nearly all of each Gaussian's weight falls on the thing it lies on."""
+    frame = reduced(room_view(99, pose(0.05)), 80)
+    assert frame.depth_m is not None
+    labels = (frame.depth_m < 1.5).astype(np.int32)
+    lifted = mapper.lift(frame.camera, frame.T_map_camera, labels, 2)
+    on_box = mapper.gaussians.means[:, 1] < 1.6
+    assert len(lifted) == len(mapper.gaussians)
+    assert float(lifted[on_box, 1].sum()) > 0.9 * float(lifted[:, 1].sum())
+    assert float(lifted[~on_box, 0].sum()) > 0.9 * float(lifted[:, 0].sum())
+
+
+def test_runs_repeat_bit_by_bit(mapper: Mapper) -> None:
+    again = mapped()
+    for (name, a), (_, b) in zip(mapper.gaussians.items(), again.gaussians.items(), strict=True):
+        assert torch.equal(a, b), name
+    assert torch.equal(mapper.gaussians.uids, again.gaussians.uids)
+
+
+def test_file_round_trip_keeps_view_and_fields(mapper: Mapper, tmp_path: Path) -> None:
+    ids = np.arange(len(mapper.gaussians), dtype=np.int32) % 5 - 1
+    mapper.save(tmp_path / "map.ply", ids, np.linspace(0, 1, len(ids), dtype=np.float32))
+    other = Mapper(SMALL)
+    extra = other.load(tmp_path / "map.ply")
+    np.testing.assert_array_equal(extra["instance_id"], ids)
+    assert extra["audio_intensity"][-1] == 1.0
+    a, b = (m.render(CAMERA, pose(0.0)) for m in (mapper, other))
+    torch.testing.assert_close(a.rgb, b.rgb, atol=1e-5, rtol=0)
+    other.add_frame(room_view(0, pose(0.1)))
+    other.optimise(2)
+    assert other.psnr_db(room_view(1, pose(0.0))) > 20
+
+
+def test_damaged_file_leaves_the_map(mapper: Mapper, tmp_path: Path) -> None:
+    (tmp_path / "map.ply").write_bytes(b"ply\n")
+    before = len(mapper.gaussians)
+    with pytest.raises(MapFileError, match="not a PLY"):
+        mapper.load(tmp_path / "map.ply")
+    assert len(mapper.gaussians) == before > 0
+
+
+def test_surface_sample_is_bounded_and_on_the_surface(mapper: Mapper) -> None:
+    points, rgb, uids = mapper.surface_sample(300)
+    assert points.shape == (300, 3) and rgb.shape == (300, 3) and rgb.dtype == np.uint8 and uids.dtype == np.int64
+    assert (np.diff(uids) > 0).all()
+    assert np.median(np.minimum(np.abs(points[:, 1] - 2.0), np.abs(points[:, 1] - 1.2))) < 0.01
+
+
+def test_cap_holds_and_uids_rise() -> None:
+    mapper = mapped(SMALL.updated({"map.max_gaussians": 500}), steps=3)
+    uids = mapper.gaussians.uids
+    assert len(mapper.gaussians) <= 500 and bool((uids[1:] > uids[:-1]).all()) and int(uids[-1]) >= 500
+    mapper.clear()
+    assert len(mapper.gaussians) == 0
+    mapper.add_frame(room_view(0, pose(0.0)))
+    assert int(mapper.gaussians.uids[0]) > int(uids[-1])
+
+
+def test_frame_without_depth_is_refused() -> None:
+    with pytest.raises(ImageFormatError, match="frame 3 has no depth"):
+        Mapper(SMALL).add_frame(replace(room_view(3, pose(0.0)), depth_m=None))
+
+
+def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
+    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias then explains a view as well."""
+    other = Mapper(SMALL)
+    for i in range(5):
+        frame = room_view(i, pose(-0.3 + 0.15 * i))
+        gain, bias = ((0.8, 20), (1.0, 0))[i % 2]
+        other.add_frame(replace(frame, rgb=(frame.rgb * gain + bias).astype(np.uint8)))
+        other.optimise(15)
+    frame = room_view(99, pose(-0.07, 0.45))
+    assert other.psnr_db(frame, compensate_exposure=True) > mapper.psnr_db(frame, compensate_exposure=True) - 1.0
+
+
+def test_exposure_fit_recovers_gain_and_bias() -> None:
+    drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
+    exposure = fitted_exposure(drawn, torch.ones(40, 60), drawn * 0.8 + 0.1)
+    assert exposure is not None
+    torch.testing.assert_close(exposure.gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
+    torch.testing.assert_close(exposure.undo(exposure.apply(drawn)), drawn)
+    assert fitted_exposure(drawn, torch.zeros(40, 60), drawn) is None
+    assert torch.equal(Exposure.neutral().apply(drawn), drawn)
+
+
+def some(count: int, logit: float = 1.0) -> Gaussians:
+    return Gaussians(
+        *(torch.rand(shape) for shape in ((count, 3), (count, 4), (count, 3))),
+        torch.full((count,), logit),
+        torch.rand(count, 3),
+    )
+
+
+def test_rows_stay_in_step() -> None:
+    """Inserting and pruning keep parameters, moments and uids aligned; at the cap the faintest old rows go."""
+    gaussian_map = GaussianMap(10)
+    gaussian_map.insert(some(4, 1.0))
+    gaussian_map.insert(some(4, -3.0))
+    gradients = gaussian_map.gaussians.map(lambda tensor: torch.ones_like(tensor))
+    gradients.opacity_logits[2] = 0.0
+    before = gaussian_map.gaussians.means.clone()
+    rates: dict[str, float | torch.Tensor] = dict.fromkeys(
+        ("means", "quats_wxyz", "log_scales", "opacity_logits", "rgb"), 0.1
+    )
+    gaussian_map.adam_step(gradients, rates)
+    # Adam's first step is the rate itself; a Gaussian without gradient stays.
+    torch.testing.assert_close(gaussian_map.gaussians.means[0], before[0] - 0.1)
+    assert torch.equal(gaussian_map.gaussians.means[2], before[2])
+    gaussian_map.keep(torch.tensor([True, False, True, True, True, True, True, True]))
+    assert gaussian_map.uids.tolist() == [0, 2, 3, 4, 5, 6, 7] and gaussian_map.updates.tolist() == [
+        1,
+        0,
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
+    gaussian_map.insert(some(5))
+    assert gaussian_map.uids.tolist() == [0, 2, 3, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_keyframe_choice() -> None:
+    selector = KeyframeSelector(KeyframeConfig())
+    view = room_view(0, pose(0.0))
+
+    def at(seconds: float, x: float) -> Reason:
+        return selector.consider(
+            replace(view, stamp_ns=int(seconds * 1e9), T_map_camera=geometry.transform(np.eye(3), np.array([x, 0, 0])))
+        )
+
+    assert at(0.0, 0.0) is Reason.FIRST
+    assert at(0.1, 1.0) is Reason.TOO_SOON
+    assert at(0.4, 0.01) is Reason.SAME_VIEW
+    assert at(0.5, 0.2) is Reason.MOVED
+    assert at(1.6, 0.2) is Reason.TIME
+    assert not Reason.SAME_VIEW.accepted and Reason.MOVED.accepted
+
+
+def test_store_drops_the_most_redundant_keyframe() -> None:
+    store = KeyframeStore(KeyframeConfig(max_count=6))
+    places = [0.0, 1.0, 1.01, 2.0, 3.0, 4.0, 5.0]
+    dropped = [store.add(Keyframe.of(room_view(i, pose(x)), i, Reason.MOVED)) for i, x in enumerate(places)]
+    assert dropped[:6] == [None] * 6 and dropped[6] is not None and dropped[6].id in (1, 2)
+    assert len(store) == 6 and store[5].id == 6
+
+
+def test_reduced_depth_never_invents_a_depth() -> None:
+    """Cells across an edge take one of their readings; cells without a reading stay empty."""
+    depth = np.array([[1.0, 3.0, 0, 0], [1.0, 3.0, 0, 0], [0, 2.0, 5.0, 5.0], [0, 0, 5.0, 1.0]], np.float32)
+    np.testing.assert_array_equal(reduced_depth(depth, 2, 2), [[1.0, 0.0], [2.0, 5.0]])
+    colours = np.zeros((4, 4, 3), np.uint8)
+    colours[:2, :2] = [[[0] * 3, [100] * 3], [[100] * 3, [200] * 3]]
+    assert reduced_rgb(colours, 2, 2)[0, 0].tolist() == [100] * 3
+
+
+def test_reduced_frame_keeps_rays() -> None:
+    """The same ray has the same colour: intrinsics follow the size, also for sizes that do not divide."""
+    frame = room_view(0, pose(0.0))
+    for width in (80, 64):
+        small = reduced(frame, width)
+        assert small.camera.width == width == small.rgb.shape[1] and small.depth_m is not None
+        truth = room_view(0, pose(0.0), small.camera)
+        assert truth.depth_m is not None
+        assert np.mean(np.abs(small.depth_m - truth.depth_m) < 0.03) > 0.97
+    assert reduced(frame, 160) is frame

@@ -1,0 +1,17 @@
+import dataclasses
+
+import pytest
+
+from echoseg_ros.config import MaskConfig
+from echoseg_ros.errors import BackendError
+from echoseg_ros.masks.backend import make_masks
+from echoseg_ros.masks.geometric import GeometricMasks
+
+
+def test_default_backend_is_geometric():
+    assert isinstance(make_masks(MaskConfig()), GeometricMasks)
+
+
+def test_unknown_backend_is_named_with_the_known_ones():
+    with pytest.raises(BackendError, match="'magic'.*geometric"):
+        make_masks(dataclasses.replace(MaskConfig(), backend="magic"))

@@ -1,0 +1,147 @@
+"""Bad messages: each gets a clear line in the diagnostics, and the node goes on."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("audio_common_msgs")
+
+from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, STREAM
+from echoseg_ros.nodes.convert import header, pose
+from echoseg_ros.nodes.inputs import qos_profile
+from echoseg_ros.nodes.listening import SoundNode
+
+
+class Robot:
+    """Publishes what the node listens to, and hears its diagnostics."""
+
+    def __init__(self, graph, audio_qos=None, info_qos=None) -> None:
+        self.node = graph.node(lambda context: rclpy.create_node("robot", context=context))
+        self.info = self.node.create_publisher(AudioInfo, "audio_info", info_qos or qos_profile(LATCHED))
+        self.audio = self.node.create_publisher(
+            AudioDataStamped, "audio_stamped", audio_qos or qos_profile(AUDIO_STREAM)
+        )
+        self.pose = self.node.create_publisher(PoseStamped, "pose", qos_profile(AUDIO_STREAM))
+        self.statuses: dict[str, str] = {}
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos_profile(STREAM))
+
+    def _hear(self, message) -> None:
+        for status in message.status:
+            self.statuses[status.name.split(": ")[-1]] = status.message
+
+    def says(self, name: str, text: str):
+        return lambda: text in self.statuses.get(name, "")
+
+    def send_info(self, **changes) -> None:
+        fields = {"channels": 8, "sample_rate": 16000, "sample_format": "S16LE", "coding_format": "wave"}
+        self.info.publish(AudioInfo(**fields | changes))
+
+    def send_second(self, at_s: float, channels: int = 8, with_pose: bool = True) -> None:
+        """One second in tenths, and poses."""
+        samples = np.random.default_rng(0).integers(-9000, 9000, (1600, channels)).astype("<i2").tobytes()
+        for i in range(10):
+            at_ns = round((at_s + i / 10) * 1e9)
+            data = AudioData(data=samples)
+            self.audio.publish(AudioDataStamped(header=header(at_ns, "array"), audio=data))
+            if with_pose:
+                self.pose.publish(PoseStamped(header=header(at_ns, "map"), pose=pose([0.01 * i, 0, 1])))
+
+
+def start(graph, **parameters) -> SoundNode:
+    overrides = [Parameter(name, value=value) for name, value in {"sound.array": "cube8", **parameters}.items()]
+    return graph.node(lambda context: SoundNode(context=context, parameter_overrides=overrides))
+
+
+def matched(robot: Robot):
+    return lambda: all(p.get_subscription_count() for p in (robot.info, robot.audio, robot.pose))
+
+
+def test_silent_topics_are_named_with_their_cause(graph, wait_until):
+    """A topic of another name nearby, and one that nobody publishes."""
+    other = graph.node(lambda context: rclpy.create_node("other", context=context))
+    other.create_publisher(AudioDataStamped, "/mic/audio_stamped", qos_profile(AUDIO_STREAM))
+    heard: list[DiagnosticArray] = []
+    other.create_subscription(DiagnosticArray, "/diagnostics", heard.append, qos_profile(STREAM))
+    start(graph)
+    robot_statuses = lambda: {s.name.split(": ")[-1]: s.message for m in heard for s in m.status}  # noqa: E731
+    wait_until(lambda: "silent" in robot_statuses().get("audio", ""), "the silent audio to be named")
+    assert "remap /audio_stamped:=/mic/audio_stamped?" in robot_statuses()["audio"]
+    assert "no publisher" in robot_statuses()["pose"]
+    stamps = [m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in heard]
+    first = next(i for i, m in enumerate(heard) if any("silent" in s.message for s in m.status))
+    assert stamps[first] - stamps[0] < 2.0
+
+
+def test_mp3_is_refused_then_wave_accepted(graph, wait_until):
+    node, robot = start(graph), Robot(graph)
+    wait_until(matched(robot), "subscribers")
+    robot.send_info(coding_format="mp3")
+    wait_until(robot.says("audio_info", "coding_format mp3 has no phase: set format to wave"), "mp3 to be refused")
+    robot.send_second(10.0)
+    wait_until(robot.says("audio", "mp3"), "the audio's status to say why nothing is used")
+    robot.send_info()
+    wait_until(lambda: node.sound_half.side.stream is not None, "the right format")
+    robot.send_second(20.0)
+    wait_until(lambda: node.sound_half.seconds()[0] > 0.9, "audio to be used after all")
+
+
+def test_wrong_channel_count_is_named(graph, wait_until):
+    start(graph)
+    robot = Robot(graph)
+    wait_until(matched(robot), "subscribers")
+    robot.send_info(channels=4)
+    wait_until(robot.says("audio_info", "4"), "the channel count to be named")
+    assert "8" in robot.statuses["audio_info"]
+
+
+def test_wrong_sample_rate_is_named(graph, wait_until):
+    start(graph)
+    robot = Robot(graph)
+    wait_until(matched(robot), "subscribers")
+    robot.send_info(sample_rate=44100)
+    wait_until(lambda: robot.send_second(5.0) or "44100 Hz" in robot.statuses.get("audio", ""), "the rate to be named")
+
+
+def test_nan_pose_is_skipped_and_time_may_go_back(graph, wait_until):
+    node, robot = start(graph), Robot(graph)
+    wait_until(matched(robot), "subscribers")
+    robot.send_info()
+    robot.pose.publish(PoseStamped(header=header(1, "map"), pose=pose([float("nan"), 0, 0])))
+    wait_until(lambda: node.inputs["pose"].bad == 1, "the bad pose to be counted")
+    assert "nan" in node.inputs["pose"].last_problem
+    robot.send_second(100.0)
+    robot.send_second(101.0)
+    wait_until(lambda: node.sound_half.seconds()[0] > 1.9, "two seconds of audio")
+    robot.send_second(50.0)
+    robot.send_second(51.0)
+    wait_until(lambda: node.sound_half.seconds()[0] > 3.9, "two more")
+    wait_until(lambda: node.log.counts["restart"] >= 1, "the restart to be noticed")
+    assert node.sound_half.side.poses.newest_ns < 60e9
+    assert node.inputs["pose"].bad == 1
+
+
+def test_a_best_effort_publisher_is_heard(graph, wait_until):
+    node = start(graph)
+    robot = Robot(graph, audio_qos=QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT))
+    wait_until(matched(robot), "subscribers that take what is offered")
+    assert not node.inputs["audio"].reliable
+    robot.send_info()
+    wait_until(lambda: node.sound_half.side.stream is not None, "the format")
+    robot.send_second(10.0)
+    wait_until(lambda: node.sound_half.seconds()[0] > 0.5, "audio")
+
+
+def test_unlatched_audio_info_is_explained(graph, wait_until):
+    robot = Robot(graph, info_qos=QoSProfile(depth=1))
+    robot.send_info()
+    start(graph)
+    wait_until(robot.says("audio_info", "does not latch it"), "the cause of the missing audio_info")

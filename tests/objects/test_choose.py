@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from echoseg_ros.config import ChoiceConfig, SourceConfig
+from echoseg_ros.geometry import transform, upright_box
+from echoseg_ros.objects.choose import Chooser
+from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.sources import SourceTracker
+from echoseg_ros.types import Instance, MapSnapshot, SoundEvidence, Verdict
+
+TABLE_Z_M = 0.75
+PLACES = [np.array([2.0 + 0.25 * k, 2.0, TABLE_Z_M + 0.05]) for k in range(4)]
+DIRECTIONS = fibonacci_sphere(1500).astype(np.float32)
+
+
+def instance(number: int, center_m: np.ndarray, size_m: float = 0.1) -> Instance:
+    points = center_m + np.random.default_rng(number).uniform(-size_m / 2, size_m / 2, (80, 3))
+    points = points.astype(np.float32)
+    return Instance(number, np.arange(80), points, np.zeros((80, 3), np.uint8), center_m, upright_box(points), 5, 1.0)
+
+
+def snapshot(instances: tuple[Instance, ...]) -> MapSnapshot:
+    """Things on a table."""
+    x, y = np.meshgrid(np.arange(1.5, 3.5, 0.05), np.arange(1.6, 2.6, 0.05))
+    surface = np.column_stack([x.ravel(), y.ravel(), np.full(x.size, TABLE_Z_M)])
+    surface = np.concatenate([surface] + [i.points_map for i in instances]).astype(np.float32)
+    none = np.full(len(surface), -1, np.int32)
+    return MapSnapshot(0, instances, surface, np.zeros((len(surface), 3), np.uint8), none, len(surface))
+
+
+def evidence(k: int, source_m: np.ndarray | None, rng: np.random.Generator, turn_rad: float = 0.03) -> SoundEvidence:
+    """A lobe towards the source, a few degrees off as in a live room; nothing but ripple without a source."""
+    at_m = np.array([1.6 + 0.04 * k, 0.6 + 0.1 * np.sin(0.3 * k), 1.3])
+    energy = 0.125 + 0.003 * rng.standard_normal(len(DIRECTIONS))
+    if source_m is not None:
+        sight = (source_m - at_m) / np.linalg.norm(source_m - at_m) + turn_rad * rng.standard_normal(3)
+        energy += 0.15 * np.exp((DIRECTIONS @ (sight / np.linalg.norm(sight)) - 1) / 0.03)
+    bands_hz = np.array([[200.0, 6000.0]])
+    activity = 0.95 if source_m is not None else 0.05
+    energy = energy[None].astype(np.float32)
+    stamp_ns = round((0.25 + 0.25 * k) * 1e9)
+    return SoundEvidence(stamp_ns, 0.5, transform(np.eye(3), at_m), DIRECTIONS, energy, bands_hz, activity, -30.0)
+
+
+def verdicts(sources_m: list[np.ndarray | None], world: MapSnapshot | None, seed: int = 0) -> list[Verdict]:
+    rng = np.random.default_rng(seed)
+    tracker, chooser = SourceTracker(SourceConfig()), Chooser(ChoiceConfig())
+    made = []
+    for k, source_m in enumerate(sources_m):
+        window = evidence(k, source_m, rng)
+        tracker.add(window)
+        made.append(chooser.decide(tracker, world, window.stamp_ns, window.stamp_ns + 250_000_000))
+    return made
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_the_right_one_of_four_things_a_quarter_of_a_metre_apart(which: int) -> None:
+    things = tuple(instance(k, place) for k, place in enumerate(PLACES))
+    last = verdicts([PLACES[which]] * 40, snapshot(things), seed=which)[-1]
+    (found,) = last.sounding
+    assert found.instance.id == which
+    assert found.probability > 0.8
+    assert found.source.object_id == which
+    assert sum(p for _, p in found.source.candidates) == pytest.approx(1.0)
+
+
+def test_a_source_in_free_air_is_elsewhere() -> None:
+    things = tuple(instance(k, place) for k, place in enumerate(PLACES))
+    free_m = PLACES[1] + [0.0, -0.1, 0.4]
+    last = verdicts([free_m] * 40, snapshot(things))[-1]
+    (source,) = last.sources
+    assert last.sounding == ()
+    assert source.object_id is None
+    assert source.candidates[0][0] is None
+    assert np.linalg.norm(source.position_m - free_m) < 0.2
+
+
+def test_a_small_thing_on_a_big_one_wins_at_its_place() -> None:
+    table = instance(9, np.array([2.5, 2.1, TABLE_Z_M - 0.1]), size_m=1.0)
+    last = verdicts([PLACES[0]] * 40, snapshot((table, instance(0, PLACES[0]))))[-1]
+    assert last.sounding[0].instance.id == 0
+
+
+def test_without_a_map_there_is_a_place_but_no_object() -> None:
+    last = verdicts([PLACES[0]] * 40, None)[-1]
+    assert last.sounding == ()
+    assert np.linalg.norm(last.sources[0].position_m - PLACES[0]) < 0.25
+
+
+def test_silence_has_no_source() -> None:
+    assert all(not verdict.sources for verdict in verdicts([None] * 40, snapshot((instance(0, PLACES[0]),))))
+
+
+def test_source_and_choice_stay_the_same_over_time() -> None:
+    things = tuple(instance(k, place) for k, place in enumerate(PLACES))
+    made = verdicts([PLACES[2]] * 60, snapshot(things), seed=5)
+    assert len({verdict.sources[0].id for verdict in made if verdict.sources}) == 1
+    chosen = [verdict.sources[0].object_id for verdict in made if verdict.sources]
+    assert sum(a != b for a, b in zip(chosen, chosen[1:])) <= 2
+
+
+def test_heard_intervals_follow_the_sound() -> None:
+    """On from 0 to 4 s and from 7 to 10 s."""
+    on = [PLACES[0] if t < 4 or 7 <= t < 10 else None for t in 0.25 + 0.25 * np.arange(48)]
+    last = verdicts(on, snapshot((instance(0, PLACES[0]),)))[-1]
+    heard_s = [(i.start_ns / 1e9, i.end_ns / 1e9) for i in last.sources[0].heard]
+    assert heard_s == [pytest.approx((0.125, 3.875), abs=0.3), pytest.approx((6.875, 9.875), abs=0.3)]
+
+
+def test_heard_intervals_outlive_the_evidence() -> None:
+    rng = np.random.default_rng(0)
+    tracker, chooser = SourceTracker(SourceConfig(memory_s=3.0)), Chooser(ChoiceConfig())
+    world = snapshot((instance(0, PLACES[0]),))
+    for k in range(48):
+        window = evidence(k, PLACES[0], rng)
+        tracker.add(window)
+        last = chooser.decide(tracker, world, window.stamp_ns, window.stamp_ns)
+    (interval,) = last.sources[0].heard
+    assert interval.start_ns < 1e9
+    assert interval.end_ns > 11.5e9

@@ -1,0 +1,229 @@
+"""Views of a made-up map: Gaussians on a line, whose weights in each view are given directly."""
+
+import numpy as np
+import pytest
+
+from echoseg_ros.config import InstanceConfig
+from echoseg_ros.objects.instances import InstanceMap
+from echoseg_ros.types import MaskProposal
+
+COUNT = 200
+A, B, C = range(0, 40), range(40, 80), range(100, 140)
+EVERYTHING = range(COUNT)
+
+
+def positions(count=COUNT):
+    rng = np.random.default_rng(0)
+    return np.column_stack([np.arange(count) * 0.005, rng.uniform(0, 0.1, count), rng.uniform(0, 0.1, count)])
+
+
+class Scene:
+    """An instance map and the Gaussians it is fed with."""
+
+    def __init__(self, **config):
+        self.map = InstanceMap(InstanceConfig(**config))
+        self.uids = np.arange(COUNT, dtype=np.int64)
+        self.means = positions().astype(np.float32)
+        self.rgb = np.zeros((COUNT, 3), np.uint8)
+        self.stamp_ns = 0
+
+    def see(self, *proposals, judged=EVERYTHING, scores=None, weight=3.0):
+        """One view: every judged Gaussian gets `weight` in the proposal that holds it, else in the background."""
+        weights = np.zeros((len(self.uids), len(proposals) + 1), np.float32)
+        weights[list(judged), 0] = weight
+        for k, members in enumerate(proposals, start=1):
+            weights[list(members), 0] = 0
+            weights[list(members), k] = weight
+        scores = np.ones(len(proposals), np.float32) if scores is None else np.asarray(scores, np.float32)
+        self.map.update(self.uids, weights, MaskProposal(self.stamp_ns, np.zeros((2, 2), np.int32), scores, "test"))
+        self.stamp_ns += 1
+        return self.found()
+
+    def found(self):
+        return self.map.instances(self.uids, self.means, self.rgb)
+
+
+def members(instance):
+    return set(instance.uids.tolist())
+
+
+def test_two_views_confirm_an_object():
+    scene = Scene()
+    assert scene.see(A) == ()
+    (instance,) = scene.see(A)
+    assert members(instance) == set(A)
+    assert instance.views == 2 and instance.confidence > 0.95
+    np.testing.assert_allclose(instance.position_m, scene.means[list(A)].mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(instance.box.size_m[2], 0.1, atol=0.02)
+    np.testing.assert_array_equal(instance.points_map, scene.means[list(A)])
+
+
+def test_ids_stay_while_objects_come_into_view():
+    scene = Scene()
+    scene.see(A, judged=A)
+    first = scene.see(A, B, judged=[*A, *B])[0].id
+    scene.see(C, B, judged=[*B, *C])
+    found = scene.see(C, A, judged=[*A, *C])
+    assert [members(i) for i in found if i.id == first] == [set(A)]
+    assert sorted(map(min, map(members, found))) == [0, 40, 100]
+
+
+def test_assignment_gives_each_gaussian_one_instance():
+    scene = Scene()
+    scene.see(A, C)
+    found = {min(i.uids): i.id for i in scene.see(A, C)}
+    assignment = scene.map.assignment(scene.uids)
+    assert assignment.dtype == np.int32
+    assert set(assignment[list(A)]) == {found[0]} and set(assignment[list(C)]) == {found[100]}
+    assert set(assignment[list(B)]) == {-1}
+    np.testing.assert_array_equal(scene.map.assignment(np.array([5, 105, 999])), [found[0], found[100], -1])
+
+
+def test_votes_survive_insertion_and_pruning():
+    scene = Scene()
+    scene.see(A)
+    (before,) = scene.see(A)
+    scene.uids = np.concatenate([np.arange(10, 200), np.arange(300, 310)])  # ten of A are pruned, ten are new
+    (after,) = scene.found()
+    assert after.id == before.id
+    (after,) = scene.see(range(0, 30))
+    assert members(after) == set(range(10, 40))
+
+
+def test_a_new_gaussian_joins_after_one_view():
+    scene = Scene()
+    scene.see(A)
+    scene.see(A)
+    scene.uids = np.concatenate([np.arange(0, 190), np.arange(300, 310)])
+    (instance,) = scene.see([*A, *range(190, 200)])
+    assert members(instance) == set(A) | set(range(300, 310))
+
+
+def test_a_minority_of_views_does_not_make_a_member():
+    scene = Scene()
+    scene.see([*A, *B])
+    scene.see(A)
+    (instance,) = scene.see(A)
+    assert members(instance) == set(A)
+
+
+def test_unjudged_views_do_not_vote_against():
+    scene = Scene()
+    scene.see(A)
+    scene.see(A)
+    for _ in range(10):
+        (instance,) = scene.see(judged=C)
+    assert members(instance) == set(A)
+
+
+def test_background_in_most_views_removes_an_object():
+    scene = Scene()
+    scene.see(A)
+    scene.see(A)
+    for _ in range(3):
+        found = scene.see()
+    assert found == () and len(scene.map) == 0
+
+
+def test_one_view_alone_is_forgotten_when_it_is_not_confirmed():
+    scene = Scene()
+    scene.see(A, scores=[1.0])
+    for _ in range(4):
+        scene.see(C)
+    assert len(scene.map) == 1
+
+
+def test_an_object_missed_by_the_first_views_is_found_later():
+    """Tracks whose Gaussians were all background so far used to be dropped at once, so that they never came up."""
+    scene = Scene()
+    for _ in range(4):
+        scene.see(C)
+    for _ in range(6):
+        found = scene.see(A, C)
+    assert [members(i) for i in found] == [set(C), set(A)]
+
+
+def test_old_judgements_fade():
+    scene = Scene()
+    for _ in range(60):
+        scene.see(C)
+    for _ in range(20):
+        found = scene.see(A, C)
+    assert [members(i) for i in found] == [set(C), set(A)]
+
+
+def test_parts_that_two_views_join_become_one_with_the_older_id():
+    scene = Scene()
+    scene.see(A)
+    first = scene.see(A)[0].id
+    scene.see(B, judged=B)
+    for _ in range(3):
+        found = scene.see([*A, *B])
+    assert [i.id for i in found] == [first]
+    assert members(found[0]) == set(A) | set(B)
+
+
+def test_objects_that_one_view_confuses_stay_two():
+    scene = Scene()
+    for _ in range(4):
+        scene.see(A, B)
+    scene.see([*A, *B])
+    found = scene.see(A, B)
+    assert [members(i) for i in found] == [set(A), set(B)]
+
+
+def test_an_object_that_was_two_is_split():
+    scene = Scene()
+    scene.see([*A, *B])
+    for _ in range(4):
+        found = scene.see(A, B)
+    assert sorted(map(sorted, map(members, found))) == [list(A), list(B)]
+
+
+def test_near_views_do_not_outvote_far_ones():
+    scene = Scene()
+    scene.see([*A, *B], weight=500.0)
+    scene.see(A, weight=3.0)
+    scene.see(A, weight=3.0)
+    assert [members(i) for i in scene.found()] == [set(A)]
+
+
+def test_the_count_is_bounded():
+    scene = Scene(max_count=3)
+    groups = [range(i, i + 12) for i in range(0, 96, 12)]
+    scene.see(*groups)
+    found = scene.see(*groups[:5])
+    assert len(scene.map) <= 3 and len(found) == 3
+
+
+def test_a_result_does_not_change_afterwards():
+    scene = Scene()
+    scene.see(A)
+    (instance,) = scene.see(A)
+    uids, points = instance.uids.copy(), instance.points_map.copy()
+    scene.means += 1
+    scene.see(A, B)
+    np.testing.assert_array_equal(instance.uids, uids)
+    np.testing.assert_array_equal(instance.points_map, points)
+
+
+def test_empty_map_and_empty_proposal():
+    scene = Scene()
+    assert scene.see() == ()
+    nothing = InstanceMap()
+    nothing.update(
+        np.zeros(0, np.int64),
+        np.zeros((0, 1), np.float32),
+        MaskProposal(0, np.zeros((2, 2), np.int32), np.zeros(0, np.float32), "t"),
+    )
+    assert nothing.instances(np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)) == ()
+    np.testing.assert_array_equal(nothing.assignment(np.array([1, 2])), [-1, -1])
+
+
+def test_weights_must_fit_the_proposal():
+    with pytest.raises(ValueError, match=r"want \[5, 3\]"):
+        InstanceMap().update(
+            np.arange(5),
+            np.zeros((5, 2), np.float32),
+            MaskProposal(0, np.zeros((2, 2), np.int32), np.ones(2, np.float32), "t"),
+        )

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from waves import cube, evidence_along, path
+
+from echoseg_ros.config import SourceConfig
+from echoseg_ros.sound.backproject import CubeResampler, cube_nodes
+from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.sources import SourceTracker
+from echoseg_ros.types import SoundEvidence
+
+SOURCE_M = np.array([3.2, 3.4, 0.8])
+NOWHERE = np.empty((0, 3), dtype=np.float32)
+
+
+def tracker_of(evidence: list[SoundEvidence], **settings: float) -> SourceTracker:
+    tracker = SourceTracker(SourceConfig(**settings))  # type: ignore[arg-type]
+    for window in evidence:
+        tracker.add(window)
+    return tracker
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_source_among_reflections_is_found_in_free_space(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source_m = SOURCE_M + rng.uniform(-0.5, 0.5, 3)
+    (belief,) = tracker_of(evidence_along(cube(), path(30), [source_m] * 30, seed)).estimate(NOWHERE)
+    error_m = belief.position_m - source_m
+    assert np.linalg.norm(error_m) < 0.12
+    assert error_m @ np.linalg.solve(belief.covariance_m2, error_m) < 11.3  # 99 % of three dimensions
+
+
+def test_the_array_frame_and_the_map_frame_are_kept_apart() -> None:
+    """Turning the array on the spot between windows must not move the source."""
+    poses = path(24)
+    rng = np.random.default_rng(4)
+    for k, pose in enumerate(poses):
+        axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+        poses[k] = pose.copy()
+        poses[k][:3, :3] = axes * np.sign(np.linalg.det(axes))
+    (belief,) = tracker_of(evidence_along(cube(), poses, [SOURCE_M] * 24, 0)).estimate(NOWHERE)
+    assert np.linalg.norm(belief.position_m - SOURCE_M) < 0.12
+
+
+def test_range_stays_open_while_the_array_stands_still() -> None:
+    evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, 0)
+    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    spread, axes = np.linalg.eigh(belief.covariance_m2)
+    sight = SOURCE_M - path(2)[0][:3, 3]
+    assert abs(axes[:, 2] @ sight) / np.linalg.norm(sight) > 0.9
+    assert spread[2] > 9 * spread[1]
+
+
+def test_the_surface_of_the_map_gives_the_range() -> None:
+    """A source on a wall, heard from one place only: the direction meets the wall."""
+    evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, 0)
+    y, z = np.meshgrid(np.arange(-1, 1, 0.05), np.arange(-0.8, 1, 0.05))
+    wall = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
+    free = tracker_of(evidence).estimate(NOWHERE)[0]
+    on_wall = tracker_of(evidence).estimate(wall)[0]
+    assert np.linalg.norm(on_wall.position_m - SOURCE_M) < 0.3
+    assert np.trace(on_wall.covariance_m2) < np.trace(free.covariance_m2)
+
+
+def test_noise_and_silence_are_no_source() -> None:
+    noise = tracker_of(evidence_along(cube(), path(40), [None] * 40, 0))
+    assert noise.estimate(NOWHERE) == ()
+    assert SourceTracker(SourceConfig()).estimate(NOWHERE) == ()
+
+
+def test_old_evidence_is_forgotten() -> None:
+    moved = [np.array([3.5, 3.5, 1.0])] * 24 + [np.array([1.5, 3.5, 1.0])] * 24
+    poses = path(24) + path(24)[::-1]
+    (belief,) = tracker_of(evidence_along(cube(), poses, moved, 0), memory_s=5.5).estimate(NOWHERE)
+    assert np.linalg.norm(belief.position_m - moved[-1]) < 0.15
+
+
+def test_memory_is_bounded() -> None:
+    evidence = evidence_along(cube(), path(1), [SOURCE_M], 0)[0]
+    tracker = SourceTracker(SourceConfig(memory_s=3600.0))
+    for k in range(1500):
+        values = {**evidence.__dict__, "stamp_ns": k * 250_000_000}
+        tracker.add(SoundEvidence(**values))
+    assert len(tracker.memory.slots()) == 600
+
+
+def test_two_sources_at_the_same_time_are_both_found() -> None:
+    places = [np.array([3.2, 3.4, 0.8]), np.array([1.2, 3.0, 1.3])]
+    first, second = (evidence_along(cube(), path(30), [place] * 30, 0, room=False) for place in places)
+    both = []
+    for a, b in zip(first, second, strict=True):
+        both.append(SoundEvidence(**{**a.__dict__, "energy": 0.55 * a.energy + 0.45 * b.energy}))
+    beliefs = tracker_of(both, max_sources=3).estimate(NOWHERE)
+    assert len(beliefs) == 2
+    for place, belief in zip(places, beliefs, strict=True):
+        assert np.linalg.norm(belief.position_m - place) < 0.25
+
+
+def test_scores_are_highest_at_the_source_and_within_0_and_1() -> None:
+    tracker = tracker_of(evidence_along(cube(), path(20), [SOURCE_M] * 20, 0))
+    points = np.concatenate([SOURCE_M[None], SOURCE_M + np.random.default_rng(0).uniform(-2, 2, (500, 3))])
+    scores = tracker.score(points)
+    assert scores.shape == (501,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert scores[0] > np.quantile(scores, 0.97)
+    assert (SourceTracker(SourceConfig()).score(points) == 0).all()
+
+
+def test_the_same_evidence_gives_the_same_bits() -> None:
+    first, second = (tracker_of(evidence_along(cube(), path(10), [SOURCE_M] * 10, 7)) for _ in range(2))
+    first, second = first.estimate(NOWHERE)[0], second.estimate(NOWHERE)[0]
+    assert first.position_m.tobytes() == second.position_m.tobytes()
+    assert first.covariance_m2.tobytes() == second.covariance_m2.tobytes()
+
+
+def test_cube_look_up_returns_a_smooth_function_of_direction() -> None:
+    directions = fibonacci_sphere(2500)
+    resample = CubeResampler(directions)
+    turn, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((3, 3)))
+    turn *= np.sign(np.linalg.det(turn))
+    towards = np.array([0.36, -0.48, 0.8])
+
+    def lobe(d):
+        return np.exp(8 * (d @ towards - 1))
+
+    nodes = resample(lobe(directions).astype(np.float32), turn)
+    assert np.abs(nodes - lobe(cube_nodes() @ turn)).max() < 0.02

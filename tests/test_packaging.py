@@ -1,0 +1,54 @@
+"""What `make setup` and colcon install, and where: the places that ros2 run and ros2 launch look at."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PREFIX = Path(sys.prefix)
+SHARE = PREFIX / "share" / "echoseg_ros"
+NODES = ["echoseg_node", "sound_node", "object_node"]
+COPIED = [path.relative_to(ROOT) for folder in ("launch", "config") for path in sorted((ROOT / folder).rglob("*"))]
+
+installed_here = pytest.mark.skipif(not SHARE.exists(), reason="echoseg_ros is not installed into this Python's prefix")
+
+
+@pytest.mark.parametrize("package", ["echoseg_ros", "echoseg_sim"])
+def test_packages_import_from_any_folder(package: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", f"import {package}"], cwd=tmp_path, check=True)
+
+
+def test_versions_agree() -> None:
+    assert ElementTree.parse(ROOT / "package.xml").findtext("version") == version("echoseg_ros")
+
+
+@pytest.mark.parametrize("command", ["echoseg", *NODES])
+def test_commands_are_declared(command: str) -> None:
+    module = "echoseg_ros.cli" if command == "echoseg" else f"echoseg_ros.nodes.{command}"
+    assert entry_points(group="console_scripts")[command].value == f"{module}:main"
+
+
+@installed_here
+def test_ament_index_knows_the_package() -> None:
+    assert (PREFIX / "share" / "ament_index" / "resource_index" / "packages" / "echoseg_ros").is_file()
+    assert (SHARE / "package.xml").is_file()
+
+
+@installed_here
+@pytest.mark.parametrize("node", NODES)
+def test_launch_finds_the_node(node: str) -> None:
+    executable = PREFIX / "lib" / "echoseg_ros" / node
+    assert os.access(executable, os.X_OK), f"{executable} is missing or not executable"
+
+
+@installed_here
+@pytest.mark.parametrize(
+    "path", [path for path in COPIED if (ROOT / path).is_file() and "__pycache__" not in path.parts]
+)
+def test_launch_files_and_configuration_are_installed(path: Path) -> None:
+    assert (SHARE / path).read_bytes() == (ROOT / path).read_bytes(), "out of date: run make setup"

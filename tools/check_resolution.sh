@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Do the pinned packages exist, as wheels that fit together, for every Python we name? Downloads metadata only.
+# Done with uv, for pip judges environment markers by the Python it runs on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv="${VENV:-.venv}/bin/uv"
+[[ -x $uv ]] || "${VENV:-.venv}/bin/python" -m pip install --quiet uv
+
+# What the package itself asks for, with the tools to check it.
+requirements=$("${VENV:-.venv}/bin/python" -c '
+from importlib.metadata import requires
+print("\n".join(line.split(";")[0] for line in requires("echoseg_ros") if "gpu" not in line))')
+
+check() { # CONSTRAINTS PYTHON
+    echo "resolving $1 for Python $2"
+    "$uv" pip compile --quiet --no-header --python-version "$2" --python-platform x86_64-manylinux_2_35 \
+        --only-binary :all: --no-annotate -c "$1" -o /dev/null - <<<"$requirements"
+}
+
+for python in 3.11 3.12 3.13; do check constraints.txt "$python"; done
+for python in 3.10 3.11 3.12; do check constraints-robot.txt "$python"; done
