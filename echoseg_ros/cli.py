@@ -73,11 +73,10 @@ def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, 
     if len(spans) not in (0, 1, len(names)):
         raise ConfigError(f"{len(spans)} times --sound-on for {len(names)} times --source: want one, or one for each")
     sounds = sounds + ["builtin:speech"] * (len(names) - len(sounds))
-    on_s = spans * len(names) if len(spans) == 1 else spans or [None] * len(names)
-    return [
-        SourceSpec(name, sound, None if on is None else (on,))
-        for name, sound, on in zip(names, sounds, on_s, strict=True)
-    ]
+    spans = spans * len(names) if len(spans) == 1 else spans
+    if not spans:
+        return [SourceSpec(name, sound) for name, sound in zip(names, sounds, strict=True)]
+    return [SourceSpec(name, sound, (span,)) for name, sound, span in zip(names, sounds, spans, strict=True)]
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -88,7 +87,7 @@ def _run(a: argparse.Namespace) -> None:
     overrides = {"input.hold_out_every": 8, **dict(parse_override(text) for text in a.set)}
     config = load_config(a.config, overrides)
     run_bag(a.bag, a.out, config, a.command, a.device, not a.no_depth, a.realtime, not a.quiet)
-    finish_run(a.out, a.bag)
+    print(finish_run(a.out, a.bag))
 
 
 def _play(a: argparse.Namespace) -> None:
@@ -167,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_room(kinds: Any) -> None:
     room = _command(kinds, "room", _simulate_room, "a furnished room, rendered and heard from a moving robot")
     room.add_argument("out", type=Path, metavar="OUT")
-    room.add_argument("--sources", type=int, default=1, help="objects that sound; 0 = silence (default %(default)s)")
+    room.add_argument("--sources", type=_count, default=1, help="objects that sound; 0 = silence (default %(default)s)")
     room.add_argument("--instances", choices=("single", "multi"), default="single",
                       help="multi: several objects of the sounding kind (default %(default)s)")  # fmt: skip
     room.add_argument(
@@ -197,7 +196,7 @@ def _add_acoustics(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rt60", type=_positive, default=0.4, help="reverberation time in s (default %(default)s)")
     parser.add_argument("--snr", type=float, default=20.0, help="signal to noise in dB (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
+    parser.add_argument("--seed", type=_count, default=0, help="(default %(default)s)")
 
 
 def _add_run(commands: Any) -> None:
@@ -238,6 +237,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 

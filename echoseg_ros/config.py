@@ -237,12 +237,19 @@ def _coerced(value: Any, spec: Setting) -> Any:
 
 
 def _check(key: str, value: Any, spec: Setting) -> None:
-    if not isinstance(value, spec.type) or (spec.type is not bool and isinstance(value, bool)):
+    if not _is_a(value, spec.type):
         raise ConfigError(f"{key} = {value!r}: want {spec.type.__name__}")
     if spec.choices and value not in spec.choices:
         raise ConfigError(f"{key} = {value!r}: want one of {', '.join(spec.choices)}")
-    if spec.low is not None and not (spec.low <= value and (spec.high is None or value <= spec.high)):
+    below = spec.low is not None and value < spec.low
+    above = spec.high is not None and value > spec.high
+    if below or above:
         raise ConfigError(f"{key} = {value!r}: want {spec.low} to {spec.high} {spec.unit}".rstrip())
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """True and False are no numbers here, as they are for Python."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _nearest(key: str, known: dict[str, Setting]) -> str:

@@ -69,7 +69,7 @@ def smallest_rotation(a: Array, b: Array) -> Array:
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
 
 
-def look_at(eye: Array, target: Array, up: Array = (0.0, 0.0, 1.0)) -> Array:
+def look_at(eye: Array, target: Array, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Array:
     """T_map_camera [4, 4] of an optical frame at `eye` that looks at `target` with image-up along `up`."""
     forward = np.asarray(target, dtype=float) - eye
     forward = forward / np.linalg.norm(forward)

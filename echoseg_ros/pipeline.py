@@ -159,8 +159,7 @@ class Pipeline:
     def add(self, item: CameraItem | SoundItem) -> list[Verdict]:
         """Take one message of any kind; return the verdict after each audio window it completed."""
         if isinstance(item, CameraItem):
-            for self.snapshot in self.map_side.add(item):
-                pass
+            self.snapshot = ([self.snapshot] + self.map_side.add(item))[-1]
         if isinstance(item, SoundItem):
             return [self.judge.add(evidence, self.snapshot) for evidence in self.sound_side.add(item)]
         return []

@@ -184,8 +184,7 @@ class _RealtimeRun(_OfflineRun):
             time.sleep(ahead_s)
 
     def _map_item(self, item: CameraItem) -> None:
-        for self.pipeline.snapshot in self.pipeline.map_side.add(item):
-            pass
+        self.pipeline.snapshot = ([self.pipeline.snapshot] + self.pipeline.map_side.add(item))[-1]
 
     def _sound_item(self, item: SoundItem) -> None:
         for evidence in self.pipeline.sound_side.add(item):

@@ -132,7 +132,8 @@ class SoundEvidence:
 class MaskProposal:
     """Candidate objects in one keyframe: a label image and how much each label is to be trusted.
 
-    labels: [H, W] int32, -1 = cannot be judged from here, 0 = no object, 1..K = proposals; scores: [K] in [0, 1]. May be smaller than the image.
+    labels: [H, W] int32, -1 = cannot be judged from here, 0 = no object, 1..K = proposals; scores: [K] in [0, 1]. May be
+    smaller than the image.
     """
 
     stamp_ns: int

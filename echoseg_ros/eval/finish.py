@@ -19,8 +19,8 @@ from echoseg_ros.io.run_folder import RunFolder
 from echoseg_ros.types import Array, Camera, CameraFrame, ImageData, PoseData
 
 
-def finish_run(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Complete the folder of a run and print its table; returns the content of metrics.json."""
+def finish_run(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None) -> str:
+    """Complete the folder of a run; returns its table for the terminal."""
     truth = Path(bag) / "truth.json"
     if truth.exists():
         write_text(out / "truth.json", truth.read_text())
@@ -31,8 +31,7 @@ def finish_run(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None
     write_json(out / "metrics.json", metrics)
     frames, path_m = bag_frames(bag)
     write_pictures(run, frames, path_m)
-    print(table(metrics, run))
-    return metrics
+    return table(metrics, run)
 
 
 def bag_frames(bag: Path, count: int = 40) -> tuple[list[CameraFrame], Array]:

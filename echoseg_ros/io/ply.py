@@ -1,4 +1,4 @@
-"""Gaussian maps as PLY files with the 3DGS standard fields, which any 3DGS viewer opens, and fields of our own after them."""
+"""Gaussian maps as PLY files with the 3DGS standard fields, which any viewer opens, and fields of our own after them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 # Only every so many pixels are fitted: two numbers a channel need no more.
 STRIDE_PX = 4
-# Pull towards gain 1 and bias 0 (as if this mean square of colour had been seen without change), so that the brightness of the
-# map as a whole cannot drift away.
+# Pull towards gain 1 and bias 0, as if this mean square of colour had been seen without change: it keeps a fit to a
+# view of one colour sane.
 PRIOR = 0.003
 # The fit needs this share of the picture drawn by the map.
 MIN_COVERED = 0.2
@@ -49,9 +49,9 @@ def relative_exposure(exposure: Exposure, everyone: Iterable[Exposure]) -> Expos
 
 @torch.no_grad()
 def fitted_exposure(drawn: Tensor, alpha: Tensor, image: Tensor) -> Exposure | None:
-    """Exposure of an image [H, W, 3] of what the map draws as [H, W, 3] with alpha [H, W]; None where the map covers too little.
+    """Exposure of an image of what the map draws; None where the map covers too little of it.
 
-    Per channel the least-squares gain and bias, with a prior towards 1 and 0 (ridge regression).
+    drawn, image: [H, W, 3]; alpha: [H, W]. Per channel the least-squares gain and bias, with a prior towards 1 and 0 (ridge regression).
     """
     every = (slice(STRIDE_PX // 2, None, STRIDE_PX),) * 2
     covered = (alpha[every] > 0.9).to(drawn.dtype)[..., None]

@@ -80,8 +80,8 @@ def concatenated(a: Gaussians, b: Gaussians) -> Gaussians:
 class GaussianMap:
     """Parameters, Adam's moments and identities; insertion appends, pruning keeps the order.
 
-    `uids` [N] int64 is strictly increasing over the rows and never reused, so that others can realign what they keep per
-    Gaussian. Never more than `max_gaussians` rows.
+    `uids` [N] int64 is strictly increasing over the rows and never reused, so that others can realign what they keep
+    per Gaussian. Never more than `max_gaussians` rows.
     """
 
     def __init__(self, max_gaussians: int, device: torch.device | str = "cpu") -> None:

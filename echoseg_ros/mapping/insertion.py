@@ -21,8 +21,8 @@ MIN_ALPHA = 0.5
 IN_FRONT = 0.06
 # A Gaussian this share of the depth in front of what is measured around it floats in free space.
 FREE_SPACE = 0.06
-# Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: the sizes of the
-# cells in pixels and their bounds, coarse to fine. Single pixels are left where a cell would reach across an edge of depth.
+# Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: sizes of
+# cells in pixels and their bounds, coarse to fine. Single pixels are left where a cell would cross an edge of depth.
 CELL_SIZES_PX = (8, 4, 2)
 MAX_CONTRAST = (0.03, 0.08, np.inf)
 # Depths within a cell may spread by this share of the depth.
@@ -50,7 +50,7 @@ def new_gaussians(frame: CameraFrame, depth_m: NDArray[np.float32], needed: Mask
 def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32], alpha: NDArray[np.float32]) -> Mask:
     """[H, W] pixels with a depth whose surface the map lacks: nothing drawn there, or only something farther away.
 
-    Narrow strips are left out: they are contours seen from a slightly wrong pose, or gaps that the neighbours will close.
+    Narrow strips are left out: contours seen from a slightly wrong pose, or gaps that the neighbours will close.
     """
     bare = ndimage.binary_opening((depth_m > 0) & (alpha < MIN_ALPHA), np.ones((3, 3)))
     in_front = (depth_m > 0) & (alpha >= MIN_ALPHA) & (depth_m < drawn_depth_m * (1 - IN_FRONT))
@@ -58,7 +58,7 @@ def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32]
 
 
 def in_free_space(frame: CameraFrame, means: NDArray[np.float32]) -> Mask:
-    """[N] centres [N, 3] that lie clearly in front of every depth measured in the 5 x 5 pixels around where they are seen."""
+    """[N] centres [N, 3] that lie clearly in front of every depth measured in the 5 x 5 pixels around them."""
     assert frame.depth_m is not None
     T_camera_map = geometry.inverse(frame.T_map_camera).astype(np.float32)
     points = means @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]
@@ -74,7 +74,7 @@ def in_free_space(frame: CameraFrame, means: NDArray[np.float32]) -> Mask:
 def cells_to_fill(
     rgb: NDArray[np.uint8], depth_m: NDArray[np.float32], needed: Mask
 ) -> list[tuple[NDArray, NDArray, int]]:
-    """(rows, columns, size in pixels) of the centre pixels of cells, coarse to fine; every needed pixel is in one cell."""
+    """(rows, columns, size in pixels) of cells' centres, coarse to fine; every needed pixel is in one cell."""
     brightness = (rgb.astype(np.float32) @ BRIGHTNESS).astype(np.float32)
     left = needed & (depth_m > 0)
     result: list[tuple[NDArray, NDArray, int]] = []
@@ -146,7 +146,7 @@ def _disc_axes(R_map_camera: Array, normals: Array, rays: Array) -> tuple[Array,
 
 
 def surface_normals(camera: Camera, depth_m: NDArray[np.float32], rows: NDArray, columns: NDArray) -> Array:
-    """[n, 3] unit normals towards the camera at pixels [n], from the depth's slopes; facing the camera where unknown."""
+    """[n, 3] unit normals towards the camera at pixels [n], from the depth's slopes; the view's own where unknown."""
     low_row, high_row = np.maximum(rows - NORMAL_REACH_PX, 0), np.minimum(rows + NORMAL_REACH_PX, camera.height - 1)
     left, right = np.maximum(columns - NORMAL_REACH_PX, 0), np.minimum(columns + NORMAL_REACH_PX, camera.width - 1)
     corners = [(rows, left), (rows, right), (low_row, columns), (high_row, columns)]

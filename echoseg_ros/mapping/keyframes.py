@@ -141,7 +141,7 @@ def reduced_rgb(rgb: RgbImage, height: int, width: int) -> RgbImage:
 
 
 def reduced_depth(depth_m: FloatImage, height: int, width: int) -> FloatImage:
-    """[height, width] median of the valid readings of each cell (a reading itself: the lower one of two), 0 where none."""
+    """[height, width] median reading of each cell (one of the readings: the lower of two), 0 where none."""
     factor = depth_m.shape[0] // height
     if depth_m.shape != (height * factor, width * factor):
         rows = ((np.arange(height) + 0.5) * depth_m.shape[0] / height).astype(int)

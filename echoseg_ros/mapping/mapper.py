@@ -75,13 +75,13 @@ class Mapper:
         return self._rasterizer.render_features(self._map.gaussians, camera, T_map_camera, features.to(self._device))
 
     def lift(self, camera: Camera, T_map_camera: Array, labels: NDArray[np.integer], classes: int) -> Tensor:
-        """[N, classes] sums of blending weights over the pixels of each label [H, W]; labels outside 0..classes-1 ignored."""
+        """[N, classes] sums of blending weights over the pixels of each label [H, W]; others are ignored."""
         return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
 
     def psnr_db(self, frame: CameraFrame, compensate_exposure: bool = False) -> float:
         """How well the map predicts a frame, at the map's resolution; infinite only for a perfect view.
 
-        compensate_exposure: with the gain and bias per channel that fit best, since a camera's exposure cannot be known.
+        compensate_exposure: with the gain and bias per channel that fit best: automatic exposure cannot be predicted.
         """
         small = reduced(frame, self._config.map.image_width_px)
         drawn = self.render(small.camera, small.T_map_camera).rgb.clamp(0, 1).cpu().numpy().astype(float)
@@ -93,7 +93,7 @@ class Mapper:
     def surface_sample(
         self, max_points: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:  # fmt: skip
-        """(points [S, 3] metres, rgb [S, 3], uids [S]) of at most `max_points` Gaussians, evenly from the solid ones."""
+        """(points [S, 3] metres, rgb [S, 3], uids [S]) of at most `max_points` solid Gaussians, evenly."""
         gaussians = self.gaussians
         rows = torch.nonzero(gaussians.opacities > SURFACE_OPACITY).squeeze(1)
         if len(rows) > max_points:

@@ -17,13 +17,14 @@ from echoseg_ros import geometry
 from echoseg_ros.mapping import numba_blending as blending
 from echoseg_ros.mapping import numba_lifting as lifting
 from echoseg_ros.mapping import numba_projection as projection
+from echoseg_ros.mapping import numba_tiles as tiles
 from echoseg_ros.mapping.gaussian_map import Gaussians
 from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, Rendered, check_labels
 from echoseg_ros.types import Array, Camera
 
 Floats = projection.Floats
 
-# Work is cut into this many pieces per kernel: enough for 16 threads, and the cut does not depend on how many there are.
+# Work is cut into this many pieces per kernel: enough for 16 threads, and the same for any number of them.
 _CHUNKS = 64
 
 
@@ -42,7 +43,7 @@ class _View:
 
 @dataclass(frozen=True)
 class _Binned:
-    """Gaussians sorted and dealt to tiles; see numba_blending.bin_tiles. rows: [V] Gaussian of each sorted record."""
+    """Gaussians sorted and dealt to tiles; see numba_tiles.bin_tiles. rows: [V] Gaussian of each sorted record."""
 
     rows: projection.Ints
     ordered: Floats
@@ -131,7 +132,7 @@ class _Blend(torch.autograd.Function):
 def _view(camera: Camera, T_map_camera: Array) -> _View:
     tiles_x, tiles_y = -(-camera.width // projection.TILE_WIDTH), -(-camera.height // projection.TILE_HEIGHT)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height], np.float32)
-    order = blending.tile_order(tiles_x * tiles_y, nb.get_num_threads())
+    order = tiles.tile_order(tiles_x * tiles_y, nb.get_num_threads())
     view = np.ascontiguousarray(geometry.inverse(np.asarray(T_map_camera, dtype=float))[:3], dtype=np.float32)
     return _View(view, lens, camera.width, camera.height, tiles_x, tiles_y, order)
 
@@ -148,5 +149,5 @@ def _array(tensor: Tensor) -> Floats:
 def _bin(parameters: tuple[Floats, ...], view: _View) -> _Binned:
     means, quats, scales, opacities, rgb = parameters
     records, rectangles = projection.project(means, quats, scales, opacities, rgb, view.view, view.lens, _CHUNKS)
-    rows = blending.depth_order(records, rectangles)
-    return _Binned(rows, *blending.bin_tiles(rows, records, rectangles, view.tiles_x, view.tiles_y))
+    rows = tiles.depth_order(records, rectangles)
+    return _Binned(rows, *tiles.bin_tiles(rows, records, rectangles, view.tiles_x, view.tiles_y))

@@ -5,20 +5,6 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.numba_blending import (
-    _CHECK_EVERY,
-    _F,
-    _FAST,
-    _N,
-    _ONE,
-    _STOP,
-    _ZERO,
-    PIXELS,
-    _all_done,
-    _alpha,
-    _row_span,
-    _tile_coordinates,
-)
 from echoseg_ros.mapping.numba_projection import (
     CONIC_A,
     CONIC_B,
@@ -31,27 +17,41 @@ from echoseg_ros.mapping.numba_projection import (
     U,
     V,
 )
+from echoseg_ros.mapping.numba_tiles import (
+    CHECK_EVERY,
+    F32,
+    FAST_MATH,
+    ONE,
+    PIXELS,
+    PLANE,
+    STOP,
+    ZERO,
+    all_done,
+    alpha_at,
+    row_span,
+    tile_coordinates,
+)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_MATH)
 def _weigh_gaussian(
     buffer: Floats, begin: int, end: int, u: float, v: float, a: float, b: float, c: float, opacity: float
 ) -> None:
     """Blending weights of one Gaussian in a tile. Planes: 0 transmittance, 1 the weights, 2-3 x y."""
     for p in range(begin, end):
-        dx, dy = u - buffer[p + np.uint64(2) * _N], v - buffer[p + np.uint64(3) * _N]
-        _, alpha = _alpha(dx, dy, a, b, c, opacity)
+        dx, dy = u - buffer[p + np.uint64(2) * PLANE], v - buffer[p + np.uint64(3) * PLANE]
+        _, alpha = alpha_at(dx, dy, a, b, c, opacity)
         before = buffer[p]
-        after = before * (_ONE - alpha)
-        stop = after <= _STOP
-        buffer[p + _N] = _ZERO if stop else alpha * before
+        after = before * (ONE - alpha)
+        stop = after <= STOP
+        buffer[p + PLANE] = ZERO if stop else alpha * before
         buffer[p] = -abs(before) if stop else after
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _weigh(buffer: Floats, g: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
-    begin, end = _row_span(g, tile_x, tile_y)
-    u, v = g[U] - _F(tile_x * TILE_WIDTH), g[V] - _F(tile_y * TILE_HEIGHT)
+    begin, end = row_span(g, tile_x, tile_y)
+    u, v = g[U] - F32(tile_x * TILE_WIDTH), g[V] - F32(tile_y * TILE_HEIGHT)
     _weigh_gaussian(buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY])
     return np.int64(begin), np.int64(end)
 
@@ -68,11 +68,11 @@ def blend_features(
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
         buffer = np.zeros(4 * PIXELS, np.float32)
-        buffer[:PIXELS] = _ONE
-        _tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
+        buffer[:PIXELS] = ONE
+        tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
         sums = np.zeros((channels, PIXELS), np.float32)
         for pair in range(starts[tile], starts[tile + 1]):
-            if (pair - starts[tile]) % _CHECK_EVERY == 0 and _all_done(buffer):
+            if (pair - starts[tile]) % CHECK_EVERY == 0 and all_done(buffer):
                 break
             rank = pair_rank[pair]
             begin, end = _weigh(buffer, ordered[rank], tile_x, tile_y)
@@ -83,7 +83,7 @@ def blend_features(
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
-                alpha[i, j] = _ONE - abs(buffer[p])
+                alpha[i, j] = ONE - abs(buffer[p])
                 for k in range(channels):
                     image[i, j, k] = sums[k, p]
     return image, alpha
@@ -93,8 +93,8 @@ def blend_features(
 def tile_labels(labels: Ints, classes: int, tiles_x: int, tiles_y: int) -> tuple[Ints, Ints, Ints]:
     """The distinct labels of every tile, since a tile sees only a few of all classes.
 
-    Returns (starts [T + 1], values: the labels of all tiles in a row, local [H, W] int32: a pixel's place in its tile's list,
-    -1 for labels outside 0..classes-1).
+    Returns (starts [T + 1], values: the labels of all tiles in a row, local [H, W] int32: a pixel's place in its tile's
+    list, -1 for labels outside 0..classes-1).
     """
     height, width = labels.shape
     starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
@@ -130,7 +130,7 @@ def lift_tiles(
     label_starts: Ints,
     sum_starts: Ints,
 ) -> Floats:
-    """Sums of weights per (pair, label of its tile): flat float32, the sums of a tile's pairs from sum_starts[tile] on."""
+    """Sums of weights per (pair, label of its tile): flat, those of a tile from sum_starts[tile] on."""
     height, width = local.shape
     sums = np.zeros(sum_starts[-1], np.float32)
     for n in nb.prange(len(order)):
@@ -139,14 +139,14 @@ def lift_tiles(
         count = label_starts[tile + 1] - label_starts[tile]
         place = np.full(PIXELS, -1, np.int32)
         buffer = np.zeros(4 * PIXELS, np.float32)
-        _tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
+        tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
-                buffer[y * TILE_WIDTH + x] = _ONE
+                buffer[y * TILE_WIDTH + x] = ONE
                 place[y * TILE_WIDTH + x] = local[tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x]
         for pair in range(starts[tile], starts[tile + 1]):
             done = pair - starts[tile]
-            if done % _CHECK_EVERY == 0 and _all_done(buffer):
+            if done % CHECK_EVERY == 0 and all_done(buffer):
                 break
             begin, end = _weigh(buffer, ordered[pair_rank[pair]], tile_x, tile_y)
             base = sum_starts[tile] + done * count

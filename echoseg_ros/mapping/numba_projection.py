@@ -181,7 +181,7 @@ def project_backward(
     """Gradients of all parameters from the per-tile slots.
 
     rows: [V] Gaussian of each sorted record; records: [V, RECORD]; offsets: [V + 1] its slots; slots: [P, 10] (see
-    numba_blending.blend_backward). Returns gradients of means [N, 3], quats [N, 4], scales [N, 3], opacities [N], rgb [N, 3].
+    numba_blending.blend_backward). Returns gradients of means, quats, scales, opacities and rgb, shaped as those.
     """
     count = means.shape[0]
     d_means, d_quats = np.zeros((count, 3), np.float32), np.zeros((count, 4), np.float32)

@@ -28,8 +28,8 @@ MAX_DEPTH_ERROR = 0.1
 NEWEST_SHARE, WINDOW_SHARE = 0.15, 0.25
 # A Gaussian fainter than this no longer matters.
 MIN_OPACITY = 0.1
-# A keyframe that looks through a Gaussian takes this from its opacity's logit: two or three such views remove it, while colour
-# can win it back where the sensor is wrong (glass, shiny lids).
+# A keyframe that looks through a Gaussian takes this from its opacity's logit: two or three such views remove it, while
+# colour can win it back where the sensor is wrong (glass, shiny lids).
 FREE_SPACE_LOGIT = 1.5
 # The longest axis at most this many times the middle one: no needles.
 MAX_ELONGATION = 4.0

@@ -1,8 +1,8 @@
 """The one way to draw Gaussians, whoever draws them, and the conventions all backends share.
 
-The conventions are gsplat 1.5.3's: EWA projection with the ray slope clamped a little outside the image, 0.3 px^2 added to the
-projected covariance, pixel centres at +0.5, front to back by depth of the centre, contributions below 1/255 left out, alpha
-clipped at 0.999, and a pixel ends before its transmittance would fall to 1e-4.
+The conventions are gsplat 1.5.3's: EWA projection with the ray slope clamped a little outside the image, 0.3 px^2 added to
+the projected covariance, pixel centres at +0.5, front to back by depth of the centre, contributions below 1/255 left
+out, alpha clipped at 0.999, and a pixel ends before its transmittance would fall to 1e-4.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ ALPHA_FLOOR = 1e-10  # keeps depth finite where nothing was drawn
 
 @dataclass(frozen=True)
 class Rendered:
-    """A view of the map as tensors. rgb: [H, W, 3] on black; depth: [H, W] mean depth sum(w z) / sum(w); alpha: [H, W] sum(w)."""
+    """A view of the map as tensors.
+
+    rgb: [H, W, 3] on black; depth: [H, W] mean depth sum(w z) / sum(w); alpha: [H, W] sum(w).
+    """
 
     rgb: Tensor
     depth: Tensor
@@ -53,7 +56,10 @@ class Rasterizer(Protocol):
     def lift(
         self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, labels: np.ndarray, classes: int
     ) -> Tensor:
-        """[N, classes] float32: sums of w over the pixels of each label; labels [H, W] int, those outside 0..classes-1 ignored."""
+        """[N, classes] float32: sums of w over the pixels of each label.
+
+        labels: [H, W] integers; those outside 0..classes-1 are ignored.
+        """
         ...
 
 

@@ -30,7 +30,10 @@ from echoseg_ros.types import Array, Camera
 
 @dataclass(frozen=True)
 class Projected:
-    """Gaussians in the image. rows: [V] which ones; means_px: [V, 2]; conics: [V, 3] (a, b, c); depths: [V]; all front to back."""
+    """Gaussians in the image, front to back.
+
+    rows: [V] which ones; means_px: [V, 2]; conics: [V, 3] a, b, c of the inverse covariance [[a, b], [b, c]]; depths: [V].
+    """
 
     rows: Tensor
     means_px: Tensor

@@ -12,8 +12,14 @@ from echoseg_ros.masks.planes import Planes, extent_xy
 from echoseg_ros.masks.surface import Surface
 
 MIN_PX = 40
+# Objects a robot could be asked about: up to a washing machine.
+MAX_SIDE_M = 0.9
+# What is larger is cut once more along its concave edges: pixels this far apart whose normals turn towards each other
+# by 30 degrees. Not done to smaller ones, since bowls and cups are concave too.
+_CONCAVE_REACH_PX = 3
+_CONCAVE_COSINE = 0.87
 # Pixels that the cuts left over go to the component beside them, this far.
-_REGROW_PX = 2
+_REGROW_PX = 3
 # A neighbour across the outline is in front when it is nearer than this, and a wall is touched within it.
 _CONTACT_M = 0.06
 # A component stands on a support when its lowest visible point is at most this far above: a rim may hide its foot.
@@ -46,11 +52,51 @@ class Component:
 def find_components(surface: Surface, planes: Planes) -> np.ndarray:
     """[H, W] labels of what stands out, 0 elsewhere."""
     out = surface.valid & ~planes.support & ~planes.wall
-    labels, _ = label_linked(out, ~surface.step_right, ~surface.step_down)
-    size_px = np.bincount(labels.ravel())
-    kept = size_px >= MIN_PX
+    labels = _linked(out, ~surface.step_right, ~surface.step_down)
+    too_big = _too_big(surface, labels)
+    if too_big.any():
+        cut_right, cut_down = _concave_edges(surface)
+        pieces = _linked(too_big, ~surface.step_right & ~cut_right, ~surface.step_down & ~cut_down)
+        labels = np.where(too_big, 0, labels)
+        labels = np.where(pieces > 0, pieces + labels.max(), labels)
+        _, labels = np.unique(np.append(0, labels.ravel()), return_inverse=True)
+        labels = labels[1:].reshape(out.shape).astype(np.int32)
+    return _regrown(surface, out, labels)
+
+
+def _linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray) -> np.ndarray:
+    """[H, W] labels 1..n of the linked components that have enough pixels."""
+    labels, _ = label_linked(mask, link_right, link_down)
+    kept = np.bincount(labels.ravel()) >= MIN_PX
     kept[0] = False
-    labels = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
+
+
+def _too_big(surface: Surface, labels: np.ndarray) -> np.ndarray:
+    """[H, W] the components that span more than an object does."""
+    index = np.arange(1, int(labels.max()) + 1)
+    if len(index) == 0:
+        return np.zeros(labels.shape, bool)
+    sides = [np.subtract(*ndimage.extrema(surface.points[..., axis], labels, index)[1::-1]) for axis in range(3)]
+    return np.append(False, np.max(sides, axis=0) > MAX_SIDE_M)[labels]
+
+
+def _concave_edges(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the surface bends inwards between a pixel and its right, and its lower, neighbour."""
+    return _concave_along_rows(surface.points, surface.normals), _concave_along_rows(
+        surface.points.swapaxes(0, 1), surface.normals.swapaxes(0, 1)
+    ).T
+
+
+def _concave_along_rows(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    before, after = np.s_[:, : -2 * _CONCAVE_REACH_PX], np.s_[:, 2 * _CONCAVE_REACH_PX :]
+    bent = np.einsum("ijk,ijk->ij", normals[before], normals[after]) < _CONCAVE_COSINE
+    inwards = np.einsum("ijk,ijk->ij", normals[after] - normals[before], points[after] - points[before]) < 0
+    return np.pad(bent & inwards, ((0, 0), (_CONCAVE_REACH_PX, _CONCAVE_REACH_PX)))
+
+
+def _regrown(surface: Surface, out: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The labels with pixels that belong to nothing given to the component beside them, if that is as deep."""
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     beside_m = np.abs(surface.depth_m - surface.depth_m[nearest[0], nearest[1]])
     regrown = out & (distance <= _REGROW_PX) & (beside_m < _CONTACT_M)

@@ -6,21 +6,21 @@ import numpy as np
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import ImageFormatError
-from echoseg_ros.masks.components import MIN_PX, Component, find_components, join_overhanging, measure
+from echoseg_ros.masks.components import MAX_SIDE_M, MIN_PX, Component, find_components, join_overhanging, measure
 from echoseg_ros.masks.planes import find_planes, pixel_areas
 from echoseg_ros.masks.surface import make_surface, merge_depth
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
-# Objects a robot could be asked about: from a cup to a washing machine.
-_MAX_SIDE_M = 0.9
+# A cup's handle, a pen: less than this is not an object.
 _MIN_SIDE_M = 0.03
 _MIN_THICKNESS_M = 0.015
 # Share of the outline at the image's border from which a component is too incomplete to be judged.
 _MAX_BORDER_SHARE = 0.3
 # Share of the outline that has to touch what carries it; else the component is part of something half hidden.
 _MIN_CONTACT_SHARE = 0.06
-# A component of this many pixels is seen well enough to be fully trusted.
+# A component of this many pixels is seen well enough to be fully trusted; one of this size may be several things.
 _CLEAR_PX = 150
+_SURE_SIDE_M = 0.4
 
 UNJUDGED = -1
 
@@ -80,10 +80,11 @@ def _judged(pieces: np.ndarray, components: list[Component]) -> tuple[np.ndarray
 def _could_be_object(component: Component) -> bool:
     sides = sorted(component.sides_m)
     big_enough = component.size_px >= MIN_PX and sides[2] >= _MIN_SIDE_M and sides[1] >= _MIN_THICKNESS_M
-    return big_enough and sides[2] <= _MAX_SIDE_M
+    return big_enough and sides[2] <= MAX_SIDE_M
 
 
 def _score(component: Component) -> float:
-    """Trust in a component: large in the image, complete, in front."""
-    size = np.clip(component.size_px / _CLEAR_PX, 0.4, 1.0)
-    return float(size * (1 - component.border) * (1 - 0.5 * component.hidden))
+    """Trust in a component: large in the image, small in the room, complete, in front."""
+    clear = np.clip(component.size_px / _CLEAR_PX, 0.4, 1.0)
+    single = min(1.0, _SURE_SIDE_M / max(component.sides_m))
+    return float(clear * single * (1 - component.border) * (1 - 0.5 * component.hidden))

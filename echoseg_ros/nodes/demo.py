@@ -46,8 +46,8 @@ class DemoSpec:
     progress: bool = True
 
 
-def run_demo(spec: DemoSpec) -> dict[str, Any]:
-    """Simulate, replay into a live node, write results, print the table; returns the content of metrics.json."""
+def run_demo(spec: DemoSpec) -> None:
+    """Simulate, replay into a live node, write the results, print the table."""
     start_s = time.monotonic()
     _private_network()
     shutil.rmtree(spec.out, ignore_errors=True)
@@ -58,10 +58,9 @@ def run_demo(spec: DemoSpec) -> dict[str, Any]:
     _say(2, f"starting echoseg_node (ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; RViz would see it with the same)")
     recorded = _live(spec, bag)
     _say(3, "measuring and drawing")
-    metrics = finish_run(spec.out, bag, recorded)
+    print(finish_run(spec.out, bag, recorded))
     shutil.rmtree(bag)
     print(f"done in {time.monotonic() - start_s:.0f} s; pictures: {spec.out}/overlay_1.png, top_view.png, timeline.png")
-    return metrics
 
 
 def simulate(spec: DemoSpec, bag: Path) -> None:

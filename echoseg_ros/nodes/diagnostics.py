@@ -114,7 +114,7 @@ class Diagnostics:
         others = [
             name
             for name, kinds in self._node.get_topic_names_and_types()
-            if topic.type_name in kinds and name != topic.topic and self._node.count_publishers(name)
+            if topic.type_name in kinds and name != topic.topic and self._published_by_others(name)
         ]
         if not others:
             return " of that name, nor another topic of its type"
@@ -123,6 +123,11 @@ class Diagnostics:
             others, key=lambda name: difflib.SequenceMatcher(None, name.strip("/").replace("/", " "), key).ratio()
         )
         return f"; {best} has the same type: remap {topic.topic}:={best}?"
+
+    def _published_by_others(self, topic: str) -> bool:
+        own = (self._node.get_name(), self._node.get_namespace())
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        return any((info.node_name, info.node_namespace) != own for info in publishers)
 
     def _stamps_off(self, topic: Input) -> str:
         """Stamps that are zero, or far from this node's clock."""

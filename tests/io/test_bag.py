@@ -248,3 +248,26 @@ def rewritten(bag: Path, path: Path, plugin: StoragePlugin, compress: bool = Fal
                     data = store.serialize_cdr(message, connection.msgtype)
                 writer.write(connections[connection.topic], stamp + shift, data)
     return path
+
+
+def test_odometry_of_the_base_becomes_the_camera_pose(tmp_path):
+    """Odometry says where base_link is; /tf_static says where the camera sits on it."""
+    new = typestore().types
+    T_base_camera = np.eye(4)
+    T_base_camera[:3, 3] = [0.2, 0.0, 1.0]
+    with BagWriter(tmp_path / "odom") as bag:
+        bag.write_camera_info(1, maker.CAMERA)
+        bag.write_image(1, maker.rgb(0))
+        bag._write_transform("tf_static", 1, "base_link", "camera_optical_frame", T_base_camera)
+        zero = new["geometry_msgs/msg/Vector3"](x=0.0, y=0.0, z=0.0)
+        twist = new["geometry_msgs/msg/Twist"](linear=zero, angular=zero)
+        message = new["nav_msgs/msg/Odometry"](
+            header=bag._header(5, "map"),
+            child_frame_id="base_link",
+            pose=new["geometry_msgs/msg/PoseWithCovariance"](pose=bag._pose(maker.pose(3)), covariance=np.zeros(36)),
+            twist=new["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=np.zeros(36)),
+        )
+        bag.write("/odom", 5, message)
+    reader = BagReader(tmp_path / "odom", TopicNames(pose="/odom"), require=("image", "camera_info", "pose"))
+    (found,) = of(PoseData, reader.messages())
+    np.testing.assert_allclose(found.T_map_camera, maker.pose(3) @ T_base_camera, atol=1e-12)

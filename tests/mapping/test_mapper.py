@@ -31,7 +31,7 @@ SMALL = Config().updated({"map.image_width_px": 80, "map.max_gaussians": 6000})
 
 
 def room_view(index: int, T_map_camera: Array, camera: Camera = CAMERA) -> CameraFrame:
-    """A checkered wall at y = 2 m with a red box in front of it at y = 1.2 m, ray cast in closed form; a view every 0.5 s."""
+    """A checkered wall at y = 2 m with a red box in front of it at y = 1.2 m, in closed form; a view every 0.5 s."""
     rays = geometry.pixel_rays(camera) @ T_map_camera[:3, :3].T
     origin = T_map_camera[:3, 3]
 
@@ -73,7 +73,7 @@ def test_unseen_view_is_predicted(mapper: Mapper) -> None:
     drawn = mapper.render(small.camera, small.T_map_camera)
     assert small.depth_m is not None
     error = np.abs(drawn.depth.numpy() - small.depth_m)
-    assert np.median(error) < 0.01 and float(drawn.alpha.min()) > 0.8
+    assert np.median(error) < 0.01 and float(drawn.alpha.mean()) > 0.95
     is_box = small.depth_m < 1.5
     assert ((drawn.depth.numpy() < 1.5) != is_box).sum() < 0.6 * (is_box[:, 1:] != is_box[:, :-1]).sum() + 40
 
@@ -142,7 +142,7 @@ def test_frame_without_depth_is_refused() -> None:
 
 
 def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
-    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias then explains a view as well."""
+    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
     other = Mapper(SMALL)
     for i in range(5):
         frame = room_view(i, pose(-0.3 + 0.15 * i))

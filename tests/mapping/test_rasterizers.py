@@ -46,7 +46,7 @@ def fake_gsplat(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor,
                 Ks: Tensor, width: int, height: int, near_plane: float = 0.01, eps2d: float = 0.3,
                 sh_degree: int | None = None, packed: bool = True, render_mode: str = "RGB",
                 ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
-    """gsplat.rasterization of version 1.5.3 as far as it is used, its shapes checked, its arithmetic the reference's."""
+    """gsplat.rasterization of version 1.5.3 as far as it is used: its shapes checked, the reference's arithmetic."""
     count = len(means)
     assert means.shape == (count, 3) and quats.shape == (count, 4) and scales.shape == (count, 3)
     assert opacities.shape == (count,) and colors.shape[0] == count and 1 <= colors.shape[1] <= 32
@@ -156,7 +156,7 @@ def test_features_match_reference(fast: Rasterizer, channels: int) -> None:
 
 
 def test_hidden_gaussians_get_no_weight() -> None:
-    """Lifting sees occlusion: behind three opaque discs a small Gaussian has no weight, though its centre is in the label."""
+    """Lifting sees occlusion: behind three opaque discs a small Gaussian has no weight."""
     means = torch.tensor([[0.0, 0.0, 1.0]] * 3 + [[0.0, 0.0, 2.0]])
     log_scales = torch.tensor([[-1.0] * 3] * 3 + [[-4.0] * 3])
     gaussians = Gaussians(

@@ -8,11 +8,14 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
+from nav_msgs.msg import Odometry
 from visualization_msgs.msg import Marker
 
-from echoseg_ros.errors import EchosegError
+from echoseg_ros.errors import EchosegError, PoseError
 from echoseg_ros.nodes import clouds, convert
 from echoseg_ros.nodes.markers import MarkerBoard
+from echoseg_ros.nodes.params import NodeParams
+from echoseg_ros.nodes.pose_source import PoseSource
 from echoseg_ros.nodes.runtime import use_shared_memory_profile
 from echoseg_ros.types import (
     Box,
@@ -117,3 +120,30 @@ def test_the_shared_memory_profile_is_used_unless_the_user_set_one():
     variables = use_shared_memory_profile({})
     assert set(variables) == {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
     assert use_shared_memory_profile({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
+
+
+class FakeTransforms:
+    def fixed(self, target, source):
+        T = np.eye(4)
+        T[2, 3] = 1.0
+        return T if (target, source) == ("base_link", "camera") else None
+
+
+@pytest.mark.parametrize(("child", "height_m"), [("base_link", 1.5), ("camera", 0.5)])
+def test_odometry_is_carried_to_the_camera(child, height_m):
+    odometry = Odometry(header=convert.header(2_000_000_000, "map"), child_frame_id=child)
+    odometry.pose.pose = convert.pose([1, 2, 0.5])
+    params = NodeParams(pose_source="odometry")
+    source = PoseSource(None, params, FakeTransforms(), lambda *a: a[3], lambda item: None, lambda: "camera")
+    found = source.inputs["pose"](odometry)
+    assert found.stamp_ns == 2_000_000_000
+    np.testing.assert_allclose(found.T_map_camera[:3, 3], [1, 2, height_m])
+
+
+def test_odometry_of_an_unconnected_frame_is_refused():
+    odometry = Odometry(child_frame_id="wheel")
+    source = PoseSource(
+        None, NodeParams(pose_source="odometry"), FakeTransforms(), lambda *a: a[3], lambda item: None, lambda: "camera"
+    )
+    with pytest.raises(PoseError, match="odometry of 'wheel': no transform to the camera's frame 'camera'"):
+        source.inputs["pose"](odometry)
