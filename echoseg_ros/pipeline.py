@@ -52,6 +52,8 @@ class MapSide:
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
         self.last_frame: CameraFrame | None = None
+        # Of the budget of steps; a live map that falls behind optimises less rather than losing views.
+        self.step_share = 1.0
         self._last_keyframe_ns: int | None = None
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
@@ -102,7 +104,7 @@ class MapSide:
         """The budget: steps per recorded second since the last keyframe, so that a run does not depend on a clock."""
         since_s = 1.0 if self._last_keyframe_ns is None else (stamp_ns - self._last_keyframe_ns) / 1e9
         self._last_keyframe_ns = stamp_ns
-        return round(self.config.map.steps_per_s * min(since_s, 2.0))
+        return round(self.config.map.steps_per_s * min(since_s, 2.0) * self.step_share)
 
 
 class SoundSide:

@@ -51,6 +51,12 @@ class Worker(Generic[Item]):
             self._condition.notify_all()
         return lost
 
+    @property
+    def waiting(self) -> int:
+        """Droppable items in the queue."""
+        with self._condition:
+            return sum(map(self._droppable, self._queue))
+
     def _shed(self) -> Item | None:
         waiting = [i for i, queued in enumerate(self._queue) if self._droppable(queued)]
         if len(waiting) <= self._capacity:

@@ -51,7 +51,8 @@ def relative_exposure(exposure: Exposure, everyone: Iterable[Exposure]) -> Expos
 def fitted_exposure(drawn: Tensor, alpha: Tensor, image: Tensor) -> Exposure | None:
     """Exposure of an image of what the map draws; None where the map covers too little of it.
 
-    drawn, image: [H, W, 3]; alpha: [H, W]. Per channel the least-squares gain and bias, with a prior towards 1 and 0 (ridge regression).
+    drawn, image: [H, W, 3]; alpha: [H, W]. Per channel the least-squares gain and bias, with a prior towards 1 and 0
+    (ridge regression).
     """
     every = (slice(STRIDE_PX // 2, None, STRIDE_PX),) * 2
     covered = (alpha[every] > 0.9).to(drawn.dtype)[..., None]

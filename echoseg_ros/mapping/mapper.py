@@ -57,7 +57,9 @@ class Mapper:
             raise ImageFormatError(f"frame {frame.index} has no depth: the map is built from depth images")
         keyframe = Keyframe.of(reduced(frame, self._config.map.image_width_px), self._keyframe_count, reason)
         self._keyframe_count += 1
-        self._keyframes.add(keyframe)
+        dropped = self._keyframes.add(keyframe)
+        if dropped is not None:
+            self._optimizer.forget(dropped)
         self._optimizer.insert(keyframe)
         return keyframe
 
@@ -110,6 +112,11 @@ class Mapper:
         self._map.clear()
         self._selector.clear()
         self._keyframes.clear()
+        self._optimizer.clear()
+
+    def warm_up(self) -> None:
+        """Compile the rasterizer's kernels (seconds the first time on a machine), so that the first frame is not late."""
+        warm_up(self._rasterizer, self._device)
 
     def save(
         self,

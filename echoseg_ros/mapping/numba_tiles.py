@@ -179,6 +179,7 @@ def row_span(record: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def all_done(buffer: Floats) -> bool:
+    """Whether no pixel of the tile takes any more."""
     for p in range(PIXELS):
         if buffer[p] > ZERO:
             return False

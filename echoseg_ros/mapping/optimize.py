@@ -44,6 +44,14 @@ class MapOptimizer:
         self._random = np.random.default_rng(config.seed)
         self._exposures: dict[int, Exposure] = {}
 
+    def forget(self, keyframe: Keyframe) -> None:
+        """Drop what is remembered of a keyframe that is no longer kept."""
+        self._exposures.pop(keyframe.id, None)
+
+    def clear(self) -> None:
+        """Forget all keyframes."""
+        self._exposures.clear()
+
     def insert(self, keyframe: Keyframe) -> int:
         """Gaussians where the map does not explain the keyframe's depth; returns how many."""
         assert keyframe.depth_m is not None

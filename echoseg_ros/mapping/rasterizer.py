@@ -84,6 +84,18 @@ def make_rasterizer(backend: str = "auto", device: str = "cpu") -> Rasterizer:
     raise BackendError(f"rasterizer {backend!r}: want auto, numba, gsplat or reference")
 
 
+def warm_up(rasterizer: Rasterizer, device: str = "cpu") -> None:
+    """Draw, differentiate and lift one Gaussian, which makes a backend compile its kernels."""
+    camera = Camera(16, 16, 16.0, 16.0, 8.0, 8.0)
+    values = ([[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0, 0.0]], [[-2.0, -2.0, -2.0]], [0.0], [[0.5, 0.5, 0.5]])
+    gaussian = Gaussians(*(torch.tensor(value, device=device, requires_grad=True) for value in values))
+    drawn = rasterizer.render(gaussian, camera, np.eye(4))
+    (drawn.rgb.sum() + drawn.depth.sum() + drawn.alpha.sum()).backward()
+    frozen = gaussian.map(Tensor.detach)
+    rasterizer.render_features(frozen, camera, np.eye(4), torch.ones(1, 1, device=device))
+    rasterizer.lift(frozen, camera, np.eye(4), np.zeros((16, 16), np.int32), 1)
+
+
 def check_labels(labels: np.ndarray, camera: Camera, classes: int) -> None:
     """Labels must be an integer image of the camera's size. Raises ValueError."""
     if labels.shape != (camera.height, camera.width) or not np.issubdtype(labels.dtype, np.integer):

@@ -21,6 +21,8 @@ from echoseg_ros.worker import Worker
 
 # One and a half seconds of a 10 Hz camera with depth: a keyframe may take that long, older frames are of no use.
 QUEUE = 30
+# With so many waiting nothing is optimised any more until the views are in; in between proportionally less.
+BEHIND = 20
 
 
 def chosen_device(name: str) -> str:
@@ -83,6 +85,7 @@ class MapHalf:
         elif isinstance(item, Call):
             item.run()
         else:
+            self.side.step_share = max(0.0, 1.0 - self.worker.waiting / BEHIND)
             for snapshot in self.side.add(item):
                 self.show(snapshot)
 

@@ -2,7 +2,8 @@
 
 GCC-PHAT of every microphone pair (Knapp & Carter 1976) is computed once per window on a common grid of lags; the
 map of directions adds, for each direction, the pairs' values at the lags a sound from there would have (DiBiase
-2000). Time-frequency bins are weighted, never gated: bins near the tracked noise floor and frames in the decay of a
+2000). What a diffuse field would show is taken out: to a flat array reverberation looks like sound from above and below
+(square of four at 0.4 s: position error 0.3 to 1.7 m with it, under 0.1 m without). Time-frequency bins are weighted, never gated: bins near the tracked noise floor and frames in the decay of a
 louder one count less.
 """
 
@@ -37,6 +38,8 @@ ACTIVE_DB, ACTIVE_WIDTH_DB = 3.0, 0.6
 # Peak over mean of the direction map (1 = a lone plane wave) that makes a window half active whatever its level;
 # microphone noise alone reaches about 0.01, a source in a live room 0.1 to 0.4.
 ACTIVE_CONTRAST = 0.06
+# The share of the directions, the quietest ones, on which the diffuse part is measured: away from the sources.
+DIFFUSE_SHARE = 0.7
 # Below this there is nothing but rounding.
 SILENCE_DB = -100.0
 
@@ -113,6 +116,7 @@ class EvidenceExtractor:
         self._lag_index, self._lag_share, lags_s = self._lag_table()
         phase_rad = 2 * np.pi * frequencies_hz[used][:, None] * lags_s
         self._cos, self._sin = np.cos(phase_rad).astype(np.float32), np.sin(phase_rad).astype(np.float32)
+        self._diffuse = self._diffuse_pattern(frequencies_hz[used])
         self._floor = NoiseFloor(round(FLOOR_MEMORY_S / config.hop_s))
 
     def _lag_table(self) -> tuple[NDArray[np.int32], NDArray[np.float32], Array]:
@@ -124,6 +128,17 @@ class EvidenceExtractor:
         place = lags_s / step_s + half
         index = np.floor(place).astype(np.int32)
         return index, (place - index).astype(np.float32), np.arange(-half, half + 1) * step_s
+
+    def _diffuse_pattern(self, frequencies_hz: Array) -> Array:
+        """[B, D] what the map of a diffuse field, even over all directions, shows beyond its mean in each band."""
+        delays_s = self._array.delays_for(fibonacci_sphere(1000))
+        lags_s = delays_s[:, self._pairs[:, 0]] - delays_s[:, self._pairs[:, 1]]
+        coherence = [np.exp(-2j * np.pi * frequencies_hz * lag_s[:, None]).mean(axis=0) for lag_s in lags_s.T]
+        bins = np.bincount(self._band_of_bin, minlength=BANDS)
+        cross = (np.stack(coherence) / bins[self._band_of_bin]).astype(np.complex64)
+        correlation = _correlations(cross, self._cos, self._sin, self._band_of_bin, BANDS)
+        pair_sum = _steer(correlation, self._lag_index, self._lag_share).astype(float).T
+        return (pair_sum - pair_sum.mean(axis=1, keepdims=True)) * 2 / self._array.microphones**2
 
     def __call__(self, window: AudioWindow) -> SoundEvidence:
         """The window's evidence; `window.samples` [M, S] needs this array's microphones."""
@@ -167,7 +182,10 @@ class EvidenceExtractor:
         return (clean * loud).astype(np.float32), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))
 
     def _direction_map(self, spectra: NDArray[np.complex64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[B, D] share of the weighted, whitened power that a beam in each direction keeps; 1 = a lone plane wave."""
+        """[B, D] share of the weighted, whitened power that a beam in each direction keeps; 1 = a lone plane wave.
+
+        The pattern of the diffuse part is taken out, its mean stays.
+        """
         magnitude = np.abs(spectra)
         whitened = spectra / np.maximum(magnitude, np.float32(1e-12))
         cross = _cross_spectra(whitened, weights / weights.sum(), self._pairs)
@@ -175,7 +193,10 @@ class EvidenceExtractor:
         pair_sum = _steer(correlation, self._lag_index, self._lag_share)  # [D, B]
         count = self._array.microphones
         share = np.bincount(self._band_of_bin, weights=weights.sum(axis=0), minlength=BANDS) / weights.sum()
-        return np.maximum((share[:, None] * count + 2 * pair_sum.T) / count**2, 0).astype(np.float32)
+        energy = (share[:, None] * count + 2 * pair_sum.T) / count**2
+        for band, pattern in zip(energy, self._diffuse, strict=True):
+            band -= _share_of(pattern, band) * pattern
+        return np.maximum(energy, 0).astype(np.float32)
 
     def _contrast_activity(self, energy: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
         """How far the map's peak stands above its mean, against what independent noise in the microphones would do."""
@@ -187,6 +208,13 @@ class EvidenceExtractor:
         noise = 2 * np.sqrt(len(self._pairs)) * pair_std / (count**2 - count)
         half = max(ACTIVE_CONTRAST, 6 * float(noise))
         return contrast**2 / (contrast**2 + half**2)
+
+
+def _share_of(pattern: Array, values: Array) -> float:
+    """How much of a pattern [D] is in values [D], in [0, 1]: its regression over the lowest values."""
+    quiet = np.argpartition(values, round(DIFFUSE_SHARE * len(values)))[: round(DIFFUSE_SHARE * len(values))]
+    offset = pattern[quiet] - pattern[quiet].mean()
+    return float(np.clip(offset @ values[quiet] / max(float(offset @ offset), 1e-12), 0.0, 1.0))
 
 
 def _decibel(power: float) -> float:

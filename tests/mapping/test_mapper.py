@@ -163,6 +163,21 @@ def test_exposure_fit_recovers_gain_and_bias() -> None:
     assert torch.equal(Exposure.neutral().apply(drawn), drawn)
 
 
+def test_warm_up_leaves_no_trace() -> None:
+    mapper = Mapper(SMALL)
+    mapper.warm_up()
+    assert len(mapper.gaussians) == 0
+
+
+def test_dropped_keyframes_are_forgotten() -> None:
+    """What is kept per keyframe is bounded by keyframes.max_count, however long the run."""
+    mapper = Mapper(SMALL.updated({"keyframes.max_count": 3}))
+    for i in range(6):
+        mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
+        mapper.optimise(1)
+    assert len(mapper._keyframes) == 3 and len(mapper._optimizer._exposures) <= 3
+
+
 def some(count: int, logit: float = 1.0) -> Gaussians:
     return Gaussians(
         *(torch.rand(shape) for shape in ((count, 3), (count, 4), (count, 3))),

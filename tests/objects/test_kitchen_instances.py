@@ -1,0 +1,74 @@
+"""A real recording: the instances must fit the hand-checked boxes.
+
+The Gaussian map is stood in for by points at the depth readings, so that the test judges masks and association alone and
+takes seconds.
+"""
+
+import numpy as np
+import pytest
+
+from echoseg_ros.geometry import apply, backproject, box_iou, inverse, project
+from echoseg_ros.io.rgbd_folder import RgbdFolder
+from echoseg_ros.mapping.keyframes import reduced
+from echoseg_ros.masks.geometric import GeometricMasks
+from echoseg_ros.objects.instances import InstanceMap
+
+CELL_M = 0.015
+
+
+class PointMap:
+    """One point a cell; a point paints the pixel it falls on where the depth agrees."""
+
+    def __init__(self):
+        self.means, self.rgb = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
+        self._cells = np.zeros(0, np.int64)
+
+    def insert(self, frame):
+        known = frame.depth_m > 0
+        points = apply(frame.T_map_camera, backproject(frame.camera, frame.depth_m))[known]
+        cells = (np.floor(points / CELL_M).astype(np.int64) + 2000) @ np.array([4000**2, 4000, 1])
+        cells, first = np.unique(cells, return_index=True)
+        new = ~np.isin(cells, self._cells)
+        self._cells = np.concatenate([self._cells, cells[new]])
+        self.means = np.concatenate([self.means, points[first[new]].astype(np.float32)])
+        self.rgb = np.concatenate([self.rgb, frame.rgb[known][first[new]]])
+
+    def lift(self, frame, labels, classes):
+        pixels, depth_m = project(frame.camera, apply(inverse(frame.T_map_camera), self.means.astype(float)))
+        column, row = np.floor(pixels).astype(int).T
+        seen = (depth_m > 0.2) & (column >= 0) & (row >= 0)
+        seen &= (column < frame.camera.width) & (row < frame.camera.height)
+        seen[seen] = np.abs(frame.depth_m[row[seen], column[seen]] - depth_m[seen]) < 0.02 + 0.01 * depth_m[seen] ** 2
+        index = np.flatnonzero(seen)
+        label = labels[row[index], column[index]]
+        weights = np.zeros((len(self.means), classes), np.float32)
+        judged = label >= 0
+        weights[index[judged], label[judged]] = 0.7 * (frame.camera.fx * CELL_M / depth_m[index[judged]]) ** 2
+        return weights
+
+
+def instances_of(folder, frames):
+    points, masks, instances = PointMap(), GeometricMasks(), InstanceMap()
+    for i in frames:
+        frame = reduced(folder.frame(i), 320)
+        points.insert(frame)
+        proposal = masks.propose(frame)
+        uids = np.arange(len(points.means))
+        instances.update(uids, points.lift(frame, proposal.labels, len(proposal.scores) + 1), proposal)
+    return instances.instances(uids, points.means, points.rgb)
+
+
+@pytest.mark.parametrize("frames", [range(100, 200, 5), range(55, 155, 5)])
+def test_the_four_objects_are_instances(test_data, frames):
+    folder = RgbdFolder(test_data / "real_kitchen")
+    found = instances_of(folder, frames)
+    best = {name: max(box_iou(i.box, box) for i in found) for name, box in folder.objects.items()}
+    assert min(best.values()) > 0.4, best
+    chosen = [max(found, key=lambda i, b=box: box_iou(i.box, b)).id for box in folder.objects.values()]
+    assert len(set(chosen)) == 4
+
+
+def test_no_instance_is_a_table_or_a_wall(test_data):
+    found = instances_of(RgbdFolder(test_data / "real_kitchen"), range(100, 200, 10))
+    assert max(max(i.box.size_m) for i in found) < 1.1
+    assert all(sorted(i.box.size_m)[1] < 0.9 for i in found)
