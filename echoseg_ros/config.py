@@ -104,7 +104,7 @@ class SourceConfig:
 
     memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
     max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
-    min_contrast: float = setting(0.03, "a source's direction must stand out of the average by this share of a lone plane wave", "",
+    min_contrast: float = setting(0.025, "a source's direction must stand out of the average by this share of a lone plane wave", "",
                                   0.0, 1.0)  # fmt: skip
     position_error_m: float = setting(
         0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0

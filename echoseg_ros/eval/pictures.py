@@ -74,7 +74,9 @@ def draw_top_view(ax: Axes, run: RunFolder, path_m: Array) -> None:
     means = run.mapper.gaussians.means.detach().cpu().numpy()
     rgb = run.mapper.gaussians.rgb.detach().cpu().numpy().clip(0, 1)
     below_ceiling = np.argsort(means[:, 2])[: int(0.98 * len(means))]
-    ax.scatter(means[below_ceiling, 0], means[below_ceiling, 1], c=rgb[below_ceiling], s=1.5, linewidths=0, rasterized=True)
+    ax.scatter(
+        means[below_ceiling, 0], means[below_ceiling, 1], c=rgb[below_ceiling], s=1.5, linewidths=0, rasterized=True
+    )
     _draw_evidence(ax, means, run.audio_intensity)
     ax.plot(*path_m[:, :2].T, color="#333333", lw=1.4, label="camera path")
     ax.plot(*path_m[0, :2], marker="o", ms=5, color="#333333", ls="none", label="start")
@@ -101,7 +103,9 @@ def _draw_evidence(ax: Axes, means: np.ndarray, intensity: np.ndarray) -> None:
     if loud.any():
         order = np.argsort(intensity[loud])
         points, values = means[loud][order], intensity[loud][order]
-        ax.scatter(points[:, 0], points[:, 1], c=values, cmap="autumn_r", vmin=0.6, vmax=1.0, s=4, alpha=0.35, linewidths=0)
+        ax.scatter(
+            points[:, 0], points[:, 1], c=values, cmap="autumn_r", vmin=0.6, vmax=1.0, s=4, alpha=0.35, linewidths=0
+        )
         ax.plot([], [], marker="o", ms=5, color="#ff8000", ls="none", label="where sound came from")
 
 

@@ -15,7 +15,7 @@ from echoseg_ros.io.ply import SH_C0, GaussianFile, read_ply, write_ply
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians, MapGaussians
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, reduced
 from echoseg_ros.mapping.optimize import MapOptimizer
-from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer
+from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer, warm_up
 from echoseg_ros.types import Array, Camera, CameraFrame
 
 # A Gaussian fainter than this is not surface.

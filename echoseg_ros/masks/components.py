@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from echoseg_ros.masks.label import label_linked
+from echoseg_ros.masks.label import label_linked, label_spans
 from echoseg_ros.masks.planes import Planes, extent_xy
 from echoseg_ros.masks.surface import Surface
 
 MIN_PX = 40
+# The size of a component is measured on a sample of about this many pixels.
+_SAMPLE_PX = 800
 # Objects a robot could be asked about: up to a washing machine.
 MAX_SIDE_M = 0.9
 # What is larger is cut once more along its concave edges: pixels this far apart whose normals turn towards each other
@@ -74,11 +77,10 @@ def _linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray) -> 
 
 def _too_big(surface: Surface, labels: np.ndarray) -> np.ndarray:
     """[H, W] the components that span more than an object does."""
-    index = np.arange(1, int(labels.max()) + 1)
-    if len(index) == 0:
-        return np.zeros(labels.shape, bool)
-    sides = [np.subtract(*ndimage.extrema(surface.points[..., axis], labels, index)[1::-1]) for axis in range(3)]
-    return np.append(False, np.max(sides, axis=0) > MAX_SIDE_M)[labels]
+    spans = label_spans(labels, surface.points, int(labels.max()))
+    big = spans.max(axis=1) > MAX_SIDE_M
+    big[0] = False
+    return np.asarray(big[labels])
 
 
 def _concave_edges(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
@@ -103,13 +105,15 @@ def _regrown(surface: Surface, out: np.ndarray, labels: np.ndarray) -> np.ndarra
     return np.where(regrown, labels[nearest[0], nearest[1]], labels)
 
 
-def measure(surface: Surface, planes: Planes, labels: np.ndarray) -> list[Component]:
-    """The components of a label image, in the order of their labels."""
-    boxes = [
-        _measured(label, surface.points[window][labels[window] == label])
-        for label, window in enumerate(ndimage.find_objects(labels), start=1)
-        if window is not None
-    ]
+def measure(surface: Surface, planes: Planes, labels: np.ndarray, known: Sequence[Component] = ()) -> list[Component]:
+    """The components of a label image, in the order of their labels; the size of `known` ones is taken over if it fits."""
+    by_label = {component.label: component for component in known}
+    boxes = []
+    for label, window in enumerate(ndimage.find_objects(labels), start=1):
+        if window is not None:
+            inside = labels[window] == label
+            same = label in by_label and by_label[label].size_px == int(inside.sum())
+            boxes.append(by_label[label] if same else _measured(label, surface.points[window][inside]))
     low_m = np.zeros(int(labels.max()) + 1)
     for box in boxes:
         low_m[box.label] = box.low_m
@@ -120,9 +124,12 @@ def measure(surface: Surface, planes: Planes, labels: np.ndarray) -> list[Compon
 
 
 def join_overhanging(labels: np.ndarray, components: list[Component], min_contact: float) -> np.ndarray:
-    """The label image with parts that touch nothing given to the component below them: a lampshade to its stem."""
+    """The label image with parts that touch nothing given to the component below them, as a lampshade to its stem.
+
+    The image itself is returned when there is nothing to join.
+    """
     beside = _neighbours(labels)
-    target = np.arange(int(labels.max()) + 1, dtype=np.int32)
+    target: dict[int, int] = {}
     by_label = {component.label: component for component in components}
     for part in components:
         if part.contact >= min_contact:
@@ -131,7 +138,9 @@ def join_overhanging(labels: np.ndarray, components: list[Component], min_contac
         fitting = [foot for foot in below if _overhangs(part, foot)]
         if fitting:
             target[part.label] = min(fitting, key=lambda foot: float(np.hypot(*(foot.middle_m - part.middle_m)))).label
-    return target[labels]
+    if not target:
+        return labels
+    return np.array([target.get(i, i) for i in range(int(labels.max()) + 1)], np.int32)[labels]
 
 
 def _overhangs(part: Component, foot: Component) -> bool:
@@ -141,11 +150,13 @@ def _overhangs(part: Component, foot: Component) -> bool:
 
 
 def _measured(label: int, points: np.ndarray) -> Component:
+    size_px = len(points)
+    points = points[:: 1 + size_px // _SAMPLE_PX]
     low, high = np.quantile(points, [0.02, 0.98], axis=0)
     kept = points[((points >= low) & (points <= high)).all(axis=1)]
     long_m, short_m = extent_xy(kept[:, :2] if len(kept) > 2 else points[:, :2])
     sides_m = (long_m, short_m, float(high[2] - low[2]))
-    return Component(label, len(points), sides_m, np.median(points[:, :2], axis=0), float(low[2]), float(high[2]))
+    return Component(label, size_px, sides_m, np.median(points[:, :2], axis=0), float(low[2]), float(high[2]))
 
 
 def _outlines(

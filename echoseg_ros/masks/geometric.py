@@ -13,7 +13,10 @@ from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 # A cup's handle, a pen: less than this is not an object.
 _MIN_SIDE_M = 0.03
-_MIN_THICKNESS_M = 0.015
+# A strip (the edge of a table top) is not one either: the middle one of the three sides has at least this share of the
+# longest, and this length.
+_MIN_WIDTH_SHARE = 0.1
+_MIN_WIDTH_M = 0.015
 # Share of the outline at the image's border from which a component is too incomplete to be judged.
 _MAX_BORDER_SHARE = 0.3
 # Share of the outline that has to touch what carries it; else the component is part of something half hidden.
@@ -56,8 +59,11 @@ class GeometricMasks:
         surface = make_surface(frame.camera, depth_m, frame.T_map_camera)
         planes = find_planes(surface, pixel_areas(surface, 1 / (frame.camera.fx * frame.camera.fy)))
         pieces = find_components(surface, planes)
-        pieces = join_overhanging(pieces, measure(surface, planes, pieces), _MIN_CONTACT_SHARE)
-        labels, scores = _judged(pieces, measure(surface, planes, pieces))
+        components = measure(surface, planes, pieces)
+        joined = join_overhanging(pieces, components, _MIN_CONTACT_SHARE)
+        if joined is not pieces:
+            pieces, components = joined, measure(surface, planes, joined, components)
+        labels, scores = _judged(pieces, components)
         labels[~surface.valid & (labels == 0)] = UNJUDGED
         return MaskProposal(frame.stamp_ns, labels, scores, self._config.backend)
 
@@ -79,7 +85,8 @@ def _judged(pieces: np.ndarray, components: list[Component]) -> tuple[np.ndarray
 
 def _could_be_object(component: Component) -> bool:
     sides = sorted(component.sides_m)
-    big_enough = component.size_px >= MIN_PX and sides[2] >= _MIN_SIDE_M and sides[1] >= _MIN_THICKNESS_M
+    wide_enough = sides[1] >= max(_MIN_WIDTH_M, _MIN_WIDTH_SHARE * sides[2])
+    big_enough = component.size_px >= MIN_PX and sides[2] >= _MIN_SIDE_M and wide_enough
     return big_enough and sides[2] <= MAX_SIDE_M
 
 

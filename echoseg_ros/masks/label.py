@@ -55,3 +55,17 @@ def label_linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray
             else:
                 labels[i, j] = labels[root // width, root % width]
     return labels, count
+
+
+@numba.njit(cache=True, nogil=True)
+def label_spans(labels: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
+    """[count + 1, 3] extent along each axis of the points [H, W, 3] of each label; 0 for labels without pixels."""
+    low = np.full((count + 1, 3), np.inf, np.float32)
+    high = np.full((count + 1, 3), -np.inf, np.float32)
+    for i in range(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            label = labels[i, j]
+            for axis in range(3):
+                low[label, axis] = min(low[label, axis], points[i, j, axis])
+                high[label, axis] = max(high[label, axis], points[i, j, axis])
+    return np.maximum(high - low, np.float32(0))

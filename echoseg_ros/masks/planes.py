@@ -37,8 +37,8 @@ _MIN_WALL_LENGTH_M = 0.95
 _MAX_WALLS = 6
 _WALL_TURN_RAD = 0.4
 _AZIMUTH_BINS = 72
-# Planes are fitted to a sample of the pixels: every n-th of a patch, every second row and column for walls.
-_FIT_EVERY = 5
+# Planes are fitted to a sample: about this many pixels of a level patch, every second row and column for walls.
+_FIT_PX = 800
 _WALL_EVERY = 2
 _OFFSET_BIN_M = 0.04
 
@@ -82,20 +82,22 @@ def _supports(surface: Surface, area: np.ndarray, wall: np.ndarray) -> np.ndarra
     band_m = _PLANE_BAND_M + _BAND_DEVIATIONS * surface.noise_m * np.abs(surface.rays[..., 2])
     for label in np.flatnonzero(big):
         patch = labels == label
+        length_m = extent_xy(surface.points[patch][::4, :2])[0]
+        if length_m < _MIN_LOADED_SUPPORT_LENGTH_M:
+            continue
         height_m = surface.points[..., 2] - _level_plane(surface, patch)
-        if _carries(surface, patch, height_m, wall):
+        if _carries(surface, patch, length_m, height_m, wall):
             support |= _support_band(surface, patch, height_m, level, band_m)
     return support
 
 
-def _carries(surface: Surface, patch: np.ndarray, height_m: np.ndarray, wall: np.ndarray) -> bool:
+def _carries(surface: Surface, patch: np.ndarray, length_m: float, height_m: np.ndarray, wall: np.ndarray) -> bool:
     """Whether a level patch is something that objects stand on, rather than the top of an object."""
-    length_m = extent_xy(surface.points[patch][::4, :2])[0]
     if length_m >= _MIN_SUPPORT_LENGTH_M:
         return True
     if length_m >= _MIN_CUT_SUPPORT_LENGTH_M and _is_cut(patch, surface.valid):
         return True
-    return length_m >= _MIN_LOADED_SUPPORT_LENGTH_M and _is_loaded(surface, patch, height_m, wall)
+    return _is_loaded(surface, patch, height_m, wall)
 
 
 def _is_cut(patch: np.ndarray, valid: np.ndarray) -> bool:
@@ -139,7 +141,8 @@ def _in_footprint(surface: Surface, patch: np.ndarray, candidates: np.ndarray, m
 
 def _level_plane(surface: Surface, patch: np.ndarray) -> np.ndarray:
     """[H, W] height of the plane z = a x + b y + c through a patch, at each pixel's x and y; outliers are left out."""
-    points = surface.points[patch][::_FIT_EVERY].astype(float)
+    points = surface.points[patch].astype(float)
+    points = points[:: 1 + len(points) // _FIT_PX]
     centre = points.mean(axis=0)
     centre[2] = np.median(points[:, 2])
     offset = points - centre
@@ -148,9 +151,12 @@ def _level_plane(surface: Surface, patch: np.ndarray) -> np.ndarray:
         residual = offset[:, 2] - offset[:, :2] @ slope - shift
         near = np.abs(residual) < max(0.015, 2.0 * float(np.median(np.abs(residual))))
         design = np.column_stack([offset[near, :2], np.ones(near.sum())])
-        solution = np.linalg.lstsq(design, offset[near, 2], rcond=None)[0]
+        normal = design.T @ design + 1e-6 * np.eye(3)
+        solution = np.linalg.solve(normal, design.T @ offset[near, 2])
         slope, shift = np.clip(solution[:2], -_MAX_TILT, _MAX_TILT), float(solution[2])
-    return (surface.points[..., :2] - centre[:2]) @ slope + centre[2] + shift
+    a, b = (np.float32(value) for value in slope)
+    level = np.float32(centre[2] + shift - centre[:2] @ slope)
+    return surface.points[..., 0] * a + surface.points[..., 1] * b + level
 
 
 def _walls(surface: Surface, area: np.ndarray) -> np.ndarray:

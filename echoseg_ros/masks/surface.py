@@ -60,7 +60,7 @@ def make_surface(camera: Camera, depth_m: FloatImage, T_map_camera: Array) -> Su
     """The surface seen by a camera. depth_m: [H, W] along the optical axis, 0 = unknown."""
     known = depth_m > 0
     inverse = np.where(known, 1 / np.where(known, depth_m, 1), 0).astype(np.float32)
-    inverse = cv2.bilateralFilter(inverse, _FILTER_PX, _FILTER_INVERSE_M, _FILTER_PX / 2)
+    inverse = np.asarray(cv2.bilateralFilter(inverse, _FILTER_PX, _FILTER_INVERSE_M, _FILTER_PX / 2), np.float32)
     inverse[~known] = 0
     smooth = np.where(known, 1 / np.where(known, inverse, 1), 0).astype(np.float32)
     u = ((np.arange(camera.width) + 0.5 - camera.cx) / camera.fx).astype(np.float32)
@@ -119,4 +119,4 @@ def _slope(inverse: FloatImage, step: np.ndarray) -> FloatImage:
     kernel = (_FILTER_PX, _FILTER_PX)
     total = cv2.boxFilter(change, -1, kernel, anchor=(3, 2), normalize=False)
     count = cv2.boxFilter(weight, -1, kernel, anchor=(3, 2), normalize=False)
-    return total / np.maximum(count, 1)
+    return np.asarray(total / np.maximum(count, 1), np.float32)

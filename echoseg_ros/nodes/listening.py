@@ -6,7 +6,7 @@ from typing import Any
 
 from echoseg_ros.nodes.base import EchosegBase
 from echoseg_ros.nodes.sound_half import SoundHalf
-from echoseg_ros.nodes.warmup import warm_up
+from echoseg_ros.warmup import warm_up
 
 
 class SoundNode(EchosegBase):

@@ -9,7 +9,7 @@ from echoseg_ros.nodes.map_half import MapHalf, chosen_device
 from echoseg_ros.nodes.services import MapServices
 from echoseg_ros.nodes.sound_half import SoundHalf
 from echoseg_ros.nodes.verdict_half import VerdictHalf
-from echoseg_ros.nodes.warmup import warm_up
+from echoseg_ros.warmup import warm_up
 
 
 class EchosegNode(EchosegBase):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from echoseg_ros.types import Box
+from echoseg_ros.types import Array, Box
 
 # Points within about two cells hang together; a part with this share of the largest one still belongs to the body.
 _CELL_M = 0.02
@@ -43,21 +43,21 @@ def body_box(points: NDArray[np.float32]) -> Box:
     The footprint's direction is that of the minimum-area rectangle; much faster than `geometry.upright_box`, which
     tries all edges with the trimmed extent.
     """
-    points = np.asarray(points, dtype=float)
-    middle = points[:, :2].mean(axis=0)
-    inner = _trimmed(points)
+    exact: Array = np.asarray(points, dtype=float)
+    middle = exact[:, :2].mean(axis=0)
+    inner = _trimmed(exact)
     corners = cv2.boxPoints(cv2.minAreaRect((inner[:, :2] - middle).astype(np.float32)))
     edge = corners[1] - corners[0]
     yaw = float(np.arctan2(edge[1], edge[0])) % (np.pi / 2)
     turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-    turned = np.column_stack([(points[:, :2] - middle) @ turn, points[:, 2]])
+    turned = np.column_stack([(exact[:, :2] - middle) @ turn, exact[:, 2]])
     low, high = np.quantile(turned, [_TRIM, 1 - _TRIM], axis=0)
     center = (low + high) / 2
     center[:2] = turn @ center[:2] + middle
     return Box(center, high - low, Rotation.from_euler("z", yaw).as_quat())
 
 
-def _trimmed(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _trimmed(points: Array) -> Array:
     low, high = np.quantile(points, [_TRIM, 1 - _TRIM], axis=0)
     inner = points[((points >= low) & (points <= high)).all(axis=1)]
     return inner if len(inner) >= 3 else points

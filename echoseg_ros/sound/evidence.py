@@ -2,14 +2,15 @@
 
 GCC-PHAT of every microphone pair (Knapp & Carter 1976) is computed once per window on a common grid of lags; the
 map of directions adds, for each direction, the pairs' values at the lags a sound from there would have (DiBiase
-2000). What a diffuse field would show is taken out: to a flat array reverberation looks like sound from above and below
-(square of four at 0.4 s: position error 0.3 to 1.7 m with it, under 0.1 m without). Time-frequency bins are weighted, never gated: bins near the tracked noise floor and frames in the decay of a
-louder one count less.
+2000). Time-frequency bins are weighted, never gated: bins near the tracked noise floor and frames in the decay of a
+louder one count less. What a diffuse field would show is taken out: to a flat array reverberation looks like sound
+from above and below (square of four, 0.4 s: position errors of 0.25 to 1.7 m with it, below 0.1 m without).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -129,7 +130,7 @@ class EvidenceExtractor:
         index = np.floor(place).astype(np.int32)
         return index, (place - index).astype(np.float32), np.arange(-half, half + 1) * step_s
 
-    def _diffuse_pattern(self, frequencies_hz: Array) -> Array:
+    def _diffuse_pattern(self, frequencies_hz: NDArray[np.floating[Any]]) -> Array:
         """[B, D] what the map of a diffuse field, even over all directions, shows beyond its mean in each band."""
         delays_s = self._array.delays_for(fibonacci_sphere(1000))
         lags_s = delays_s[:, self._pairs[:, 0]] - delays_s[:, self._pairs[:, 1]]
@@ -184,7 +185,7 @@ class EvidenceExtractor:
     def _direction_map(self, spectra: NDArray[np.complex64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """[B, D] share of the weighted, whitened power that a beam in each direction keeps; 1 = a lone plane wave.
 
-        The pattern of the diffuse part is taken out, its mean stays.
+        The pattern of the diffuse part is taken out, its mean stays. That part is no more than what the best beam loses.
         """
         magnitude = np.abs(spectra)
         whitened = spectra / np.maximum(magnitude, np.float32(1e-12))
@@ -194,8 +195,8 @@ class EvidenceExtractor:
         count = self._array.microphones
         share = np.bincount(self._band_of_bin, weights=weights.sum(axis=0), minlength=BANDS) / weights.sum()
         energy = (share[:, None] * count + 2 * pair_sum.T) / count**2
-        for band, pattern in zip(energy, self._diffuse, strict=True):
-            band -= _share_of(pattern, band) * pattern
+        for band, pattern, part in zip(energy, self._diffuse, share, strict=True):
+            band -= min(_share_of(pattern, band), max(0.0, part - float(band.max()))) * pattern
         return np.maximum(energy, 0).astype(np.float32)
 
     def _contrast_activity(self, energy: NDArray[np.float32], weights: NDArray[np.float32]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.pipeline import Judge, MapSide, SoundSide
-from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
 
 _log = logging.getLogger(__name__)
@@ -63,3 +63,7 @@ def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -
         for evidence in side.add(chunk):
             if snapshot is not None:
                 judge.add(evidence, snapshot)
+
+
+if __name__ == "__main__":  # what `make setup` calls to fill numba's cache
+    warm_up(Config(), load_array("cube8"), "cpu")

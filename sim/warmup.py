@@ -1,0 +1,28 @@
+"""What `make setup` calls so that the simulator's kernels lie compiled in numba's cache."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoseg_ros.sound.array import load_array
+from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.render import render
+from echoseg_sim.room import camera_of
+from echoseg_sim.rooms import make_room
+
+
+def warm_up() -> None:
+    """A tenth of a second of sound for open microphones and for a head, and one small picture, thrown away."""
+    shoebox = Shoebox(np.zeros(3), np.array([4.0, 3.0, 2.5]))
+    pose = np.eye(4)
+    pose[:3, 3] = 1.0, 1.0, 1.2
+    for name in ("cube8", "binaural"):
+        array = load_array(name)
+        signal = np.random.default_rng(0).normal(size=round(0.1 * array.sample_rate_hz))
+        source = SoundingSource("noise", np.array([3.0, 2.0, 1.0]), signal, ((0.0, 0.1),))
+        simulate_array(shoebox, 0.2, array, [pose, pose], [0.0, 0.1], [source], 0.1)
+    render(make_room(0), camera_of((64, 48)), pose)
+
+
+if __name__ == "__main__":
+    warm_up()
