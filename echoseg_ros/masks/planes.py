@@ -26,6 +26,9 @@ _FOOTPRINT_INSET_M = 0.02
 _MIN_RISING_SHARE = 0.05
 # A support's plane ends this far outside its patch: at that height walls and other things go on.
 _FOOTPRINT_MARGIN_M = 0.03
+# Flat things on a support (papers, magazines, mats) count as part of it, since other things stand on them.
+_MAX_FLAT_M = 0.03
+_MIN_FLAT_AREA_M2 = 0.008
 # Gravity and pose are known to a few degrees; a steeper fit is an accident of a small patch.
 _MAX_TILT = 0.06
 # What lies closer to a plane than this plus two deviations of the depth is the plane (magazines, cables, unevenness).
@@ -87,7 +90,7 @@ def _supports(surface: Surface, area: np.ndarray, wall: np.ndarray) -> np.ndarra
             continue
         height_m = surface.points[..., 2] - _level_plane(surface, patch)
         if _carries(surface, patch, length_m, height_m, wall):
-            support |= _support_band(surface, patch, height_m, level, band_m)
+            support |= _support_band(surface, area, patch, height_m, level, band_m)
     return support
 
 
@@ -115,11 +118,16 @@ def _is_loaded(surface: Surface, patch: np.ndarray, height_m: np.ndarray, wall: 
 
 
 def _support_band(
-    surface: Surface, patch: np.ndarray, height_m: np.ndarray, level: np.ndarray, band_m: np.ndarray
+    surface: Surface, area: np.ndarray, patch: np.ndarray, height_m: np.ndarray, level: np.ndarray, band_m: np.ndarray
 ) -> np.ndarray:
     """[H, W] the pixels of a support: near its plane and within its outline, or level and near the plane anywhere."""
-    band = surface.valid & (np.abs(height_m) < band_m)
-    return (band & level) | _in_footprint(surface, patch, band, _FOOTPRINT_MARGIN_M)
+    near = surface.valid & (np.abs(height_m) < band_m)
+    flat = level & (height_m > 0) & (height_m < _MAX_FLAT_M)
+    inside = _in_footprint(surface, patch, near | flat, _FOOTPRINT_MARGIN_M)
+    count, labels = cv2.connectedComponents((inside & flat).astype(np.uint8), connectivity=4)
+    large = np.bincount(labels.ravel(), weights=area.ravel(), minlength=count) >= _MIN_FLAT_AREA_M2
+    large[0] = False
+    return np.asarray((near & (level | inside)) | large[labels])
 
 
 def _in_footprint(surface: Surface, patch: np.ndarray, candidates: np.ndarray, margin_m: float) -> np.ndarray:

@@ -26,6 +26,10 @@ _MIN_GAUSSIANS = 8
 _MIN_VIEWS = 2
 # An instance seen once, or one that holds nothing, goes when it was in view this often without being proposed again.
 _MAX_MISSES = 3
+# A candidate that no second view confirms within this many views goes; it opens anew when it is proposed again.
+_MAX_WAIT = 10
+# New Gaussians have no votes yet: what a proposal has of them says little about whether it is a known object.
+_NEW_WEIGHT = 0.3
 # Two instances become one when this many views had them in one proposal, and fewer than half as many had two.
 _MIN_TOGETHER = 2
 # Larger than this is furniture that came together from parts.
@@ -39,13 +43,17 @@ class _Track:
     id: int
     views: int = 0
     misses: int = 0
+    age: int = 0
     instance: Instance | None = None
     stale: bool = True
 
 
 @dataclass(frozen=True)
 class _Overlap:
-    """Sums over Gaussians. shared: [M, K]; visible, whole: [M] of the tracks in view and at all; proposed: [K]."""
+    """Sums over Gaussians.
+
+    shared: [M, K]; visible, whole: [M] of the tracks in view and at all; proposed: [K], new Gaussians counting less.
+    """
 
     shared: np.ndarray
     visible: np.ndarray
@@ -82,9 +90,12 @@ class InstanceMap:
             raise ValueError(f"weights {weights.shape}: want [{len(uids)}, {len(proposal.scores) + 1}]")
         self._table.align(uids)
         share = _shares(weights)
-        overlap = _Overlap(*self._table.overlap(share, len(self._tracks)), share[:, 1:].sum(axis=0))
+        familiar = np.where(self._table.judged > 0, np.float32(1), np.float32(_NEW_WEIGHT))
+        overlap = _Overlap(*self._table.overlap(share, len(self._tracks)), familiar @ share[:, 1:])
         targets = self._associate(overlap)
         self._table.add(share, targets, np.asarray(proposal.scores, np.float32))
+        for track in self._tracks:
+            track.age += 1
         for column in targets[targets >= 0]:
             self._tracks[column].views += 1
             self._tracks[column].stale = True
@@ -184,9 +195,12 @@ class InstanceMap:
         gone = {
             i
             for i, track in enumerate(self._tracks)
-            if track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS)
+            if (track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS))
+            or (track.age > _MAX_WAIT and (track.views < _MIN_VIEWS or owned[i] == 0))
         }
-        left = sorted(set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, i))
+        left = sorted(
+            set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, self._tracks[i].age, i)
+        )
         self._remove(gone | set(left[self._config.max_count :]), np.arange(len(self._tracks), dtype=np.int32))
 
     def _remove(self, gone: set[int], target: NDArray[np.int32]) -> None:

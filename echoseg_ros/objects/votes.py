@@ -44,15 +44,16 @@ class VoteTable:
     def overlap(self, share: NDArray[np.float32], tracks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How a view's shares [N, K + 1] meet the tracks, as sums over Gaussians, weighted by membership in [0, 1].
 
-        Membership here is a track's share of the votes for any track; judgements as background do not lower it, so that
-        an object which many early views missed is still recognised.
+        Membership here is a track's share of the votes for any track, lowered where less than half of the judgements said
+        "object" at all: the table around a cup gets a little of the cup's votes in every view, and would outweigh the cup;
+        an object that some early views missed is still recognised.
 
         Returns shared [tracks, K], visible [tracks] (all judged shares of a track's members) and whole [tracks] (all
         its members, seen or not).
         """
         shared = np.zeros((tracks, share.shape[1]))
         whole = np.zeros(tracks)
-        _overlap(share, self._tracks, self._votes, shared, whole)
+        _overlap(share, self.judged, self._tracks, self._votes, shared, whole)
         return shared[:, 1:], shared.sum(axis=1), whole
 
     def add(self, share: NDArray[np.float32], targets: NDArray[np.int32], trust: NDArray[np.float32]) -> None:
@@ -83,7 +84,9 @@ def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDAr
 
 
 @numba.njit(cache=True, nogil=True)
-def _overlap(share: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray) -> None:
+def _overlap(
+    share: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray
+) -> None:
     for g in range(share.shape[0]):
         total = votes[g].sum()
         if total <= 0:
@@ -92,7 +95,7 @@ def _overlap(share: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: n
             track = tracks[g, slot]
             if track < 0:
                 continue
-            member = votes[g, slot] / total
+            member = votes[g, slot] / max(total, 0.5 * judged[g])
             whole[track] += member
             for k in range(share.shape[1]):
                 if share[g, k] > 0:

@@ -117,7 +117,7 @@ class EvidenceExtractor:
         self._lag_index, self._lag_share, lags_s = self._lag_table()
         phase_rad = 2 * np.pi * frequencies_hz[used][:, None] * lags_s
         self._cos, self._sin = np.cos(phase_rad).astype(np.float32), np.sin(phase_rad).astype(np.float32)
-        self._diffuse = self._diffuse_pattern(frequencies_hz[used])
+        self._diffuse, self._diffuse_peak = self._diffuse_pattern(frequencies_hz[used])
         self._floor = NoiseFloor(round(FLOOR_MEMORY_S / config.hop_s))
 
     def _lag_table(self) -> tuple[NDArray[np.int32], NDArray[np.float32], Array]:
@@ -130,8 +130,8 @@ class EvidenceExtractor:
         index = np.floor(place).astype(np.int32)
         return index, (place - index).astype(np.float32), np.arange(-half, half + 1) * step_s
 
-    def _diffuse_pattern(self, frequencies_hz: NDArray[np.floating[Any]]) -> Array:
-        """[B, D] what the map of a diffuse field, even over all directions, shows beyond its mean in each band."""
+    def _diffuse_pattern(self, frequencies_hz: NDArray[np.floating[Any]]) -> tuple[Array, Array]:
+        """What the map of a diffuse field, even over all directions, shows: [B, D] beyond its mean, and [B] its peak."""
         delays_s = self._array.delays_for(fibonacci_sphere(1000))
         lags_s = delays_s[:, self._pairs[:, 0]] - delays_s[:, self._pairs[:, 1]]
         coherence = [np.exp(-2j * np.pi * frequencies_hz * lag_s[:, None]).mean(axis=0) for lag_s in lags_s.T]
@@ -139,7 +139,9 @@ class EvidenceExtractor:
         cross = (np.stack(coherence) / bins[self._band_of_bin]).astype(np.complex64)
         correlation = _correlations(cross, self._cos, self._sin, self._band_of_bin, BANDS)
         pair_sum = _steer(correlation, self._lag_index, self._lag_share).astype(float).T
-        return (pair_sum - pair_sum.mean(axis=1, keepdims=True)) * 2 / self._array.microphones**2
+        count = self._array.microphones
+        pattern = (count + 2 * pair_sum) / count**2
+        return pattern - pattern.mean(axis=1, keepdims=True), np.minimum(pattern.max(axis=1), 0.95)
 
     def __call__(self, window: AudioWindow) -> SoundEvidence:
         """The window's evidence; `window.samples` [M, S] needs this array's microphones."""
@@ -195,8 +197,9 @@ class EvidenceExtractor:
         count = self._array.microphones
         share = np.bincount(self._band_of_bin, weights=weights.sum(axis=0), minlength=BANDS) / weights.sum()
         energy = (share[:, None] * count + 2 * pair_sum.T) / count**2
-        for band, pattern, part in zip(energy, self._diffuse, share, strict=True):
-            band -= min(_share_of(pattern, band), max(0.0, part - float(band.max()))) * pattern
+        for band, pattern, peak, part in zip(energy, self._diffuse, self._diffuse_peak, share, strict=True):
+            most = max(0.0, part - float(band.max())) / (1 - peak)
+            band -= min(_share_of(pattern, band), most) * pattern
         return np.maximum(energy, 0).astype(np.float32)
 
     def _contrast_activity(self, energy: NDArray[np.float32], weights: NDArray[np.float32]) -> float:
