@@ -49,9 +49,9 @@ class KeyframeConfig:
     """Which frames feed the map."""
 
     min_translation_m: float = setting(0.10, "a new keyframe after moving this far", "m", 0.0, 10.0)
-    min_rotation_rad: float = setting(0.12, "a new keyframe after turning this much", "rad", 0.0, 3.2)
+    min_rotation_rad: float = setting(0.15, "a new keyframe after turning this much", "rad", 0.0, 3.2)
     max_interval_s: float = setting(1.0, "a new keyframe at the latest after this time", "s", 0.05, 60.0)
-    min_interval_s: float = setting(0.3, "no two keyframes closer in time than this", "s", 0.0, 60.0)
+    min_interval_s: float = setting(0.5, "no two keyframes closer in time than this", "s", 0.0, 60.0)
     max_count: int = setting(
         150, "keyframes kept for optimisation; beyond it the most redundant goes", "keyframes", 2, 10000
     )
@@ -63,9 +63,9 @@ class MapConfig:
 
     backend: str = setting("auto", "rasterizer: auto takes gsplat where CUDA is there, else numba",
                            choices=("auto", "numba", "gsplat", "reference"))  # fmt: skip
-    image_width_px: int = setting(320, "images are reduced to this width for the map", "px", 32, 4096)
+    image_width_px: int = setting(256, "images are reduced to this width for the map", "px", 32, 4096)
     max_gaussians: int = setting(80_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
-    steps_per_s: float = setting(12.0, "optimisation steps per recorded second", "1/s", 0.0, 1000.0)
+    steps_per_s: float = setting(6.0, "optimisation steps per recorded second", "1/s", 0.0, 1000.0)
     final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
     seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
 
@@ -88,9 +88,8 @@ class InstanceConfig:
 class SoundConfig:
     """From samples to evidence."""
 
-    array: str = setting("auto", "microphone array: name in config/arrays or a YAML file; auto = array.yaml in the bag, "
-                         "or the microphones' TF frames")  # fmt: skip
-
+    array: str = setting("auto", "microphone array: a name in config/arrays or a YAML file; auto: the bag's array.yaml, "
+                         "on a robot cube8")  # fmt: skip
     window_s: float = setting(0.5, "length of an analysis window", "s", 0.05, 5.0)
     hop_s: float = setting(0.25, "time between windows", "s", 0.02, 5.0)
     low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
@@ -104,7 +103,7 @@ class SourceConfig:
 
     memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
     max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
-    min_contrast: float = setting(0.025, "a source's direction must stand out of the average by this share of a lone plane wave", "",
+    min_contrast: float = setting(0.025, "a direction must stand out of the average by this share of a lone plane wave", "",
                                   0.0, 1.0)  # fmt: skip
     position_error_m: float = setting(
         0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0

@@ -72,6 +72,8 @@ def run_bag(
     """Read a bag from end to end and write the run's files into `out`. Raises EchosegError if the bag cannot be used."""
     reader = BagReader(bag)
     pipeline = Pipeline(config, bag_array(bag, config), device, use_depth)
+    if reader.audio_format is not None:  # an array that does not fit the audio ends the run before it has begun
+        pipeline.add(reader.audio_format)
     runner = _RealtimeRun(pipeline) if realtime else _OfflineRun(pipeline)
     items = tqdm(
         reader.messages(), desc="mapping and listening", unit=" messages", disable=not progress, mininterval=0.5

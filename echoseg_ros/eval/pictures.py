@@ -24,6 +24,7 @@ from echoseg_ros.types import Array, CameraFrame, RgbImage
 # Overlays are spread over the frames in which the object fills at least this share of the image.
 MIN_MASK_SHARE = 0.0005
 OVERLAYS = 4
+OVERLAY_WIDTH_PX = 960
 
 
 def write_pictures(run: RunFolder, frames: list[CameraFrame], path_m: Array) -> list[Path]:
@@ -52,16 +53,24 @@ def write_overlays(run: RunFolder, frames: list[CameraFrame]) -> list[Path]:
 
 def overlay(run: RunFolder, frame: CameraFrame) -> RgbImage:
     """The frame with every sounding object marked and named."""
-    image = frame.rgb
+    image = enlarged(frame.rgb)
     for number, instance_id in enumerate(run.sounding_ids):
         entry = next(entry for entry in run.objects["objects"] if entry["id"] == instance_id)
         mask = run.mask([instance_id], frame.camera, frame.T_map_camera)
+        mask = draw.resized_mask(mask, image.shape[1], image.shape[0])
         image = draw.object_overlay(image, mask, f"{entry['label']} sounds, {entry['probability']:.0%}", number)
     if not run.sounding_ids:
-        image = image.copy()
         elsewhere = any(source["object_id"] is None for source in run.objects["sources"])
         draw.caption(image, "a sound from elsewhere" if elsewhere else "nothing sounds", (12, 30), (255, 255, 255))
     return image
+
+
+def enlarged(rgb: RgbImage) -> RgbImage:
+    """The image, small ones brought to OVERLAY_WIDTH_PX so that outlines and words do not cover them."""
+    factor = OVERLAY_WIDTH_PX / rgb.shape[1]
+    if factor <= 1:
+        return rgb
+    return cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
 
 
 def _small_mask(run: RunFolder, frame: CameraFrame) -> np.ndarray:

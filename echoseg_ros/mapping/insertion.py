@@ -5,6 +5,7 @@ Flat regions get a few large discs and contours many small ones, so that edges a
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -52,9 +53,18 @@ def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32]
 
     Narrow strips are left out: contours seen from a slightly wrong pose, or gaps that the neighbours will close.
     """
-    bare = ndimage.binary_opening((depth_m > 0) & (alpha < MIN_ALPHA), np.ones((3, 3)))
+    bare = _opened((depth_m > 0) & (alpha < MIN_ALPHA), 3)
     in_front = (depth_m > 0) & (alpha >= MIN_ALPHA) & (depth_m < drawn_depth_m * (1 - IN_FRONT))
-    return bare | ndimage.binary_opening(in_front, np.ones((5, 5)))
+    return bare | _opened(in_front, 5)
+
+
+def _opened(mask: Mask, size_px: int) -> Mask:
+    """The mask [H, W] without what is smaller than a square of `size_px`; outside the image there is nothing."""
+    square = np.ones((size_px, size_px), np.uint8)
+    opened = cv2.morphologyEx(
+        mask.astype(np.uint8), cv2.MORPH_OPEN, square, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)
+    )
+    return np.asarray(opened > 0)
 
 
 def in_free_space(frame: CameraFrame, means: NDArray[np.float32]) -> Mask:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
@@ -115,7 +116,9 @@ class EchosegBase(Node):
 
     def publisher(self, message_type: Any, topic: str, qos: TopicQos) -> Any:
         """A reliable publisher."""
-        return self.create_publisher(message_type, topic, qos_profile(qos))
+        # Each event callback is one more thing to look at for every message that arrives.
+        events = PublisherEventCallbacks(use_default_callbacks=False)
+        return self.create_publisher(message_type, topic, qos_profile(qos), event_callbacks=events)
 
     def failed(self, worker: str) -> Callable[[Exception], None]:
         """What a worker does with an exception: say so, go on."""

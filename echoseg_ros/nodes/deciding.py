@@ -17,9 +17,9 @@ from echoseg_ros.nodes.map_half import MapHalf, chosen_device
 from echoseg_ros.nodes.services import MapServices
 from echoseg_ros.nodes.sound_half import DEFAULT_ARRAY
 from echoseg_ros.nodes.verdict_half import VerdictHalf
-from echoseg_ros.warmup import warm_up
 from echoseg_ros.sound.array import load_array
 from echoseg_ros.types import SoundEvidence
+from echoseg_ros.warmup import warm_up
 from echoseg_ros.worker import Worker
 
 # Ten seconds of four arrays.

@@ -25,7 +25,7 @@ POINT_M = 0.008
 DOT_M = 0.05
 TEXT_M = 0.06
 # RViz draws points fast, but a marker travels whole each time.
-MAX_POINTS = 1500
+MAX_POINTS = 500
 # The ellipsoid holds 95 % of a normal distribution in space: sqrt(chi2(3).ppf(0.95)).
 ELLIPSOID_SIGMAS = 2.795
 # Beyond this an ellipsoid hides the room.

@@ -24,7 +24,7 @@ from echoseg_ros.nodes.runtime import use_shared_memory_profile
 _log = logging.getLogger(__name__)
 
 # Subscribers that use /clock see time in steps of this.
-CLOCK_STEP_S = 0.01
+CLOCK_STEP_S = 0.03
 # Enough for the reader to stay ahead of a slow disk, few enough to fit in memory.
 READ_AHEAD = 64
 _QUEUE_DEPTH = 100

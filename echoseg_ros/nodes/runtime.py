@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # Jazzy reads the second name only, Kilted the first.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-# Queries of the graph need no answer faster than a message: two threads, one for data and one for services.
-_EXECUTOR_THREADS = 2
 
 
 def config_file(name: str) -> Path | None:
@@ -54,13 +52,13 @@ def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
 def _spin(make: Callable[[], EchosegBase], arguments: list[str] | None) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
-    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
     rclpy.init(args=arguments)
     node = None
     try:
         node = make()
-        executor = MultiThreadedExecutor(_EXECUTOR_THREADS)
+        executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

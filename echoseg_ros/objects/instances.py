@@ -13,8 +13,9 @@ from echoseg_ros.objects.solid import body_box, grounded, solid_part
 from echoseg_ros.objects.votes import VoteTable, locate
 from echoseg_ros.types import Instance, MaskProposal
 
-# Blending weight (in pixels) at which a view of a Gaussian counts half: a Gaussian that fills a pixel says something.
-_HALF_WEIGHT_PX = 0.5
+# Blending weight (in pixels) at which a view of a Gaussian counts half. It falls off with the square below, since what
+# shines through the surface in front of it would else be taken for a part of that surface.
+_HALF_WEIGHT_PX = 1.0
 _MIN_SHARE = 0.02
 # A proposal is the same object as an instance from this overlap of the visible parts on; with several, the best fit.
 _MIN_MATCH_IOU = 0.25
@@ -26,12 +27,12 @@ _MIN_GAUSSIANS = 8
 _MIN_VIEWS = 2
 # An instance seen once, or one that holds nothing, goes when it was in view this often without being proposed again.
 _MAX_MISSES = 3
-# A candidate that no second view confirms within this many views goes; it opens anew when it is proposed again.
-_MAX_WAIT = 10
 # New Gaussians have no votes yet: what a proposal has of them says little about whether it is a known object.
 _NEW_WEIGHT = 0.3
 # Two instances become one when this many views had them in one proposal, and fewer than half as many had two.
 _MIN_TOGETHER = 2
+# Body and box are found on a sample of about this many Gaussians.
+_BODY_POINTS = 1500
 # Larger than this is furniture that came together from parts.
 _MAX_SIDE_M = 1.1
 
@@ -52,12 +53,14 @@ class _Track:
 class _Overlap:
     """Sums over Gaussians.
 
-    shared: [M, K]; visible, whole: [M] of the tracks in view and at all; proposed: [K], new Gaussians counting less.
+    shared: [M, K]; visible, whole: [M] of the tracks in view and at all; known: [K] of the proposals, new Gaussians
+    counting less; proposed: [K] of the proposals.
     """
 
     shared: np.ndarray
     visible: np.ndarray
     whole: np.ndarray
+    known: np.ndarray
     proposed: np.ndarray
 
 
@@ -91,7 +94,8 @@ class InstanceMap:
         self._table.align(uids)
         share = _shares(weights)
         familiar = np.where(self._table.judged > 0, np.float32(1), np.float32(_NEW_WEIGHT))
-        overlap = _Overlap(*self._table.overlap(share, len(self._tracks)), familiar @ share[:, 1:])
+        shared, visible, whole = self._table.overlap(share, len(self._tracks))
+        overlap = _Overlap(shared, visible, whole, familiar @ share[:, 1:], share[:, 1:].sum(axis=0))
         targets = self._associate(overlap)
         self._table.add(share, targets, np.asarray(proposal.scores, np.float32))
         for track in self._tracks:
@@ -137,7 +141,7 @@ class InstanceMap:
     def _associate(self, overlap: _Overlap) -> NDArray[np.int32]:
         """[K] the track of each proposal, -1 for those too small to count; opens tracks for what is new."""
         targets = np.full(len(overlap.proposed), -1, np.int32)
-        union = overlap.visible[:, None] + overlap.proposed[None] - overlap.shared
+        union = overlap.visible[:, None] + overlap.known[None] - overlap.shared
         iou = overlap.shared / np.maximum(union, 1e-9)
         tracks, matched = linear_sum_assignment(-iou)
         good = iou[tracks, matched] >= _MIN_MATCH_IOU
@@ -195,8 +199,7 @@ class InstanceMap:
         gone = {
             i
             for i, track in enumerate(self._tracks)
-            if (track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS))
-            or (track.age > _MAX_WAIT and (track.views < _MIN_VIEWS or owned[i] == 0))
+            if track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS)
         }
         left = sorted(
             set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, self._tracks[i].age, i)
@@ -219,7 +222,7 @@ class InstanceMap:
 def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """[N, K + 1] how each Gaussian's judged weight is spread over the labels; rows sum to the view's say, below 1."""
     total = weights.sum(axis=1)
-    scale = 1 / (total + _HALF_WEIGHT_PX)
+    scale = total / (total**2 + _HALF_WEIGHT_PX**2)
     share = weights * scale[:, None]
     share[share < _MIN_SHARE] = 0
     return np.ascontiguousarray(share, np.float32)
@@ -236,7 +239,8 @@ def _instance(
 ) -> Instance | None:
     """The published value of a track; None if its parts span more than an object does."""
     points = np.asarray(means[members], np.float32)
-    body = points[solid_part(points)]
+    sample = points[:: 1 + len(points) // _BODY_POINTS]
+    body = sample[solid_part(sample)]
     box = grounded(body_box(body), free)
     if max(box.size_m) > _MAX_SIDE_M:
         return None

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.types import Array, Box
@@ -20,6 +21,11 @@ _GAP_BELOW_M = 0.05
 _GAP_ABOVE_M = 0.02
 _MIN_SUPPORT_POINTS = 10
 _MAX_SUPPORT_SPREAD_M = 0.008
+# A Gaussian reaches about half the distance to its n-th neighbour beyond its centre, at most so far.
+_NEIGHBOUR = 4
+_MAX_REACH_M = 0.01
+# The median spacing is that of about this many of the points.
+_REACH_POINTS = 150
 # Share of points left out at each face of the box.
 _TRIM = 0.015
 
@@ -38,7 +44,7 @@ def solid_part(points: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def body_box(points: NDArray[np.float32]) -> Box:
-    """Upright box of smallest footprint around points [N, 3], without the outermost share at each face.
+    """Upright box of smallest footprint around Gaussians with centres [N, 3], without the outermost share at each face.
 
     The footprint's direction is that of the minimum-area rectangle; much faster than `geometry.upright_box`, which
     tries all edges with the trimmed extent.
@@ -52,9 +58,20 @@ def body_box(points: NDArray[np.float32]) -> Box:
     turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
     turned = np.column_stack([(exact[:, :2] - middle) @ turn, exact[:, 2]])
     low, high = np.quantile(turned, [_TRIM, 1 - _TRIM], axis=0)
+    reach_m = _reach_m(exact)
+    low, high = low - reach_m, high + reach_m
     center = (low + high) / 2
     center[:2] = turn @ center[:2] + middle
     return Box(center, high - low, Rotation.from_euler("z", yaw).as_quat())
+
+
+def _reach_m(points: Array) -> float:
+    """How far the Gaussians with these centres [N, 3] extend beyond them, judged by their spacing."""
+    if len(points) <= _NEIGHBOUR:
+        return 0.0
+    some = points[:: 1 + len(points) // _REACH_POINTS]
+    distance, _ = cKDTree(points).query(some, k=[_NEIGHBOUR + 1])
+    return min(0.5 * float(np.median(distance)), _MAX_REACH_M)
 
 
 def _trimmed(points: Array) -> Array:

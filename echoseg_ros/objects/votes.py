@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # Candidates kept per Gaussian; a fifth one replaces the weakest if it is stronger.
 _SLOTS = 4
+# A Gaussian that no view showed better than this (as a share of a full vote) belongs to nothing: it is hidden.
+_MIN_CLARITY = 0.3
 # Judgements remembered per Gaussian: beyond it old ones fade, so that near views can correct many far ones.
 _MEMORY = 10.0
 _NONE = -1
@@ -16,13 +18,15 @@ _NONE = -1
 class VoteTable:
     """For each Gaussian, how much of it was judged over all views, and which tracks those judgements went to.
 
-    uids: [N] int64 strictly increasing; judged: [N] float32; tracks: [N, 4] int32 column of the track, -1 = free;
+    uids: [N] int64 strictly increasing; judged: [N] float32; clarity: [N] float32, the best view's say;
+    tracks: [N, 4] int32 column of the track, -1 = free;
     votes: [N, 4] float32.
     """
 
     def __init__(self) -> None:
         self.uids: NDArray[np.int64] = np.zeros(0, np.int64)
         self.judged: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.clarity: NDArray[np.float32] = np.zeros(0, np.float32)
         self._tracks: NDArray[np.int32] = np.zeros((0, _SLOTS), np.int32)
         self._votes: NDArray[np.float32] = np.zeros((0, _SLOTS), np.float32)
 
@@ -33,10 +37,10 @@ class VoteTable:
         known, index = locate(self.uids, uids)
         fresh = VoteTable()
         fresh.uids = np.array(uids, np.int64)
-        fresh.judged = np.zeros(len(uids), np.float32)
+        fresh.judged, fresh.clarity = np.zeros(len(uids), np.float32), np.zeros(len(uids), np.float32)
         fresh._tracks = np.full((len(uids), _SLOTS), _NONE, np.int32)
         fresh._votes = np.zeros((len(uids), _SLOTS), np.float32)
-        fresh.judged[known] = self.judged[index[known]]
+        fresh.judged[known], fresh.clarity[known] = self.judged[index[known]], self.clarity[index[known]]
         fresh._tracks[known] = self._tracks[index[known]]
         fresh._votes[known] = self._votes[index[known]]
         self.__dict__.update(fresh.__dict__)
@@ -44,20 +48,23 @@ class VoteTable:
     def overlap(self, share: NDArray[np.float32], tracks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """How a view's shares [N, K + 1] meet the tracks, as sums over Gaussians, weighted by membership in [0, 1].
 
-        Membership here is a track's share of the votes for any track, lowered where less than half of the judgements said
-        "object" at all: the table around a cup gets a little of the cup's votes in every view, and would outweigh the cup;
-        an object that some early views missed is still recognised.
+        Membership here is a track's share of the votes for any track, lowered where fewer of the judgements said "object"
+        than is usual in this track: the table around a cup gets a little of the cup's votes in every view and would
+        outweigh the cup, while an object that many early views missed altogether is still recognised.
 
         Returns shared [tracks, K], visible [tracks] (all judged shares of a track's members) and whole [tracks] (all
         its members, seen or not).
         """
         shared = np.zeros((tracks, share.shape[1]))
         whole = np.zeros(tracks)
-        _overlap(share, self.judged, self._tracks, self._votes, shared, whole)
+        usual = np.zeros(tracks)
+        _usual_objectness(self.judged, self._tracks, self._votes, usual)
+        _overlap(share, self.judged, self._tracks, self._votes, usual, shared, whole)
         return shared[:, 1:], shared.sum(axis=1), whole
 
     def add(self, share: NDArray[np.float32], targets: NDArray[np.int32], trust: NDArray[np.float32]) -> None:
         """Add a view. share: [N, K + 1]; targets: [K] track of each proposal, -1 = none; trust: [K] worth of a vote."""
+        self.clarity = np.maximum(self.clarity, share.sum(axis=1))
         _add(share, targets, trust, self.judged, self._tracks, self._votes)
 
     def rename(self, new: NDArray[np.int32]) -> None:
@@ -72,7 +79,7 @@ class VoteTable:
         owner = np.full(len(self.uids), _NONE, np.int32)
         membership = np.zeros(len(self.uids), np.float32)
         _owners(self.judged, self._tracks, self._votes, owner, membership)
-        return owner, membership
+        return np.where(self.clarity >= _MIN_CLARITY, owner, np.int32(_NONE)), membership
 
 
 def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
@@ -84,18 +91,44 @@ def locate(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[NDAr
 
 
 @numba.njit(cache=True, nogil=True)
+def _objectness(judged: float, votes: np.ndarray) -> float:
+    """1 where at least half of what was judged of a Gaussian said "object", less in proportion."""
+    return min(1.0, votes.sum() / max(0.5 * judged, 1e-6))
+
+
+@numba.njit(cache=True, nogil=True)
+def _usual_objectness(judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, usual: np.ndarray) -> None:
+    """Mean objectness of each track's members, weighted by their objectness, so that its fringe counts little."""
+    weight = np.zeros(len(usual))
+    for g in range(tracks.shape[0]):
+        total = votes[g].sum()
+        if total <= 0:
+            continue
+        objectness = _objectness(judged[g], votes[g])
+        for slot in range(tracks.shape[1]):
+            if tracks[g, slot] >= 0:
+                part = votes[g, slot] / total * objectness
+                usual[tracks[g, slot]] += part * objectness
+                weight[tracks[g, slot]] += part
+    for track in range(len(usual)):
+        usual[track] = usual[track] / weight[track] if weight[track] > 0 else 1.0
+
+
+@numba.njit(cache=True, nogil=True)
 def _overlap(
-    share: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, shared: np.ndarray, whole: np.ndarray
-) -> None:
+    share: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, usual: np.ndarray,
+    shared: np.ndarray, whole: np.ndarray,
+) -> None:  # fmt: skip
     for g in range(share.shape[0]):
         total = votes[g].sum()
         if total <= 0:
             continue
+        objectness = _objectness(judged[g], votes[g])
         for slot in range(tracks.shape[1]):
             track = tracks[g, slot]
             if track < 0:
                 continue
-            member = votes[g, slot] / max(total, 0.5 * judged[g])
+            member = votes[g, slot] / total * min(1.0, objectness / usual[track])
             whole[track] += member
             for k in range(share.shape[1]):
                 if share[g, k] > 0:

@@ -216,7 +216,8 @@ def test_rows_stay_in_step() -> None:
 
 
 def test_keyframe_choice() -> None:
-    selector = KeyframeSelector(KeyframeConfig())
+    config = KeyframeConfig(min_translation_m=0.1, min_interval_s=0.3, max_interval_s=1.0)
+    selector = KeyframeSelector(config)
     view = room_view(0, pose(0.0))
 
     def at(seconds: float, x: float) -> Reason:

@@ -227,3 +227,24 @@ def test_weights_must_fit_the_proposal():
             np.zeros((5, 2), np.float32),
             MaskProposal(0, np.zeros((2, 2), np.int32), np.ones(2, np.float32), "t"),
         )
+
+
+def test_what_shines_through_belongs_to_nothing():
+    """Gaussians behind an object used to join it, because no view but those through it ever judged them."""
+    scene = Scene()
+    for _ in range(8):
+        weights = np.zeros((COUNT, 2), np.float32)
+        weights[list(A), 1], weights[list(B), 1], weights[list(C), 0] = 4.0, 0.3, 4.0
+        proposal = MaskProposal(0, np.zeros((2, 2), np.int32), np.ones(1, np.float32), "test")
+        scene.map.update(scene.uids, weights, proposal)
+    assert [members(i) for i in scene.found()] == [set(A)]
+
+
+def test_a_candidate_out_of_view_waits_for_its_second_view():
+    """Candidates used to go after ten views of anything else, so that what is seen rarely was never confirmed."""
+    scene = Scene()
+    scene.see(A, judged=A)
+    for _ in range(30):
+        scene.see(C, judged=C)
+    found = scene.see(A, judged=A)
+    assert [members(i) for i in found] == [set(A), set(C)]

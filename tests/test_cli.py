@@ -1,0 +1,65 @@
+"""Bad input at the command line: exit code 2 and one clear line, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import scene_bag
+
+from echoseg_ros.cli import main
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "nowhere", "--out", "x"], "nowhere"),
+        (["run", "nowhere", "--out", "x", "--set", "map.step=3"], "did you mean"),
+        (["run", "nowhere", "--out", "x", "--set", "map.max_gaussians"], "want stage.key=value"),
+        (["run", "nowhere", "--out", "x", "--config", "none.yaml"], "none.yaml"),
+        (["render", "nowhere", "--rgbd", "none", "--out", "x"], "nowhere"),
+        (["play", "nowhere"], "nowhere"),
+        (["simulate", "rgbd", "nowhere", "x"], "nowhere"),
+        (["simulate", "room", "x", "--array", "cube9"], "cube9"),
+    ],
+)
+def test_one_line_and_exit_code_2(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--quiet", *arguments]) == 2
+    assert says in one_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [["--rt60", "0"], ["--seed", "-1"], ["--sound-on", "3:1"], ["--snr", "loud"]])
+def test_bad_options_are_named(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "rgbd", "folder", "out", *option])
+    assert ended.value.code == 2
+    assert option[0] in capsys.readouterr().err
+
+
+def test_a_point_may_begin_with_a_minus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quiet", "simulate", "rgbd", str(tmp_path / "none"), "x", "--source=-0.7,-0.1,1.9"]) == 2
+    assert "none" in one_line(capsys)
+
+
+def test_an_array_that_does_not_fit_the_audio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = scene_bag.write_scene_bag(tmp_path / "bag", seconds=0.5)
+    code = main(["--quiet", "run", str(bag), "--out", str(tmp_path / "run"), "--set", "sound.array=square4"])
+    assert code == 2
+    line = one_line(capsys)
+    assert "square4" in line and "8 channels" in line
+
+
+def test_a_bag_without_an_array_says_how_to_name_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = scene_bag.write_scene_bag(tmp_path / "bag", seconds=0.5)
+    assert main(["--quiet", "run", str(bag), "--out", str(tmp_path / "run")]) == 2
+    assert "--set sound.array=" in one_line(capsys)
