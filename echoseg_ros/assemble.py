@@ -35,6 +35,11 @@ class FrameAssembler:
         self._depths: deque[DepthData] = deque()
         self._newest_ns = 0
 
+    @property
+    def newest_pose_ns(self) -> int | None:
+        """Stamp of the newest pose, None before the first."""
+        return self._poses.newest_ns
+
     def add(self, item: Camera | ImageData | DepthData | PoseData) -> list[CameraFrame]:
         """Take one message; return the frames that are complete now.
 

@@ -208,7 +208,9 @@ def _add_run(commands: Any) -> None:
         "--set", action="append", default=[], metavar="stage.key=value", help="one setting; may be repeated"
     )
     run.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default %(default)s)")
-    run.add_argument("--no-depth", action="store_true", help="ignore the bag's depth images")
+    run.add_argument(
+        "--no-depth", action="store_true", help="ignore the bag's depth images: sources without a map, so far"
+    )
     run.add_argument(
         "--realtime", action="store_true", help="at the pace of the recording, dropping what comes too fast"
     )

@@ -24,6 +24,7 @@ from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.sound.stream import AudioStream
 from echoseg_ros.types import (
+    RESTART_BACK_NS,
     AudioChunk,
     AudioFormat,
     Camera,
@@ -58,6 +59,8 @@ class MapSide:
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
         """Take one message; return a snapshot for each keyframe it completed."""
+        if isinstance(item, PoseData) and _starts_again(item.stamp_ns, self.frames.newest_pose_ns):
+            self.rewind()
         snapshots = [self._see(frame) for frame in self.frames.add(item)]
         return [snapshot for snapshot in snapshots if snapshot is not None]
 
@@ -123,6 +126,8 @@ class SoundSide:
             self.stream = AudioStream(self.array, item, self.config.sound, self.config.input)
             self._extract = EvidenceExtractor(self.array, item.sample_rate_hz, self.config.sound)
         elif isinstance(item, PoseData):
+            if _starts_again(item.stamp_ns, self.poses.newest_ns):
+                self.rewind()
             self.poses.add(item.stamp_ns, item.T_map_camera)
         elif self.stream is None:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
@@ -139,11 +144,20 @@ class Judge:
     """Evidence and the newest snapshot in, verdicts out. Owned by the thread of the sound."""
 
     def __init__(self, config: Config) -> None:
-        self.tracker = SourceTracker(config.sources)
-        self.chooser = Chooser(config.choice)
+        self.config = config
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Forget what was heard: it belongs to another time."""
+        self.tracker = SourceTracker(self.config.sources)
+        self.chooser = Chooser(self.config.choice)
+        self._newest_ns: int | None = None
 
     def add(self, evidence: SoundEvidence, snapshot: MapSnapshot) -> Verdict:
         """What is believed after one more window."""
+        if _starts_again(evidence.stamp_ns, self._newest_ns):
+            self.rewind()
+        self._newest_ns = evidence.stamp_ns
         self.tracker.add(evidence)
         window_end_ns = evidence.stamp_ns + int(evidence.duration_s * 5e8)
         return self.chooser.decide(self.tracker, snapshot, evidence.stamp_ns, window_end_ns)
@@ -165,3 +179,7 @@ class Pipeline:
         if isinstance(item, SoundItem):
             return [self.judge.add(evidence, self.snapshot) for evidence in self.sound_side.add(item)]
         return []
+
+
+def _starts_again(stamp_ns: int, newest_ns: int | None) -> bool:
+    return newest_ns is not None and stamp_ns < newest_ns - RESTART_BACK_NS

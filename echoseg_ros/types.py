@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 FloatImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
 
+# Stamps that fall back by more than this mean that a recording starts again, not that a message came late.
+RESTART_BACK_NS = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class Camera:

@@ -35,6 +35,7 @@ class Worker(Generic[Item]):
         self._stopping = False
         self._working = False
         self.busy_s = 0.0
+        self._started_s = time.perf_counter()
         self.handled = 0
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -42,6 +43,11 @@ class Worker(Generic[Item]):
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the time since the first item in which the thread worked, in [0, 1]."""
+        return min(1.0, self.busy_s / max(time.perf_counter() - self._started_s, 1e-3))
 
     def put(self, item: Item) -> Item | None:
         """Queue an item; returns the item that had to go for it, if any. Never blocks."""
@@ -81,6 +87,8 @@ class Worker(Generic[Item]):
 
     def _run(self) -> None:
         while (item := self._next()) is not None:
+            if self.handled == 0:
+                self._started_s = time.perf_counter()
             start = time.perf_counter()
             try:
                 self._handle(item)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.eval.finish import finish_run
@@ -90,18 +88,14 @@ def _private_network() -> None:
 
 def _live(spec: DemoSpec, bag: Path) -> dict[str, Any]:
     """Node, player and recorder together; returns what the recorder adds to the metrics."""
-    from echoseg_ros.nodes.player import PlayOptions, play
     from echoseg_ros.nodes.recorder import Recorder
 
     node = subprocess.Popen(node_command(spec, bag), stdout=(spec.out / "node.log").open("w"), stderr=subprocess.STDOUT)
     recorder = Recorder(Config().sound.window_s)
     try:
-        topics = TopicNames()
-        bar = tqdm(total=0, unit="s", desc="replaying live", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s",
-                   disable=not spec.progress)  # fmt: skip
-        options = PlayOptions(wait_for=(topics.audio, topics.image, topics.depth), patience_s=PATIENCE_S)
-        play(bag, options, lambda progress: _show(bar, progress, node, spec))
-        bar.close()
+        subprocess.run(player_command(spec, bag), check=True)
+        if node.poll() is not None:
+            raise EchosegError(f"echoseg_node ended with code {node.returncode}: see {spec.out / 'node.log'}")
         recorder.save_map(PATIENCE_S)
     finally:
         _stop(node)
@@ -129,12 +123,11 @@ def node_command(spec: DemoSpec, bag: Path) -> list[str]:
     return command + [word for here, there in remaps.items() for word in ("-r", f"{here}:={there}")]
 
 
-def _show(bar: Any, progress: Any, node: subprocess.Popen[bytes], spec: DemoSpec) -> None:
-    if node.poll() is not None:
-        raise EchosegError(f"echoseg_node ended with code {node.returncode}: see {spec.out / 'node.log'}")
-    bar.total = progress.duration_s
-    bar.n = progress.position_s
-    bar.update(0)
+def player_command(spec: DemoSpec, bag: Path) -> list[str]:
+    """The player as a process of its own, as it would be on a robot: it starts when the node listens."""
+    topics = TopicNames()
+    command = [sys.executable, "-m", "echoseg_ros.cli", *([] if spec.progress else ["--quiet"]), "play", str(bag)]
+    return [*command, "--wait-s", str(PATIENCE_S), "--wait-for", topics.audio, topics.image, topics.depth]
 
 
 def _stop(node: subprocess.Popen[bytes]) -> None:

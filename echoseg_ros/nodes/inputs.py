@@ -12,9 +12,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile
 
 from echoseg_ros.io.topics import TopicQos
 from echoseg_ros.nodes.throttle import ThrottledLog
-
-# A stamp this far before the newest of its topic is a restarted source (a bag that loops), not jitter.
-RESTART_BACK_NS = 1_000_000_000
+from echoseg_ros.types import RESTART_BACK_NS
 
 
 def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = None) -> QoSProfile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from vision_msgs.msg import Detection3DArray
 
@@ -23,6 +24,8 @@ from echoseg_ros.worker import Worker
 QUEUE = 30
 # With so many waiting nothing is optimised any more until the views are in; in between proportionally less.
 BEHIND = 20
+# Full optimisation while the thread idles for this share of the time: the machine has other work too.
+IDLE_WANTED = 0.35
 
 
 def chosen_device(name: str) -> str:
@@ -85,9 +88,15 @@ class MapHalf:
         elif isinstance(item, Call):
             item.run()
         else:
-            self.side.step_share = max(0.0, 1.0 - self.worker.waiting / BEHIND)
+            self.side.step_share = self._affordable()
             for snapshot in self.side.add(item):
                 self.show(snapshot)
+
+    def _affordable(self) -> float:
+        """Share of the optimisation's budget: less while images wait, and less the nearer the thread is to its limit."""
+        waiting = max(0.0, 1.0 - self.worker.waiting / BEHIND)
+        idle = 1.0 - self.worker.busy_share
+        return min(waiting, float(np.clip(idle / IDLE_WANTED, 0.0, 1.0)))
 
     def show(self, snapshot: MapSnapshot) -> None:
         """Hand a snapshot to whoever asks, and publish it."""

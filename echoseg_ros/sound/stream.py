@@ -16,7 +16,7 @@ from echoseg_ros.config import InputConfig, SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.types import Array, AudioChunk, AudioFormat, AudioWindow
+from echoseg_ros.types import RESTART_BACK_NS, Array, AudioChunk, AudioFormat, AudioWindow
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 JITTER_S = {"first_sample": 0.004, "arrival": 0.08}
 # Silence is put in for lost samples up to this; beyond it the buffer starts anew.
 FILL_MAX_S = 1.0
-# Time that jumps back by more than this is a restarted source (a looped bag), not a repeated message.
-RESTART_BACK_S = 1.0
 # A window with a larger share of lost or broken samples than this is dropped.
 MAX_BROKEN_SHARE = 0.25
 # Without anyone asking for windows, the buffer holds no more than this.
@@ -176,7 +174,7 @@ class AudioStream:
         end = self._first + len(self._samples)
         late_s = (stamp_ns - self._clock.time_ns(end)) / 1e9 if len(self._clock) else 0.0
         at = f"audio at {stamp_ns / 1e9:.3f} s"
-        if late_s < -RESTART_BACK_S or late_s > FILL_MAX_S:
+        if late_s * 1e9 < -RESTART_BACK_NS or late_s > FILL_MAX_S:
             self.dropped_s += max(0, end - self._next_window) / self._rate_hz
             self._start()
             self._clock.add(0, stamp_ns)
