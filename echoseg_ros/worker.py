@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +18,7 @@ class Worker(Generic[Item]):
 
     When more than `capacity` droppable items wait, the oldest of them goes and `dropped` grows; items that are not
     droppable (poses, calibration) always arrive. An exception in `handle` is given to `on_error` and the thread goes on.
+    niceness: at least this much for the thread, so that work that can wait leaves the core to work that cannot.
     """
 
     def __init__(
@@ -25,11 +28,13 @@ class Worker(Generic[Item]):
         capacity: int,
         droppable: Callable[[Item], bool] = lambda item: True,
         on_error: Callable[[Exception], None] | None = None,
+        niceness: int = 0,
     ) -> None:
         self._handle = handle
         self._capacity = capacity
         self._droppable = droppable
         self._on_error = on_error
+        self._niceness = niceness
         self._queue: deque[Item] = deque()
         self._condition = threading.Condition()
         self._stopping = False
@@ -86,6 +91,7 @@ class Worker(Generic[Item]):
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        self._yield_to_others()
         while (item := self._next()) is not None:
             if self.handled == 0:
                 self._started_s = time.perf_counter()
@@ -102,6 +108,13 @@ class Worker(Generic[Item]):
                 with self._condition:
                     self._working = False
                     self._condition.notify_all()
+
+    def _yield_to_others(self) -> None:
+        """Lower this thread's priority (and that of the kernels' threads it starts), where the system has one a thread."""
+        if self._niceness and sys.platform == "linux":
+            thread = threading.get_native_id()
+            niceness = max(os.getpriority(os.PRIO_PROCESS, thread), self._niceness)  # only root may go back up
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
     def _next(self) -> Item | None:
         with self._condition:

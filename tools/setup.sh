@@ -9,7 +9,7 @@ ROS=${ROS:-jazzy}
 VENV=$(realpath -m "${VENV:-.venv}")
 PYTHON=${PYTHON:-python3}
 
-MODULES="cv2, h5py, matplotlib.pyplot, numba, open3d, psutil, pyroomacoustics, pytest, rclpy, rosbags.image, \
+MODULES="cv2, h5py, matplotlib.pyplot, numba, open3d, pyroomacoustics, pytest, rclpy, rosbags, \
     rosbags.rosbag2, scipy.optimize, scipy.signal, scipy.spatial, soundfile, torch, tqdm, yaml"
 
 # Left over from another environment or a sourced ROS installation, these would point the build at the wrong packages.

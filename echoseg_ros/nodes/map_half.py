@@ -24,6 +24,8 @@ from echoseg_ros.worker import Worker
 QUEUE = 30
 # With so many waiting nothing is optimised any more until the views are in; in between proportionally less.
 BEHIND = 20
+# On a machine that is short of cores the sound and the messages go first: a map can be late, audio cannot.
+MAP_NICENESS = 5
 # Full optimisation while the thread idles for this share of the time: the machine has other work too.
 IDLE_WANTED = 0.35
 
@@ -49,7 +51,7 @@ class MapHalf:
         self.snapshot: MapSnapshot = EMPTY_SNAPSHOT
         self.verdict: Verdict | None = None
         self._map_published_ns: int | None = None
-        self.worker = Worker[Any]("map", self._handle, QUEUE, _droppable, node.failed("map"))
+        self.worker = Worker[Any]("map", self._handle, QUEUE, _droppable, node.failed("map"), MAP_NICENESS)
         node.workers["map"] = self.worker
         node.poses_to.append(self.worker.put)
         self._map = node.publisher(PointCloud2, self._names.map, LATCHED)
