@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs the ROS 2 wheels or a ROS installation")
-executors = pytest.importorskip("rclpy.executors")
+executors = pytest.importorskip("rclpy.executors", reason="needs ROS 2: make setup, or a ROS installation")
 
 MESSAGE_FOLDERS = Path(__file__).parents[1] / "tools" / "ros_msgs"
 DOMAIN_ID = 1 + os.getpid() % 100  # two runs on one machine do not hear each other

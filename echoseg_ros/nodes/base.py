@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
@@ -48,7 +47,6 @@ class EchosegBase(Node):
         self.poses: PoseSource | None = None
         self.transforms: Transforms | None = None
         self.camera_frame = self.params.camera_frame
-        self.service_group = ReentrantCallbackGroup()
         settings = ", ".join(f"{key}={value}" for key, value in self.config.flat().items())
         self.get_logger().info(f"settings: {settings}; {self.params}")
 
@@ -112,7 +110,7 @@ class EchosegBase(Node):
                 self.get_logger().error(f"{name}: {response.message}")
             return response
 
-        self.create_service(Trigger, name, answer, callback_group=self.service_group)
+        self.create_service(Trigger, name, answer)
 
     def publisher(self, message_type: Any, topic: str, qos: TopicQos) -> Any:
         """A reliable publisher."""

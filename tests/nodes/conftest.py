@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
 
 _numbers = itertools.count()
 # Generous: a loaded machine may take this long to start a process and compile its kernels.

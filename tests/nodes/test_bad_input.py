@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
-pytest.importorskip("audio_common_msgs")
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
+pytest.importorskip("audio_common_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo
 from diagnostic_msgs.msg import DiagnosticArray

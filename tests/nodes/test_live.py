@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
-pytest.importorskip("vision_msgs")
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
+pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 import scene_bag
 from diagnostic_msgs.msg import DiagnosticArray

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("rclpy")
-pytest.importorskip("vision_msgs")
+pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
+pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 from nav_msgs.msg import Odometry
 from visualization_msgs.msg import Marker

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
 
 from rclpy.parameter import Parameter
 
