@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from echoseg_ros.errors import ConfigError
 
 
@@ -65,6 +63,7 @@ class MapConfig:
                            choices=("auto", "numba", "gsplat", "reference"))  # fmt: skip
     image_width_px: int = setting(256, "images are reduced to this width for the map", "px", 32, 4096)
     max_gaussians: int = setting(80_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
+    vram_gb: float = setting(0.0, "memory of the GPU that the process may take; 0 = no limit", "GiB", 0.0, 1024.0)
     steps_per_s: float = setting(6.0, "optimisation steps per recorded second", "1/s", 0.0, 1000.0)
     final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
     seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
@@ -198,6 +197,8 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
 
 def parse_override(text: str) -> tuple[str, Any]:
     """`stage.key=value` of the command line as key and value (YAML syntax). Raises ConfigError."""
+    import yaml  # here, so that settings without files need no YAML
+
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text!r}: want stage.key=value")
@@ -205,6 +206,8 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def _file_settings(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:

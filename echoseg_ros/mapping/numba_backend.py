@@ -19,7 +19,7 @@ from echoseg_ros.mapping import numba_lifting as lifting
 from echoseg_ros.mapping import numba_projection as projection
 from echoseg_ros.mapping import numba_tiles as tiles
 from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, Rendered, check_labels
+from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, Rendered, ViewByView, check_labels
 from echoseg_ros.types import Array, Camera
 
 Floats = projection.Floats
@@ -53,7 +53,7 @@ class _Binned:
     pair_slot: projection.Ints
 
 
-class NumbaRasterizer:
+class NumbaRasterizer(ViewByView):
     """The CPU backend. Computes in float32."""
 
     def render(self, gaussians: Gaussians, camera: Camera, T_map_camera: Array) -> Rendered:

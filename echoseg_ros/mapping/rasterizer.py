@@ -7,6 +7,7 @@ out, alpha clipped at 0.999, and a pixel ends before its transmittance would fal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,15 @@ class Rasterizer(Protocol):
         """Colour, depth and alpha, differentiable in every parameter of the Gaussians."""
         ...
 
+    def render_views(
+        self, gaussians: Gaussians, cameras: Sequence[Camera], T_map_cameras: Sequence[Array]
+    ) -> list[Rendered]:
+        """The views of several cameras of one size, each as `render` draws it, in one pass where the backend can.
+
+        Raises ValueError if the sizes differ or there is not one pose for each camera.
+        """
+        ...
+
     def render_features(
         self, gaussians: Gaussians, camera: Camera, T_map_camera: Array, features: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -63,8 +73,22 @@ class Rasterizer(Protocol):
         ...
 
 
-def make_rasterizer(backend: str = "auto", device: str = "cpu") -> Rasterizer:
-    """The backend by name; `auto` takes gsplat where the device is CUDA, else numba. Raises BackendError."""
+class ViewByView:
+    """render_views for a backend that draws one view at a time."""
+
+    def render_views(
+        self: Rasterizer, gaussians: Gaussians, cameras: Sequence[Camera], T_map_cameras: Sequence[Array]
+    ) -> list[Rendered]:
+        """See Rasterizer.render_views."""
+        check_views(cameras, T_map_cameras)
+        return [self.render(gaussians, camera, pose) for camera, pose in zip(cameras, T_map_cameras, strict=True)]
+
+
+def make_rasterizer(backend: str = "auto", device: str = "cpu", vram_gb: float = 0.0) -> Rasterizer:
+    """The backend by name; `auto` takes gsplat where the device is CUDA, else numba. Raises BackendError.
+
+    vram_gb: bound on the process's memory on the GPU (see gsplat_backend.limit_vram), 0 = none; without effect on a CPU.
+    """
     if backend == "auto":
         backend = "gsplat" if torch.device(device).type == "cuda" else "numba"
     if backend == "numba":
@@ -76,7 +100,7 @@ def make_rasterizer(backend: str = "auto", device: str = "cpu") -> Rasterizer:
     if backend == "gsplat":
         from echoseg_ros.mapping.gsplat_backend import GsplatRasterizer
 
-        return GsplatRasterizer(device)
+        return GsplatRasterizer(device, vram_gb=vram_gb)
     if backend == "reference":
         from echoseg_ros.mapping.reference_backend import ReferenceRasterizer
 
@@ -94,6 +118,15 @@ def warm_up(rasterizer: Rasterizer, device: str = "cpu") -> None:
     frozen = gaussian.map(Tensor.detach)
     rasterizer.render_features(frozen, camera, np.eye(4), torch.ones(1, 1, device=device))
     rasterizer.lift(frozen, camera, np.eye(4), np.zeros((16, 16), np.int32), 1)
+
+
+def check_views(cameras: Sequence[Camera], T_map_cameras: Sequence[Array]) -> None:
+    """Cameras must be of one size and have a pose each. Raises ValueError."""
+    if len(cameras) != len(T_map_cameras):
+        raise ValueError(f"{len(cameras)} cameras and {len(T_map_cameras)} poses: want one pose for each camera")
+    sizes = {(camera.width, camera.height) for camera in cameras}
+    if len(sizes) > 1:
+        raise ValueError(f"cameras of sizes {sorted(sizes)}: want one size")
 
 
 def check_labels(labels: np.ndarray, camera: Camera, classes: int) -> None:

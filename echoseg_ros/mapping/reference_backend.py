@@ -23,6 +23,7 @@ from echoseg_ros.mapping.rasterizer import (
     NEAR_PLANE,
     TRANSMITTANCE_STOP,
     Rendered,
+    ViewByView,
     check_labels,
 )
 from echoseg_ros.types import Array, Camera
@@ -41,7 +42,7 @@ class Projected:
     depths: Tensor
 
 
-class ReferenceRasterizer:
+class ReferenceRasterizer(ViewByView):
     """Dense torch. Memory grows with pixels x Gaussians."""
 
     def render(self, gaussians: Gaussians, camera: Camera, T_map_camera: Array) -> Rendered:
