@@ -95,7 +95,7 @@ def _check(a: argparse.Namespace, command: str) -> int:
     rasterization = injected.rasterization if on_cpu else None
     comparisons = compare(
         GsplatRasterizer(device, rasterization, a.vram_gb), device,
-        DENSE_SCENES[-1:] if a.quick else DENSE_SCENES + LARGE_SCENES,
+        DENSE_SCENES[2:3] if a.quick else DENSE_SCENES + LARGE_SCENES,
     )  # fmt: skip
     print(
         f"gsplat compared{' (a stand-in: no GPU)' if on_cpu else ''}\n\n{correctness_table(comparisons)}\n", flush=True
@@ -121,11 +121,11 @@ def _measured(recording: Recording, device: str, a: argparse.Namespace) -> Row:
     on_cpu = torch.device(device).type == "cpu"
     config = online_config(recording, "numba" if on_cpu else "gsplat", a.max_gaussians, a.vram_gb)
     online = run_online(recording, config, device, steps_per_keyframe=2 if a.quick else a.steps)
-    trainer_steps = min(a.trainer_steps, 12) if a.quick else a.trainer_steps
+    trainer_steps = min(a.trainer_steps, 4) if a.quick else a.trainer_steps
     trainer = None
     if trainer_steps > 0:
         rasterization, strategy = (injected.rasterization, injected.FixedStrategy()) if on_cpu else _gsplat()
-        points = 300 if a.quick else MAX_POINTS
+        points = 200 if a.quick else MAX_POINTS
         trainer = train(recording, device, rasterization, strategy, trainer_steps, points)
     return Row(recording.name, recording.size, len(recording.frames), online, trainer)
 

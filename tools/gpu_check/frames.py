@@ -57,7 +57,7 @@ def write_frames(folder: Path, frames: Iterable[CameraFrame]) -> int:
     if path.exists():
         raise FolderError(f"{path} exists: want a new folder")
     stamps, indices, poses, camera = [], [], [], None
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for frame in frames:
             if frame.depth_m is None:
                 continue
