@@ -17,6 +17,7 @@ import torch
 from echoseg_ros.geometry import inverse
 from echoseg_ros.mapping import numba_agreement, numba_paths, numba_sweep
 from echoseg_ros.mapping.keyframes import Keyframe
+from echoseg_ros.mapping.pose_adjustment import adjusted_poses, warps
 from echoseg_ros.mapping.source_views import baseline, best_sources, nearby_sources, relative_pose
 from echoseg_ros.types import Array, Camera, FloatImage
 
@@ -110,7 +111,9 @@ class DepthFromMotion:
         nearest = 1.0 / (NEAREST_BASELINES * usual) if depth_range is None else _inverse_range(depth_range)[1]
         # From infinity, whatever the range: what matches there does not move.
         planes = _planes(camera, usual, 0.0, nearest, ROUGH_PLANES)
-        _, plane, likeness, _ = _volume(keyframe, sources, camera, planes)
+        grey, images = _grey(keyframe, camera), np.stack([_grey(other, camera) for other in sources])
+        poses = [relative_pose(keyframe, other) for other in sources]
+        plane, likeness, _ = _volume(camera, grey, images, poses, planes)
         likely = likeness > ROUGH_LIKENESS
         shift_px = plane * (camera.fx * usual * (planes[1] - planes[0]))
         if likely.mean() < ROUGH_SHARE or np.median(shift_px[likely]) < MIN_SHIFT_PX:
@@ -133,7 +136,7 @@ class DepthFromMotion:
         mean, votes, against = numba_agreement.agree(
             _trusted_inverse(estimate), estimate.confidence,
             np.stack([_trusted_inverse(theirs) for _, theirs in known]), np.stack([e.confidence for _, e in known]),
-            _warps(camera, poses), backs.astype(np.float32), np.float32(AGREEMENT),
+            warps(camera, poses), backs.astype(np.float32), np.float32(AGREEMENT),
         )  # fmt: skip
         confirmed = (votes >= MIN_VIEWS) & (votes > against)
         depth = np.where(confirmed, 1 / np.where(confirmed, mean, 1), 0).astype(np.float32)
@@ -143,10 +146,14 @@ class DepthFromMotion:
 
 
 def _swept(keyframe: Keyframe, sources: Sequence[Keyframe], span: tuple[float, float]) -> DepthEstimate:
-    """The fine sweep over a span of inverse depth."""
+    """The fine sweep over a span of inverse depth, after one at half resolution has corrected the sources' poses."""
+    camera = keyframe.camera
+    poses = [relative_pose(keyframe, other) for other in sources]
     usual = float(np.median([baseline(keyframe, other) for other in sources]))
-    planes = _planes(keyframe.camera, usual, *span, PLANES)
-    _, plane, likeness, lead = _volume(keyframe, sources, keyframe.camera, planes)
+    poses = _adjusted(keyframe, sources, poses, _half(camera), usual, span)
+    planes = _planes(camera, usual, *span, PLANES)
+    grey, images = _grey(keyframe, camera), np.stack([_grey(other, camera) for other in sources])
+    plane, likeness, lead = _volume(camera, grey, images, poses, planes)
     inside = (plane > 0) & (plane < len(planes) - 1)
     inverse_depth = np.interp(plane, np.arange(len(planes)), planes)
     depth = np.where(inside & (inverse_depth > 0), 1 / np.maximum(inverse_depth, 1e-30), 0)
@@ -154,16 +161,26 @@ def _swept(keyframe: Keyframe, sources: Sequence[Keyframe], span: tuple[float, f
     return DepthEstimate(depth.astype(np.float32), np.where(depth > 0, confidence, 0).astype(np.float32), Parallax.OK)
 
 
+def _adjusted(
+    keyframe: Keyframe, sources: Sequence[Keyframe], poses: Sequence[Array], camera: Camera, usual: float,
+    span: tuple[float, float],
+) -> list[Array]:  # fmt: skip
+    """The sources' poses, turned so that the images fit where a sweep at this camera's resolution is sure of the depth."""
+    planes = _planes(camera, usual, *span, PLANES)
+    grey, images = _grey(keyframe, camera), np.stack([_grey(other, camera) for other in sources])
+    plane, likeness, _ = _volume(camera, grey, images, poses, planes)
+    found = (plane > 0) & (plane < len(planes) - 1) & (likeness > ROUGH_LIKENESS)
+    inverse_depth = np.where(found, np.interp(plane, np.arange(len(planes)), planes), 0).astype(np.float32)
+    return adjusted_poses(camera, grey, images, poses, inverse_depth, planes[1] - planes[0])
+
+
 def _volume(
-    keyframe: Keyframe, sources: Sequence[Keyframe], camera: Camera, planes: Array
-) -> tuple[FloatImage, FloatImage, FloatImage, FloatImage]:
-    """(cost [H, W, P], plane, likeness, lead [H, W]) at a camera's resolution."""
-    grey = _grey(keyframe, camera)
-    images = np.stack([_grey(other, camera) for other in sources])
-    warps = _warps(camera, [relative_pose(keyframe, other) for other in sources])
-    cost = numba_sweep.sweep(grey, images, warps, planes.astype(np.float32))
+    camera: Camera, grey: FloatImage, images: FloatImage, poses: Sequence[Array], planes: Array
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """(plane, likeness, lead [H, W]) of a sweep; grey: [H, W], images: [S, H, W], poses: T_source_keyframe of each."""
+    cost = numba_sweep.sweep(grey, images, warps(camera, poses), planes.astype(np.float32))
     total = numba_paths.aggregate(cost, grey, SMALL_STEP, LARGE_STEP, CONTRAST)
-    return cost, *numba_paths.pick(cost, total)
+    return numba_paths.pick(cost, total)
 
 
 def _planes(camera: Camera, usual_baseline: float, low: float, high: float, count: tuple[int, int]) -> Array:
@@ -199,13 +216,6 @@ def _inverse_range(depth_range: tuple[float, float]) -> tuple[float, float]:
     if not 0 < nearest < farthest:
         raise ValueError(f"depth_range {depth_range}: want 0 < nearest < farthest")
     return 1 / farthest, 1 / nearest
-
-
-def _warps(camera: Camera, poses: Sequence[Array]) -> FloatImage:
-    """[S, 12] of poses T_other_keyframe: pixels at inverse depth w move to K R K^-1 (x, y, 1) + w K t (same camera)."""
-    K = camera.matrix
-    parts = [np.concatenate([(K @ pose[:3, :3] @ np.linalg.inv(K)).ravel(), K @ pose[:3, 3]]) for pose in poses]
-    return np.stack(parts).astype(np.float32)
 
 
 def _depth_row(camera: Camera, T_keyframe_other: Array) -> Array:

@@ -38,60 +38,71 @@ def _four_paths(
     height, width, planes = cost.shape
     # [direction: 0 along the row, 1..3 the row before at x - 1, x, x + 1][two rows in turn][x][plane]
     paths = np.zeros((4, 2, width, planes), np.float32)
-    least = np.zeros((4, 2, width), np.float32)
+    least, jumps = np.zeros((4, 2, width), np.float32), np.zeros(width, np.float32)
     for step in range(height):
         y = height - 1 - step if backwards else step
         above = y + 1 if backwards else y - 1
         now, before = step % 2, 1 - step % 2
-        for k in range(width):
-            x = width - 1 - k if backwards else k
-            total[y, x, :] = _ZERO
-            for d in range(4):
-                from_x = (x + 1 if backwards else x - 1) if d == 0 else x + d - 2
-                from_y, slot = (y, now) if d == 0 else (above, before)
-                if from_x < 0 or from_x >= width or from_y < 0 or from_y >= height:
-                    least[d, now, x] = _start(cost[y, x], paths[d, now, x], total[y, x])
-                    continue
-                edge = abs(grey[y, x] - grey[from_y, from_x]) / contrast
-                jump = max(large / (_ONE + edge), small)
-                least[d, now, x] = _follow(
-                    cost[y, x], paths[d, slot, from_x], least[d, slot, from_x], small, jump, paths[d, now, x], total[y, x]
-                )  # fmt: skip
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _start(cost: Floats, path: Floats, total: Floats) -> float:
-    lowest = cost[0]
-    for p in range(cost.shape[0]):
-        path[p] = cost[p]
-        total[p] += cost[p]
-        lowest = cost[p] if cost[p] < lowest else lowest
-    return lowest
+        total[y, :, :] = _ZERO
+        for d in range(4):
+            source, other_y = (now, y) if d == 0 else (before, above)
+            shift = (1 if backwards else -1) if d == 0 else d - 2
+            for x in range(width):
+                # Negative: the path starts here.
+                jumps[x] = -_ONE
+                if 0 <= x + shift < width and 0 <= other_y < height:
+                    edge = abs(grey[y, x] - grey[other_y, x + shift]) / contrast
+                    jumps[x] = max(large / (_ONE + edge), small)
+            _follow(
+                cost[y], paths[d, source], least[d, source], shift, backwards, small, jumps, paths[d, now], least[d, now],
+                total[y],
+            )  # fmt: skip
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
 def _follow(
-    cost: Floats, previous: Floats, least: float, small: float, jump: float, path: Floats, total: Floats
-) -> float:
-    """One pixel further along a path; returns the least of its costs."""
-    last = cost.shape[0] - 1
-    ceiling = least + jump
-    inner, left, right, costs, outs, sums = previous[1:], previous, previous[2:], cost[1:], path[1:], total[1:]
-    for p in range(last - 1):
-        side = (left[p] if left[p] < right[p] else right[p]) + small
-        value = inner[p] if inner[p] < side else side
-        value = value if value < ceiling else ceiling
-        value = value - least + costs[p]
-        outs[p] = value
-        sums[p] += value
-    path[0] = min(previous[0], previous[1] + small, ceiling) - least + cost[0]
-    path[last] = min(previous[last], previous[last - 1] + small, ceiling) - least + cost[last]
-    total[0] += path[0]
-    total[last] += path[last]
-    lowest = path[0]
-    for p in range(last + 1):
-        lowest = path[p] if path[p] < lowest else lowest
-    return lowest
+    cost: Floats, before: Floats, least_before: Floats, shift: int, backwards: bool, small: float, jumps: Floats,
+    after: Floats, least_after: Floats, total: Floats,
+) -> None:  # fmt: skip
+    """One row of paths, each a pixel further from x + shift; [W, P] costs and paths, [W] their least."""
+    width, planes = cost.shape
+    last = planes - 1
+    for k in range(width):
+        x = width - 1 - k if backwards else k
+        jump = jumps[x]
+        costs, path, sums = cost[x], after[x], total[x]
+        if jump < _ZERO:
+            path[:] = costs
+        else:
+            previous, least = before[x + shift], least_before[x + shift]
+            ceiling = least + jump
+            left, right, middle, inner, out = previous, previous[2:], previous[1:], costs[1:], path[1:]
+            for p in range(planes - 2):
+                side = (left[p] if left[p] < right[p] else right[p]) + small
+                value = middle[p] if middle[p] < side else side
+                value = value if value < ceiling else ceiling
+                out[p] = value - least + inner[p]
+            path[0] = min(previous[0], previous[1] + small, ceiling) - least + costs[0]
+            path[last] = min(previous[last], previous[last - 1] + small, ceiling) - least + costs[last]
+        for p in range(planes):
+            sums[p] += path[p]
+        least_after[x] = _least(path)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
+def _least(values: Floats) -> float:
+    """Minimum of [P]; four at a time, since one chain of comparisons is what the whole smoothing would wait for."""
+    quarter = values.shape[0] // 4
+    first, second, third, fourth = values, values[quarter:], values[2 * quarter :], values[3 * quarter :]
+    a, b, c, d = values[0], values[0], values[0], values[0]
+    for p in range(quarter):
+        a = first[p] if first[p] < a else a
+        b = second[p] if second[p] < b else b
+        c = third[p] if third[p] < c else c
+        d = fourth[p] if fourth[p] < d else d
+    for p in range(4 * quarter, values.shape[0]):
+        a = values[p] if values[p] < a else a
+    return min(a, b, c, d)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)

@@ -32,6 +32,7 @@ _WINDOW = 2 * RADIUS + 1
 _AREA = _F(_WINDOW * _WINDOW)
 _NOISE2 = _F(NOISE * NOISE)
 _UNSEEN, _NEUTRAL = _F(UNSEEN), _F(NEUTRAL)
+_NEAR = _F(1e-6)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
@@ -74,13 +75,15 @@ def _sweep_rows(
         for x in range(width):
             mean[r, x] = sums[r, x] / _AREA
             spread[r, x] = max(squares[r, x] / _AREA - mean[r, x] * mean[r, x], _ZERO) + _NOISE2
-    seen = np.empty((rows, width), np.float32)
+    seen, at = np.empty((rows, width), np.float32), np.empty((4, width), np.float32)
+    for x in range(width):
+        at[0, x] = _F(x) + _HALF
     best, second = np.empty((rows, width), np.float32), np.empty((rows, width), np.float32)
     for p in range(planes):
         best[:] = _UNSEEN
         second[:] = _UNSEEN
         for s in range(count):
-            _warp(first, rows, images[s], warps[s], inverse_depths[p], warped, seen)
+            _warp(first, rows, images[s], warps[s], inverse_depths[p], at, warped, seen)
             _moments(ours, warped, columns, sums, squares, products)
             for r in range(rows):
                 _rank(mean[r], spread[r], sums[r], squares[r], products[r], seen[r], best[r], second[r])
@@ -101,33 +104,62 @@ def _pad(row: Floats, width: int) -> None:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _warp(
-    first: int, rows: int, image: Floats, warp: Floats, inverse_depth: float, warped: Floats, seen: Floats
+    first: int, rows: int, image: Floats, warp: Floats, inverse_depth: float, at: Floats, warped: Floats, seen: Floats
 ) -> None:
-    """The rows (and their padding) as the other view shows them at one plane; seen: 1 where that is inside it."""
+    """The rows (and their padding) as the other view shows them at one plane; seen: 1 where that is inside it.
+
+    at: [4, W] the columns' centres, then room for this row's coordinates and whether they are inside.
+    """
     height, width = image.shape
-    low_x, low_y, high_x, high_y = _ZERO, _ZERO, _F(width - 1), _F(height - 1)
+    pixels = image.reshape(-1)
     for r in range(rows + 2 * RADIUS):
         y = _F(min(max(first + r - RADIUS, 0), height - 1)) + _HALF
         bx = warp[1] * y + warp[2] + inverse_depth * warp[9]
         by = warp[4] * y + warp[5] + inverse_depth * warp[10]
         bz = warp[7] * y + warp[8] + inverse_depth * warp[11]
-        row = warped[r]
-        inside = r >= RADIUS and r < RADIUS + rows
-        for column in range(width):
-            x = _F(column) + _HALF
-            z = warp[6] * x + bz
-            scale = _ONE / z if z > _F(1e-6) else _ZERO
-            u, v = (warp[0] * x + bx) * scale - _HALF, (warp[3] * x + by) * scale - _HALF
-            if inside:
-                visible = z > _F(1e-6) and u >= low_x and u <= high_x and v >= low_y and v <= high_y
-                seen[r - RADIUS, column] = _ONE if visible else _ZERO
-            u, v = min(max(u, low_x), high_x), min(max(v, low_y), high_y)
-            i, j = min(int(v), height - 2), min(int(u), width - 2)
-            a, b = v - _F(i), u - _F(j)
-            top = image[i, j] + b * (image[i, j + 1] - image[i, j])
-            bottom = image[i + 1, j] + b * (image[i + 1, j + 1] - image[i + 1, j])
-            row[RADIUS + column] = top + a * (bottom - top)
-        _pad(row, width)
+        _coordinates(warp[0], warp[3], warp[6], bx, by, bz, _F(height - 1), at)
+        if r >= RADIUS and r < RADIUS + rows:
+            seen[r - RADIUS] = at[3]
+        _interpolate(pixels, height, width, at[1], at[2], warped[r, RADIUS:])
+        _pad(warped[r], width)
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _coordinates(
+    ax: float, ay: float, az: float, bx: float, by: float, bz: float, high_y: float, at: Floats
+) -> None:  # fmt: skip
+    """(a x + b) projected, for one row: pixels (0 at a pixel's centre) within the image, and 1 where it is inside."""
+    xs, us, vs, inside = at[0], at[1], at[2], at[3]
+    high_x = _F(xs.shape[0] - 1)
+    for k in range(xs.shape[0]):
+        x = xs[k]
+        z = az * x + bz
+        front = z > _NEAR
+        scale = _ONE / (z if front else _ONE)
+        u, v = (ax * x + bx) * scale - _HALF, (ay * x + by) * scale - _HALF
+        visible = front & (u >= _ZERO) & (u <= high_x) & (v >= _ZERO) & (v <= high_y)
+        inside[k] = _ONE if visible else _ZERO
+        u = u if u > _ZERO else _ZERO
+        v = v if v > _ZERO else _ZERO
+        us[k] = u if u < high_x else high_x
+        vs[k] = v if v < high_y else high_y
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _interpolate(pixels: Floats, height: int, width: int, us: Floats, vs: Floats, out: Floats) -> None:
+    """Bilinear samples of an image [height * width] at pixels within it."""
+    last_i, last_j = np.uint64(height - 2), np.uint64(width - 2)
+    stride, one = np.uint64(width), np.uint64(1)
+    for k in range(us.shape[0]):
+        u, v = us[k], vs[k]
+        i, j = np.uint64(np.int32(v)), np.uint64(np.int32(u))
+        i, j = i if i < last_i else last_i, j if j < last_j else last_j
+        a, b = v - _F(np.int32(i)), u - _F(np.int32(j))
+        at = i * stride + j
+        left, right = pixels[at], pixels[at + one]
+        low_left, low_right = pixels[at + stride], pixels[at + stride + one]
+        top = left + b * (right - left)
+        out[k] = top + a * (low_left + b * (low_right - low_left) - top)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

@@ -14,7 +14,7 @@ from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.types import Array
 
 # Triangulation angles: useless below the first, best between the second and the third, unlike images from the fourth on.
-ANGLES_RAD = (0.01, 0.08, 0.25, 0.6)
+ANGLES_RAD = (0.015, 0.1, 0.3, 0.7)
 # Views turned further than this show too little of the same.
 MAX_TURN_RAD = 0.9
 # At least this share of the surfaces must be in both images.
