@@ -43,13 +43,12 @@ class _View:
 
 @dataclass(frozen=True)
 class _Binned:
-    """Gaussians sorted and dealt to tiles; see numba_tiles.bin_tiles. rows: [V] Gaussian of each sorted record."""
+    """Gaussians projected and dealt to tiles; see numba_projection.project and numba_tiles.bin_tiles."""
 
-    rows: projection.Ints
-    ordered: Floats
+    records: Floats
     offsets: projection.Ints
     starts: projection.Ints
-    pair_rank: projection.Ints
+    pair_row: projection.Ints
     pair_slot: projection.Ints
 
 
@@ -71,9 +70,15 @@ class NumbaRasterizer(ViewByView):
         """See Rasterizer.render_features."""
         view = _view(camera, T_map_camera)
         binned = _bin(_parameters(gaussians), view)
-        ranked = np.ascontiguousarray(_array(features)[binned.rows])
         image, alpha = lifting.blend_features(
-            binned.ordered, ranked, binned.starts, binned.pair_rank, view.order, view.width, view.height, view.tiles_x
+            binned.records,
+            _array(features),
+            binned.starts,
+            binned.pair_row,
+            view.order,
+            view.width,
+            view.height,
+            view.tiles_x,
         )
         return torch.from_numpy(image), torch.from_numpy(alpha)
 
@@ -89,10 +94,10 @@ class NumbaRasterizer(ViewByView):
         label_starts, label_values, local = lifting.tile_labels(image, classes, view.tiles_x, view.tiles_y)
         sum_starts = np.concatenate([[0], np.cumsum(np.diff(binned.starts) * np.diff(label_starts))])
         sums = lifting.lift_tiles(
-            binned.ordered, binned.starts, binned.pair_rank, view.order, view.tiles_x, local, label_starts, sum_starts
+            binned.records, binned.starts, binned.pair_row, view.order, view.tiles_x, local, label_starts, sum_starts
         )
         lifted = lifting.gather_lifted(
-            binned.rows, binned.pair_rank, binned.starts, label_starts, label_values, sum_starts, sums,
+            binned.pair_row, binned.starts, label_starts, label_values, sum_starts, sums,
             len(gaussians), classes,
         )  # fmt: skip
         return torch.from_numpy(lifted)
@@ -108,7 +113,7 @@ class _Blend(torch.autograd.Function):
         parameters = tuple(_array(tensor) for tensor in (means, quats, scales, opacities, rgb))
         binned = _bin(parameters, view)
         planes = blending.blend(
-            binned.ordered, binned.starts, binned.pair_rank, view.order, view.width, view.height, view.tiles_x
+            binned.records, binned.starts, binned.pair_row, view.order, view.width, view.height, view.tiles_x
         )
         ctx.view, ctx.parameters, ctx.binned, ctx.planes = view, parameters, binned, planes
         image = torch.from_numpy(planes)
@@ -119,12 +124,12 @@ class _Blend(torch.autograd.Function):
         gradients = torch.cat([d_rgb.permute(2, 0, 1), d_depth[None], d_alpha[None]]).contiguous()
         binned, view = ctx.binned, ctx.view
         slots = blending.blend_backward(
-            binned.ordered, binned.starts, binned.pair_rank, binned.pair_slot, view.order, view.tiles_x, ctx.planes,
+            binned.records, binned.starts, binned.pair_row, binned.pair_slot, view.order, view.tiles_x, ctx.planes,
             _array(gradients),
         )  # fmt: skip
-        means, quats, scales, _, _ = ctx.parameters
+        means, quats, scales, opacities, _ = ctx.parameters
         results = projection.project_backward(
-            means, quats, scales, view.view, view.lens, binned.rows, binned.ordered, binned.offsets, slots, _CHUNKS
+            means, quats, scales, opacities, view.view, view.lens, binned.records, binned.offsets, slots, _CHUNKS
         )
         return *(torch.from_numpy(result) for result in results), None
 
@@ -150,4 +155,5 @@ def _bin(parameters: tuple[Floats, ...], view: _View) -> _Binned:
     means, quats, scales, opacities, rgb = parameters
     records, rectangles = projection.project(means, quats, scales, opacities, rgb, view.view, view.lens, _CHUNKS)
     rows = tiles.depth_order(records, rectangles)
-    return _Binned(rows, *tiles.bin_tiles(rows, records, rectangles, view.tiles_x, view.tiles_y))
+    bands = min(nb.get_num_threads(), view.tiles_y)
+    return _Binned(records, *tiles.bin_tiles(rows, rectangles, view.tiles_x, view.tiles_y, bands))

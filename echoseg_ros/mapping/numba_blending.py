@@ -11,177 +11,91 @@ import numpy as np
 
 from echoseg_ros.mapping.numba_projection import (
     BLUE,
-    CONIC_A,
-    CONIC_B,
-    CONIC_C,
+    CURVE_YY,
     DEPTH,
     GREEN,
-    OPACITY,
     RED,
     TILE_HEIGHT,
     TILE_WIDTH,
     Floats,
     Ints,
-    U,
     V,
 )
+from echoseg_ros.mapping.numba_simd import LANES, load, negative, splat, store, total, where_at_least
 from echoseg_ros.mapping.numba_tiles import (
     CHECK_EVERY,
     F32,
-    FAST_MATH,
     ONE,
     PIXELS,
-    PLANE,
     STOP,
     ZERO,
     all_done,
     alpha_at,
+    exponent_terms,
+    lane_offsets,
     row_span,
-    tile_coordinates,
 )
 from echoseg_ros.mapping.rasterizer import ALPHA_MAX
 
 _ALPHA_MAX = F32(ALPHA_MAX)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_MATH)
-def _blend_gaussian(
-    buffer: Floats,
-    begin: int,
-    end: int,
-    u: float,
-    v: float,
-    a: float,
-    b: float,
-    c: float,
-    opacity: float,
-    red: float,
-    green: float,
-    blue: float,
-    depth: float,
-) -> None:
-    """Add one Gaussian to a tile. Planes: 0 transmittance (negative once done), 1-4 rgb and depth, 5-6 x y."""
-    for p in range(begin, end):
-        dx, dy = u - buffer[p + np.uint64(5) * PLANE], v - buffer[p + np.uint64(6) * PLANE]
-        _, alpha = alpha_at(dx, dy, a, b, c, opacity)
-        before = buffer[p]
-        after = before * (ONE - alpha)
-        stop = after <= STOP
-        weight = ZERO if stop else alpha * before
-        buffer[p] = -abs(before) if stop else after
-        buffer[p + PLANE] += weight * red
-        buffer[p + np.uint64(2) * PLANE] += weight * green
-        buffer[p + np.uint64(3) * PLANE] += weight * blue
-        buffer[p + np.uint64(4) * PLANE] += weight * depth
+# Sums in a slot.
+SLOT = 10
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def blend(ordered: Floats, starts: Ints, pair_rank: Ints, order: Ints, width: int, height: int, tiles_x: int) -> Floats:
+def blend(records: Floats, starts: Ints, pair_row: Ints, order: Ints, width: int, height: int, tiles_x: int) -> Floats:
     """Planes [5, H, W]: rgb, sum of w z, transmittance left."""
-    planes = np.zeros((5, height, width), np.float32)
+    planes = np.empty((5, height, width), np.float32)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(7 * PIXELS, np.float32)
+        buffer = np.zeros(5 * PIXELS, np.float32)
         buffer[:PIXELS] = ONE
-        tile_coordinates(buffer, 5 * PIXELS, 6 * PIXELS)
-        _blend_tile(ordered, starts[tile], starts[tile + 1], pair_rank, tile_x, tile_y, buffer)
+        _blend_tile(records, pair_row, starts[tile], starts[tile + 1], tile_x, tile_y, buffer)
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
-                p = y * TILE_WIDTH + x
+                p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
                 for k in range(4):
-                    planes[k, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x] = buffer[(k + 1) * PIXELS + p]
-                planes[4, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x] = abs(buffer[p])
+                    planes[k, i, j] = buffer[(k + 1) * PIXELS + p]
+                planes[4, i, j] = abs(buffer[p])
     return planes
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _blend_tile(
-    ordered: Floats, first: int, last: int, pair_rank: Ints, tile_x: int, tile_y: int, buffer: Floats
+    records: Floats, pair_row: Ints, first: int, last: int, tile_x: int, tile_y: int, buffer: Floats
 ) -> None:
+    """Add a tile's Gaussians, front to back. Planes: 0 transmittance (negative once done), 1-4 rgb and depth."""
+    columns, lines = lane_offsets()
+    stop, zero = splat(STOP), splat(ZERO)
     for pair in range(first, last):
         if (pair - first) % CHECK_EVERY == 0 and all_done(buffer):
             return
-        g = ordered[pair_rank[pair]]
-        begin, end = row_span(g, tile_x, tile_y)
-        u, v = g[U] - F32(tile_x * TILE_WIDTH), g[V] - F32(tile_y * TILE_HEIGHT)
-        _blend_gaussian(
-            buffer,
-            begin,
-            end,
-            u,
-            v,
-            g[CONIC_A],
-            g[CONIC_B],
-            g[CONIC_C],
-            g[OPACITY],
-            g[RED],
-            g[GREEN],
-            g[BLUE],
-            g[DEPTH],
-        )
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_MATH)
-def _unblend_gaussian(
-    buffer: Floats,
-    begin: int,
-    end: int,
-    u: float,
-    v: float,
-    a: float,
-    b: float,
-    c: float,
-    opacity: float,
-    red: float,
-    green: float,
-    blue: float,
-    depth: float,
-    slots: Floats,
-    k: int,
-) -> None:
-    """Gradients of one Gaussian in one tile, added up over its pixels into row k of slots [P, 10].
-
-    Planes: 0 transmittance, 1 what is still behind (sum of w q minus the gradient of alpha's share), 2-5 gradients of rgb
-    and depth, 6-7 x y; q is the pixel's gradient times the Gaussian's colour and depth.
-    """
-    s0, s1, s2, s3, s4, s5 = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    s6, s7, s8, s9 = ZERO, ZERO, ZERO, ZERO
-    for p in range(begin, end):
-        dx, dy = u - buffer[p + np.uint64(6) * PLANE], v - buffer[p + np.uint64(7) * PLANE]
-        raw, alpha = alpha_at(dx, dy, a, b, c, opacity)
-        before = buffer[p]
-        after = before * (ONE - alpha)
-        stop = after <= STOP
-        weight = ZERO if stop else alpha * before
-        buffer[p] = -abs(before) if stop else after
-        d_red, d_green = buffer[p + np.uint64(2) * PLANE], buffer[p + np.uint64(3) * PLANE]
-        d_blue, d_depth = buffer[p + np.uint64(4) * PLANE], buffer[p + np.uint64(5) * PLANE]
-        q = red * d_red + green * d_green + blue * d_blue + depth * d_depth
-        behind = buffer[p + PLANE] - weight * q
-        buffer[p + PLANE] = behind
-        d_alpha = before * q - behind / (ONE - alpha)
-        counts = (weight > ZERO) & (raw <= _ALPHA_MAX)
-        g = -raw * d_alpha if counts else ZERO
-        s0 += g
-        s1 += g * dx
-        s2 += g * dy
-        s3 += g * dx * dx
-        s4 += g * dx * dy
-        s5 += g * dy * dy
-        s6 += weight * d_red
-        s7 += weight * d_green
-        s8 += weight * d_blue
-        s9 += weight * d_depth
-    slots[k, 0], slots[k, 1], slots[k, 2], slots[k, 3], slots[k, 4], slots[k, 5] = s0, s1, s2, s3, s4, s5
-    slots[k, 6], slots[k, 7], slots[k, 8], slots[k, 9] = s6, s7, s8, s9
+        i = np.uint64(pair_row[pair])
+        begin, end = row_span(records, i, tile_x, tile_y)
+        _, constant, linear = exponent_terms(records, i, tile_x, columns)
+        top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
+        red, green = splat(records[i, RED]), splat(records[i, GREEN])
+        blue, depth = splat(records[i, BLUE]), splat(records[i, DEPTH])
+        for p in range(begin, end, LANES):
+            dy = top - F32(p // TILE_WIDTH)
+            _, alpha = alpha_at(constant + dy * (linear + quadratic * dy))
+            before = load(buffer, p)
+            weight = alpha * before
+            after = before - weight
+            store(buffer, p, where_at_least(stop, after, negative(before), after))
+            weight = where_at_least(stop, after, zero, weight)
+            store(buffer, p + PIXELS, load(buffer, p + PIXELS) + weight * red)
+            store(buffer, p + 2 * PIXELS, load(buffer, p + 2 * PIXELS) + weight * green)
+            store(buffer, p + 3 * PIXELS, load(buffer, p + 3 * PIXELS) + weight * blue)
+            store(buffer, p + 4 * PIXELS, load(buffer, p + 4 * PIXELS) + weight * depth)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def blend_backward(
-    ordered: Floats,
+    records: Floats,
     starts: Ints,
-    pair_rank: Ints,
+    pair_row: Ints,
     pair_slot: Ints,
     order: Ints,
     tiles_x: int,
@@ -194,12 +108,11 @@ def blend_backward(
     the gradients of rgb and depth.
     """
     height, width = planes.shape[1], planes.shape[2]
-    slots = np.zeros((len(pair_rank), 10), np.float32)
+    slots = np.empty((len(pair_row), SLOT), np.float32)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(8 * PIXELS, np.float32)
-        tile_coordinates(buffer, 6 * PIXELS, 7 * PIXELS)
+        buffer = np.zeros(6 * PIXELS, np.float32)
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
@@ -208,29 +121,66 @@ def blend_backward(
                     buffer[(k + 2) * PIXELS + p] = gradients[k, i, j]
                     behind += gradients[k, i, j] * planes[k, i, j]
                 buffer[p], buffer[PIXELS + p] = ONE, behind
-        _unblend_tile(ordered, starts[tile], starts[tile + 1], pair_rank, pair_slot, tile_x, tile_y, buffer, slots)
+        _unblend_tile(records, pair_row, pair_slot, starts[tile], starts[tile + 1], tile_x, tile_y, buffer, slots)
     return slots
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _unblend_tile(
-    ordered: Floats,
+    records: Floats,
+    pair_row: Ints,
+    pair_slot: Ints,
     first: int,
     last: int,
-    pair_rank: Ints,
-    pair_slot: Ints,
     tile_x: int,
     tile_y: int,
     buffer: Floats,
     slots: Floats,
 ) -> None:
+    """Gradients of a tile's Gaussians, front to back, each added up over its pixels into its slot.
+
+    Planes: 0 transmittance, 1 what is still behind (sum of w q minus the gradient of alpha's share), 2-5 gradients of rgb
+    and depth; q is the pixel's gradient times the Gaussian's colour and depth.
+    """
+    columns, lines = lane_offsets()
+    stop, zero, one = splat(STOP), splat(ZERO), splat(ONE)
+    done = False
     for pair in range(first, last):
-        if (pair - first) % CHECK_EVERY == 0 and all_done(buffer):
-            return
-        g = ordered[pair_rank[pair]]
-        begin, end = row_span(g, tile_x, tile_y)
-        u, v = g[U] - F32(tile_x * TILE_WIDTH), g[V] - F32(tile_y * TILE_HEIGHT)
-        _unblend_gaussian(
-            buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY], g[RED], g[GREEN], g[BLUE],
-            g[DEPTH], slots, pair_slot[pair],
-        )  # fmt: skip
+        done = done or ((pair - first) % CHECK_EVERY == 0 and all_done(buffer))
+        slot = np.uint64(pair_slot[pair])
+        if done:
+            slots[slot] = ZERO
+            continue
+        i = np.uint64(pair_row[pair])
+        begin, end = row_span(records, i, tile_x, tile_y)
+        dx, constant, linear = exponent_terms(records, i, tile_x, columns)
+        top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
+        red, green = splat(records[i, RED]), splat(records[i, GREEN])
+        blue, depth = splat(records[i, BLUE]), splat(records[i, DEPTH])
+        # A lane keeps its column, so dx comes in only at the end.
+        sum_g, sum_gy, sum_gyy = zero, zero, zero
+        sum_red, sum_green, sum_blue, sum_depth = zero, zero, zero, zero
+        for p in range(begin, end, LANES):
+            dy = top - F32(p // TILE_WIDTH)
+            raw, alpha = alpha_at(constant + dy * (linear + quadratic * dy))
+            before = load(buffer, p)
+            weight = alpha * before
+            after = before - weight
+            store(buffer, p, where_at_least(stop, after, negative(before), after))
+            weight = where_at_least(stop, after, zero, weight)
+            d_red, d_green = load(buffer, p + 2 * PIXELS), load(buffer, p + 3 * PIXELS)
+            d_blue, d_depth = load(buffer, p + 4 * PIXELS), load(buffer, p + 5 * PIXELS)
+            q = red * d_red + green * d_green + blue * d_blue + depth * d_depth
+            behind = load(buffer, p + PIXELS) - weight * q
+            store(buffer, p + PIXELS, behind)
+            g = raw * (behind / (one - alpha) - before * q)
+            g = where_at_least(zero, weight, zero, where_at_least(splat(_ALPHA_MAX), raw, g, zero))
+            gy = g * dy
+            sum_g, sum_gy, sum_gyy = sum_g + g, sum_gy + gy, sum_gyy + gy * dy
+            sum_red, sum_green = sum_red + weight * d_red, sum_green + weight * d_green
+            sum_blue, sum_depth = sum_blue + weight * d_blue, sum_depth + weight * d_depth
+        gx = sum_g * dx
+        slots[slot, 0], slots[slot, 1], slots[slot, 2] = total(sum_g), total(gx), total(sum_gy)
+        slots[slot, 3], slots[slot, 4], slots[slot, 5] = total(gx * dx), total(sum_gy * dx), total(sum_gyy)
+        slots[slot, 6], slots[slot, 7], slots[slot, 8] = total(sum_red), total(sum_green), total(sum_blue)
+        slots[slot, 9] = total(sum_depth)

@@ -5,79 +5,62 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.numba_projection import (
-    CONIC_A,
-    CONIC_B,
-    CONIC_C,
-    OPACITY,
-    TILE_HEIGHT,
-    TILE_WIDTH,
-    Floats,
-    Ints,
-    U,
-    V,
-)
+from echoseg_ros.mapping.numba_projection import CURVE_YY, TILE_HEIGHT, TILE_WIDTH, Floats, Ints, V
+from echoseg_ros.mapping.numba_simd import LANES, load, negative, splat, store, where_at_least
 from echoseg_ros.mapping.numba_tiles import (
     CHECK_EVERY,
     F32,
-    FAST_MATH,
     ONE,
     PIXELS,
-    PLANE,
     STOP,
     ZERO,
     all_done,
     alpha_at,
+    exponent_terms,
+    lane_offsets,
     row_span,
-    tile_coordinates,
 )
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST_MATH)
-def _weigh_gaussian(
-    buffer: Floats, begin: int, end: int, u: float, v: float, a: float, b: float, c: float, opacity: float
-) -> None:
-    """Blending weights of one Gaussian in a tile. Planes: 0 transmittance, 1 the weights, 2-3 x y."""
-    for p in range(begin, end):
-        dx, dy = u - buffer[p + np.uint64(2) * PLANE], v - buffer[p + np.uint64(3) * PLANE]
-        _, alpha = alpha_at(dx, dy, a, b, c, opacity)
-        before = buffer[p]
-        after = before * (ONE - alpha)
-        stop = after <= STOP
-        buffer[p + PLANE] = ZERO if stop else alpha * before
-        buffer[p] = -abs(before) if stop else after
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _weigh(buffer: Floats, g: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
-    begin, end = row_span(g, tile_x, tile_y)
-    u, v = g[U] - F32(tile_x * TILE_WIDTH), g[V] - F32(tile_y * TILE_HEIGHT)
-    _weigh_gaussian(buffer, begin, end, u, v, g[CONIC_A], g[CONIC_B], g[CONIC_C], g[OPACITY])
-    return np.int64(begin), np.int64(end)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _weigh(buffer: Floats, records: Floats, i: int, tile_x: int, tile_y: int) -> tuple[int, int]:
+    """Blending weights of Gaussian i in a tile, and which pixels have one. Planes: 0 transmittance, 1 the weights."""
+    columns, lines = lane_offsets()
+    begin, end = row_span(records, i, tile_x, tile_y)
+    _, constant, linear = exponent_terms(records, i, tile_x, columns)
+    top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
+    for p in range(begin, end, LANES):
+        dy = top - F32(p // TILE_WIDTH)
+        _, alpha = alpha_at(constant + dy * (linear + quadratic * dy))
+        before = load(buffer, p)
+        weight = alpha * before
+        after = before - weight
+        store(buffer, p, where_at_least(splat(STOP), after, negative(before), after))
+        store(buffer, p + PIXELS, where_at_least(splat(STOP), after, splat(ZERO), weight))
+    return begin, end
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def blend_features(
-    ordered: Floats, features: Floats, starts: Ints, pair_rank: Ints, order: Ints, width: int, height: int, tiles_x: int
+    records: Floats, features: Floats, starts: Ints, pair_row: Ints, order: Ints, width: int, height: int, tiles_x: int
 ) -> tuple[Floats, Floats]:
-    """([H, W, C] sums of w * feature, [H, W] sums of w) for features [V, C] in the order of the sorted records."""
+    """([H, W, C] sums of w * feature, [H, W] sums of w) for features [N, C]."""
     channels = features.shape[1]
     image = np.zeros((height, width, channels), np.float32)
     alpha = np.zeros((height, width), np.float32)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(4 * PIXELS, np.float32)
+        buffer = np.zeros(2 * PIXELS, np.float32)
         buffer[:PIXELS] = ONE
-        tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
         sums = np.zeros((channels, PIXELS), np.float32)
         for pair in range(starts[tile], starts[tile + 1]):
             if (pair - starts[tile]) % CHECK_EVERY == 0 and all_done(buffer):
                 break
-            rank = pair_rank[pair]
-            begin, end = _weigh(buffer, ordered[rank], tile_x, tile_y)
+            row = pair_row[pair]
+            begin, end = _weigh(buffer, records, row, tile_x, tile_y)
             for k in range(channels):
-                value = features[rank, k]
+                value = features[row, k]
                 for p in range(begin, end):
                     sums[k, p] += buffer[PIXELS + p] * value
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
@@ -121,9 +104,9 @@ def tile_labels(labels: Ints, classes: int, tiles_x: int, tiles_y: int) -> tuple
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def lift_tiles(
-    ordered: Floats,
+    records: Floats,
     starts: Ints,
-    pair_rank: Ints,
+    pair_row: Ints,
     order: Ints,
     tiles_x: int,
     local: Ints,
@@ -138,8 +121,7 @@ def lift_tiles(
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
         count = label_starts[tile + 1] - label_starts[tile]
         place = np.full(PIXELS, -1, np.int32)
-        buffer = np.zeros(4 * PIXELS, np.float32)
-        tile_coordinates(buffer, 2 * PIXELS, 3 * PIXELS)
+        buffer = np.zeros(2 * PIXELS, np.float32)
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 buffer[y * TILE_WIDTH + x] = ONE
@@ -148,7 +130,7 @@ def lift_tiles(
             done = pair - starts[tile]
             if done % CHECK_EVERY == 0 and all_done(buffer):
                 break
-            begin, end = _weigh(buffer, ordered[pair_rank[pair]], tile_x, tile_y)
+            begin, end = _weigh(buffer, records, pair_row[pair], tile_x, tile_y)
             base = sum_starts[tile] + done * count
             for p in range(begin, end):
                 if place[p] >= 0:
@@ -158,8 +140,7 @@ def lift_tiles(
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def gather_lifted(
-    rows: Ints,
-    pair_rank: Ints,
+    pair_row: Ints,
     starts: Ints,
     label_starts: Ints,
     label_values: Ints,
@@ -174,7 +155,7 @@ def gather_lifted(
         labels = label_starts[tile + 1] - label_starts[tile]
         at = sum_starts[tile]
         for pair in range(starts[tile], starts[tile + 1]):
-            row = rows[pair_rank[pair]]
+            row = pair_row[pair]
             for k in range(labels):
                 lifted[row, label_values[label_starts[tile] + k]] += sums[at]
                 at += 1

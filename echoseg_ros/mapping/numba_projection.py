@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 
 from echoseg_ros.mapping.rasterizer import ALPHA_MIN, EPS_2D_PX2, FOV_MARGIN, MAX_EXTENT_SIGMA, NEAR_PLANE
 
-# A tile is as wide as one AVX2 register of float32, so that a row of it is one vector.
+# A tile is half an AVX-512 register wide and one of AVX2, so that few lanes of a vector fall beside a small Gaussian.
 TILE_WIDTH, TILE_HEIGHT = 8, 16
 
-# Columns of a projected Gaussian's record.
-U, V, CONIC_A, CONIC_B, CONIC_C, OPACITY, RED, GREEN, BLUE, DEPTH, LEVEL, REACH = range(12)
-RECORD = 12
+# Columns of a projected Gaussian's record, which fills a cache line. log2 of alpha at an offset (dx, dy) from the centre
+# is PEAK + CURVE_XX dx^2 + CURVE_XY dx dy + CURVE_YY dy^2. The ellipse where alpha reaches its threshold crosses column
+# dx between TILT dx -+ sqrt(REACH2 - NARROWING dx^2) and is highest at column LEAN.
+U, V, PEAK, CURVE_XX, CURVE_XY, CURVE_YY, RED, GREEN, BLUE, DEPTH, TILT, REACH2, NARROWING, LEAN = range(14)
+RECORD = 16
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.integer]
 
 _F = np.float32
 _EPS, _NEAR, _EXTENT, _ALPHA_MIN = _F(EPS_2D_PX2), _F(NEAR_PLANE), _F(MAX_EXTENT_SIGMA), _F(ALPHA_MIN)
+_LN2, _LOG2_E, _LN_ALPHA_MIN = _F(math.log(2)), _F(1 / math.log(2)), _F(math.log(ALPHA_MIN))
 _ZERO, _HALF, _ONE, _TWO = _F(0), _F(0.5), _F(1), _F(2)
 
 
@@ -89,8 +92,7 @@ def project(
 ) -> tuple[Floats, Ints]:
     """Records [N, RECORD] and tile rectangles [N, 4] (x0, x1, y0, y1; empty where not in view).
 
-    view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height. LEVEL is twice the
-    exponent where alpha reaches the threshold, REACH the pixels from the centre up to where it does so.
+    view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height.
     """
     count = means.shape[0]
     records = np.empty((count, RECORD), np.float32)
@@ -143,7 +145,8 @@ def _project_one(
     if not determinant > _ZERO:
         return
     u, v = fx * x / z + cx, fy * y / z + cy
-    extent = min(_EXTENT, _F(math.sqrt(_TWO * _F(math.log(opacity / _ALPHA_MIN)))) + _F(1e-3))
+    peak = _F(math.log(opacity))
+    extent = min(_EXTENT, _F(math.sqrt(max(_TWO * (peak - _LN_ALPHA_MIN), _ZERO))) + _F(1e-3))
     radius_u, radius_v = extent * _F(math.sqrt(a)), extent * _F(math.sqrt(c))
     if not (u + radius_u > _ZERO and u - radius_u < width and v + radius_v > _ZERO and v - radius_v < height):
         return
@@ -158,11 +161,14 @@ def _project_one(
         return
     rectangles[i, 0], rectangles[i, 1] = first_column // TILE_WIDTH, last_column // TILE_WIDTH + 1
     rectangles[i, 2], rectangles[i, 3] = first_row // TILE_HEIGHT, last_row // TILE_HEIGHT + 1
-    records[i, U], records[i, V] = u, v
-    records[i, CONIC_A], records[i, CONIC_B], records[i, CONIC_C] = c / determinant, -b / determinant, a / determinant
-    records[i, OPACITY], records[i, DEPTH] = opacity, z
+    inverse = _ONE / determinant
+    records[i, U], records[i, V], records[i, DEPTH] = u, v, z
+    records[i, PEAK] = peak * _LOG2_E
+    records[i, CURVE_XX], records[i, CURVE_YY] = -_HALF * _LOG2_E * c * inverse, -_HALF * _LOG2_E * a * inverse
+    records[i, CURVE_XY] = _LOG2_E * b * inverse
     records[i, RED], records[i, GREEN], records[i, BLUE] = rgb[i, 0], rgb[i, 1], rgb[i, 2]
-    records[i, LEVEL], records[i, REACH] = extent * extent, radius_v
+    records[i, TILT], records[i, REACH2] = b / a, extent * extent * determinant / a
+    records[i, NARROWING], records[i, LEAN] = determinant / (a * a), extent * b / _F(math.sqrt(c))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
@@ -170,9 +176,9 @@ def project_backward(
     means: Floats,
     quats: Floats,
     scales: Floats,
+    opacities: Floats,
     view: Floats,
     lens: Floats,
-    rows: Ints,
     records: Floats,
     offsets: Ints,
     slots: Floats,
@@ -180,20 +186,20 @@ def project_backward(
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Gradients of all parameters from the per-tile slots.
 
-    rows: [V] Gaussian of each sorted record; records: [V, RECORD]; offsets: [V + 1] its slots; slots: [P, 10] (see
-    numba_blending.blend_backward). Returns gradients of means, quats, scales, opacities and rgb, shaped as those.
+    records: [N, RECORD]; offsets: [N + 1] slots of each Gaussian; slots: [P, 10] (see numba_blending.blend_backward).
+    Returns gradients of means, quats, scales, opacities and rgb, shaped as those.
     """
     count = means.shape[0]
     d_means, d_quats = np.zeros((count, 3), np.float32), np.zeros((count, 4), np.float32)
     d_scales, d_rgb = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
     d_opacities = np.zeros(count, np.float32)
-    visible = rows.shape[0]
     for chunk in nb.prange(chunks):
-        for r in range(chunk * visible // chunks, (chunk + 1) * visible // chunks):
-            i = rows[r]
+        for i in range(chunk * count // chunks, (chunk + 1) * count // chunks):
+            if offsets[i] == offsets[i + 1]:
+                continue
             g, gx, gy, gxx, gxy, gyy = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
             red, green, blue, depth = _ZERO, _ZERO, _ZERO, _ZERO
-            for k in range(offsets[r], offsets[r + 1]):
+            for k in range(offsets[i], offsets[i + 1]):
                 g += slots[k, 0]
                 gx += slots[k, 1]
                 gy += slots[k, 2]
@@ -204,9 +210,10 @@ def project_backward(
                 green += slots[k, 7]
                 blue += slots[k, 8]
                 depth += slots[k, 9]
-            d_opacities[i] = -g / records[r, OPACITY]
+            d_opacities[i] = -g / opacities[i]
             d_rgb[i, 0], d_rgb[i, 1], d_rgb[i, 2] = red, green, blue
-            a, b, c = records[r, CONIC_A], records[r, CONIC_B], records[r, CONIC_C]
+            a, b = -_TWO * _LN2 * records[i, CURVE_XX], -_LN2 * records[i, CURVE_XY]
+            c = -_TWO * _LN2 * records[i, CURVE_YY]
             _backward_one(
                 i, means, quats, scales, view, lens, a, b, c, gx, gy, gxx, gxy, gyy, depth, d_means, d_quats, d_scales
             )

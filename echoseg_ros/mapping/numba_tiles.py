@@ -3,67 +3,50 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba as nb
 import numpy as np
 
 from echoseg_ros.mapping.numba_projection import (
-    CONIC_A,
-    CONIC_B,
-    CONIC_C,
+    CURVE_XX,
+    CURVE_XY,
     DEPTH,
-    LEVEL,
-    REACH,
-    RECORD,
+    LEAN,
+    NARROWING,
+    PEAK,
+    REACH2,
     TILE_HEIGHT,
     TILE_WIDTH,
+    TILT,
     Floats,
     Ints,
     U,
     V,
 )
+from echoseg_ros.mapping.numba_simd import LANES, exp2, largest, load, smaller, splat, where_at_least
 from echoseg_ros.mapping.rasterizer import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_STOP
 
 PIXELS = TILE_WIDTH * TILE_HEIGHT
-# Sums may be reordered for SIMD; nothing that changes with the run.
-FAST_MATH = {"reassoc", "contract", "nsz", "arcp"}
+# A vector holds this many rows of a tile.
+ROWS = LANES // TILE_WIDTH
 # Every so many Gaussians a tile looks whether all its pixels are done.
 CHECK_EVERY = 16
 
 F32 = np.float32
 ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
 STOP = F32(TRANSMITTANCE_STOP)
-# Planes of a tile's buffer lie this far apart; unsigned, so that numba needs no check for negative indices.
-PLANE = np.uint64(PIXELS)
 _ALPHA_MIN, _ALPHA_MAX = F32(ALPHA_MIN), F32(ALPHA_MAX)
 # Rounding may not cost a pixel at the rim.
 _MARGIN_PX = F32(0.01)
-_LOG2_E = F32(1.4426950408889634)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def exp2(t: float) -> float:
-    """2^t for t in [-126, 0], to 2e-7 relative: a polynomial and the exponent's bits; SIMD without a library."""
-    whole = np.int32(t - HALF)  # truncation towards zero, so this rounds: fraction in [-0.5, 0.5]
-    f = t - F32(whole)
-    p = F32(1.535336188319500e-4)
-    p = p * f + F32(1.339887440266574e-3)
-    p = p * f + F32(9.618437357674640e-3)
-    p = p * f + F32(5.550332471162809e-2)
-    p = p * f + F32(2.402264791363012e-1)
-    p = p * f + F32(6.931472028550421e-1)
-    p = p * f + ONE
-    bits = np.int32((whole + np.int32(127)) << np.int32(23))
-    return p * np.int32(bits).view(np.float32)
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def alpha_at(dx: float, dy: float, a: float, b: float, c: float, opacity: float) -> tuple[float, float]:
-    """(unclipped alpha, alpha after clipping and the 1/255 threshold) at an offset from the centre."""
-    exponent = HALF * (a * dx * dx + c * dy * dy) + b * dx * dy
-    raw = opacity * exp2(max(-exponent * _LOG2_E, F32(-60.0)))
-    alpha = min(raw, _ALPHA_MAX)
-    return raw, (alpha if alpha >= _ALPHA_MIN else ZERO)
+def alpha_at(exponent: Any) -> tuple[Any, Any]:
+    """(2^exponent: alpha as it is, alpha after clipping and the 1/255 threshold)."""
+    raw = exp2(exponent)
+    alpha = smaller(raw, splat(_ALPHA_MAX))
+    return raw, where_at_least(alpha, splat(_ALPHA_MIN), alpha, splat(ZERO))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -95,41 +78,57 @@ def depth_order(records: Floats, rectangles: Ints) -> Ints:
     return rows
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
-def bin_tiles(
-    rows: Ints, records: Floats, rectangles: Ints, tiles_x: int, tiles_y: int
-) -> tuple[Floats, Ints, Ints, Ints, Ints]:
-    """Records sorted front to back and the list of every tile.
+@nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+def bin_tiles(rows: Ints, rectangles: Ints, tiles_x: int, tiles_y: int, bands: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """The list of every tile, front to back.
 
-    Returns (sorted records [V, RECORD], offsets [V + 1]: slots of each Gaussian, starts [T + 1]: pairs of each tile,
-    pair_rank [P]: index into the sorted records, pair_slot [P]: where the pair's results go).
+    Returns (offsets [N + 1]: slots of each Gaussian, starts [T + 1]: pairs of each tile, pair_row [P]: the Gaussian,
+    pair_slot [P]: where the pair's results go). Each of the bands of tiles is one loop turn; their number changes nothing.
     """
-    visible = len(rows)
-    ordered = np.empty((visible, RECORD), np.float32)
-    offsets = np.zeros(visible + 1, np.int64)
+    count = len(rectangles)
+    offsets = np.empty(count + 1, np.int64)
+    offsets[0] = 0
     starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
-    for r in range(visible):
-        i = rows[r]
-        for k in range(RECORD):
-            ordered[r, k] = records[i, k]
+    for i in range(count):
         x0, x1, y0, y1 = rectangles[i, 0], rectangles[i, 1], rectangles[i, 2], rectangles[i, 3]
-        offsets[r + 1] = offsets[r] + (x1 - x0) * (y1 - y0)
+        offsets[i + 1] = offsets[i] + (x1 - x0) * (y1 - y0)
         for y in range(y0, y1):
             for x in range(x0, x1):
                 starts[y * tiles_x + x + 1] += 1
     for tile in range(tiles_x * tiles_y):
         starts[tile + 1] += starts[tile]
     fill = starts[:-1].copy()
-    pair_rank, pair_slot = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
-    for r in range(visible):
-        i, slot = rows[r], offsets[r]
-        for y in range(rectangles[i, 2], rectangles[i, 3]):
-            for x in range(rectangles[i, 0], rectangles[i, 1]):
+    pair_row, pair_slot = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int32)
+    for band in nb.prange(bands):
+        _fill_band(
+            rows, rectangles, offsets, band * tiles_y // bands, (band + 1) * tiles_y // bands, tiles_x, fill, pair_row,
+            pair_slot,
+        )  # fmt: skip
+    return offsets, starts, pair_row, pair_slot
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _fill_band(
+    rows: Ints,
+    rectangles: Ints,
+    offsets: Ints,
+    first_y: int,
+    end_y: int,
+    tiles_x: int,
+    fill: Ints,
+    pair_row: Ints,
+    pair_slot: Ints,
+) -> None:
+    """Append every Gaussian to the lists of the tiles it touches in the tile rows first_y..end_y-1."""
+    for row in rows:
+        x0, x1, y0, y1 = rectangles[row, 0], rectangles[row, 1], rectangles[row, 2], rectangles[row, 3]
+        for y in range(max(y0, first_y), min(y1, end_y)):
+            slot = offsets[row] + (y - y0) * (x1 - x0)
+            for x in range(x0, x1):
                 at = fill[y * tiles_x + x]
                 fill[y * tiles_x + x] = at + 1
-                pair_rank[at], pair_slot[at] = r, slot
+                pair_row[at], pair_slot[at] = row, slot
                 slot += 1
-    return ordered, offsets, starts, pair_rank, pair_slot
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -144,43 +143,51 @@ def tile_order(tiles: int, threads: int) -> Ints:
     return order
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def tile_coordinates(buffer: Floats, offset_x: int, offset_y: int) -> None:
-    """Pixel centres relative to the tile into two planes of the buffer."""
-    for y in range(TILE_HEIGHT):
-        for x in range(TILE_WIDTH):
-            buffer[offset_x + y * TILE_WIDTH + x] = F32(x) + HALF
-            buffer[offset_y + y * TILE_WIDTH + x] = F32(y) + HALF
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def lane_offsets() -> tuple[Any, Any]:
+    """Columns and rows, x and y, of a vector's pixel centres from the top left corner of the first, as two vectors."""
+    places = np.empty(2 * LANES, np.float32)
+    for lane in range(LANES):
+        places[lane], places[LANES + lane] = F32(lane % TILE_WIDTH) + HALF, F32(lane // TILE_WIDTH) + HALF
+    return load(places, 0), load(places, LANES)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def row_span(record: Floats, tile_x: int, tile_y: int) -> tuple[int, int]:
-    """First and end pixel (within the tile) of the rows where a Gaussian's ellipse crosses the tile's columns."""
-    a, b, c = record[CONIC_A], record[CONIC_B], record[CONIC_C]
-    left = F32(tile_x * TILE_WIDTH) + HALF - record[U]
+def row_span(records: Floats, i: int, tile_x: int, tile_y: int) -> tuple[int, int]:
+    """First and end pixel (within the tile) of the vectors where a Gaussian's ellipse crosses the tile's columns."""
+    left = F32(tile_x * TILE_WIDTH) + HALF - records[i, U]
     right = left + F32(TILE_WIDTH - 1)
-    # The ellipse's highest point lies at column `lean`, its lowest at -lean; elsewhere its outline ends at the tile's side.
-    lean = -b * record[REACH] / a
+    # The ellipse is highest at column `lean` and lowest at -lean; elsewhere its outline ends at the tile's side.
+    lean, tilt, reach2, narrowing = records[i, LEAN], records[i, TILT], records[i, REACH2], records[i, NARROWING]
     low_x, high_x = min(max(-lean, left), right), min(max(lean, left), right)
-    determinant = a * c - b * b
-    low_root, high_root = (
-        record[LEVEL] * c - low_x * low_x * determinant,
-        record[LEVEL] * c - high_x * high_x * determinant,
-    )
+    low_root, high_root = reach2 - low_x * low_x * narrowing, reach2 - high_x * high_x * narrowing
     if low_root < ZERO or high_root < ZERO:
-        return np.uint64(0), np.uint64(0)
-    offset = record[V] - F32(tile_y * TILE_HEIGHT) - HALF
-    low = offset + (-b * low_x - F32(math.sqrt(low_root))) / c - _MARGIN_PX
-    high = offset + (-b * high_x + F32(math.sqrt(high_root))) / c + _MARGIN_PX
-    top = np.int64(math.ceil(max(low, ZERO)))
-    end = np.int64(math.floor(min(high, F32(TILE_HEIGHT - 1)))) + 1
-    return np.uint64(top * TILE_WIDTH), np.uint64(max(end, top) * TILE_WIDTH)
+        return 0, 0
+    offset = records[i, V] - F32(tile_y * TILE_HEIGHT) - HALF
+    low = offset + tilt * low_x - F32(math.sqrt(low_root)) - _MARGIN_PX
+    high = offset + tilt * high_x + F32(math.sqrt(high_root)) + _MARGIN_PX
+    # Positive, so that cutting off the fraction rounds down.
+    top = np.int64(max(low, ZERO) + F32(0.9999))
+    end = np.int64(min(max(high, -ONE), F32(TILE_HEIGHT - 1)) + ONE)
+    if end <= top:
+        return 0, 0
+    return top // ROWS * LANES, (end + ROWS - 1) // ROWS * LANES
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def exponent_terms(records: Floats, i: int, tile_x: int, columns: Any) -> tuple[Any, Any, Any]:
+    """Offsets dx of a tile's columns from a Gaussian's centre, and log2 of alpha at dy as two terms: first + dy * second.
+
+    (without CURVE_YY dy^2). columns: x of the vector's pixels within the tile.
+    """
+    dx = splat(records[i, U] - F32(tile_x * TILE_WIDTH)) - columns
+    return dx, records[i, PEAK] + records[i, CURVE_XX] * dx * dx, records[i, CURVE_XY] * dx
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def all_done(buffer: Floats) -> bool:
     """Whether no pixel of the tile takes any more."""
-    for p in range(PIXELS):
-        if buffer[p] > ZERO:
+    for p in range(0, PIXELS, LANES):
+        if largest(load(buffer, p)) > ZERO:
             return False
     return True
