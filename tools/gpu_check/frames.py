@@ -56,7 +56,10 @@ def write_frames(folder: Path, frames: Iterable[CameraFrame]) -> int:
     path = folder / FILE
     if path.exists():
         raise FolderError(f"{path} exists: want a new folder")
-    stamps, indices, poses, camera = [], [], [], None
+    stamps: list[int] = []
+    indices: list[int] = []
+    poses: list[Array] = []
+    camera: Camera | None = None
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for frame in frames:
             if frame.depth_m is None:
