@@ -64,6 +64,18 @@ def _simulate_room(a: argparse.Namespace) -> None:
     )
 
 
+def _simulate_dataset(a: argparse.Namespace) -> None:
+    from echoseg_sim.dataset import simulate_dataset
+
+    simulate_dataset(a.root, a.scenes, a.size, a.seed, a.seconds, a.head, progress=not a.quiet)
+
+
+def _bag_from_dataset(a: argparse.Namespace) -> None:
+    from echoseg_ros.io.dataset_bag import write_dataset_bag
+
+    write_dataset_bag(a.scene, a.out, progress=not a.quiet)
+
+
 def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, float]]) -> list[Any]:
     """Sources paired with sounds in the order given; one span for all, or one for each."""
     from echoseg_sim.rgbd import SourceSpec
@@ -82,10 +94,10 @@ def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, 
 def _run(a: argparse.Namespace) -> None:
     from echoseg_ros.config import load_config, parse_override
     from echoseg_ros.eval.finish import finish_run
-    from echoseg_ros.run import run_bag
+    from echoseg_ros.run import bag_config, run_bag
 
-    overrides = {"input.hold_out_every": 8, **dict(parse_override(text) for text in a.set)}
-    config = load_config(a.config, overrides)
+    overrides = dict(parse_override(text) for text in a.set)
+    config = load_config(a.config, overrides, bag_config(a.bag))
     run_bag(a.bag, a.out, config, a.command, a.device, not a.no_depth, a.realtime, not a.quiet)
     print(finish_run(a.out, a.bag))
 
@@ -138,7 +150,16 @@ def _parser() -> argparse.ArgumentParser:
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
     _add_room(kinds)
     _add_rgbd(kinds)
+    _add_dataset(kinds)
     _add_run(commands)
+    convert = _command(
+        commands,
+        "bag-from-dataset",
+        _bag_from_dataset,
+        "a data-set scene as a bag: train frames and their seconds only",
+    )
+    convert.add_argument("scene", type=Path, metavar="SCENE")
+    convert.add_argument("out", type=Path, metavar="OUT")
     play = _command(commands, "play", _play, "publish a bag over ROS 2 with /clock")
     play.add_argument("bag", type=Path, metavar="BAG")
     play.add_argument("--rate", type=_positive, default=1.0, help="times real time (default %(default)s)")
@@ -188,6 +209,20 @@ def _add_rgbd(kinds: Any) -> None:
     rgbd.add_argument("--sound-on", action="append", default=[], type=_span, metavar="A:B",
                       help="seconds of the bag in which a source sounds (default: always)")  # fmt: skip
     _add_acoustics(rgbd)
+
+
+def _add_dataset(kinds: Any) -> None:
+    dataset = _command(
+        kinds, "dataset", _simulate_dataset, "scenes in the layout of 3DAVS-S34-O7, half of them multi-instance"
+    )
+    dataset.add_argument("root", type=Path, metavar="ROOT")
+    dataset.add_argument("--scenes", type=_count, default=2, help="how many (default %(default)s)")
+    dataset.add_argument("--size", type=_count, default=1008, metavar="PX", help="of the images (default %(default)s)")
+    dataset.add_argument("--seed", type=_count, default=0, help="(default %(default)s)")
+    dataset.add_argument(
+        "--seconds", type=_count, default=120, help="frames of a scene, one a second (default %(default)s)"
+    )
+    dataset.add_argument("--head", type=Path, metavar="SOFA", help="measured responses instead of a spherical head's")
 
 
 def _add_acoustics(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,9 @@ def setting(default: Any, meaning: str, unit: str = "", low: float | None = None
 class InputConfig:
     """How messages are read."""
 
+    pose_units: str = setting(
+        "metres", "arbitrary: the poses have no metric scale (COLMAP, monocular SLAM)", choices=("metres", "arbitrary")
+    )
     pose_max_gap_s: float = setting(0.5, "longest gap between poses that is interpolated", "s", 0.01, 10.0)
     depth_max_offset_s: float = setting(
         0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0
@@ -183,13 +186,15 @@ def settings() -> Iterator[tuple[str, Setting]]:
             yield f"{stage.name}.{f.name}", Setting(types[f.name], f.default, **f.metadata)
 
 
-def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
-    """The defaults, changed by a YAML file and then by overrides.
+def load_config(
+    path: Path | None = None, overrides: dict[str, Any] | None = None, base: Config | None = None
+) -> Config:
+    """`base` (without it the defaults), changed by a YAML file and then by overrides.
 
     The file holds stages as mappings (`map: {steps_per_s: 20}`) or is a ROS 2 parameter file
     (`/**: {ros__parameters: {map: ...}}`), so that one file serves robot and offline run. Raises ConfigError.
     """
-    config = Config()
+    config = base or Config()
     if path is not None:
         config = config.updated(_file_settings(Path(path)))
     return config.updated(overrides or {})

@@ -17,7 +17,11 @@ class BagError(EchosegError):
 
 
 class FolderError(EchosegError):
-    """An RGB-D or data-set folder does not have the promised layout."""
+    """An RGB-D folder or the folder of a finished run does not have the promised layout."""
+
+
+class DatasetError(EchosegError):
+    """A scene of a data set lacks parts, or a part of it cannot be read."""
 
 
 class ArrayError(EchosegError):
@@ -30,6 +34,10 @@ class AudioFormatError(EchosegError):
 
 class ImageFormatError(EchosegError):
     """An image or depth image has a wrong size or encoding."""
+
+
+class CloudFormatError(EchosegError):
+    """A point cloud lacks its coordinates, or holds less than its size says."""
 
 
 class PoseError(EchosegError):

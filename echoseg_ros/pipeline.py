@@ -33,11 +33,12 @@ from echoseg_ros.types import (
     ImageData,
     MapSnapshot,
     PoseData,
+    SeedPoints,
     SoundEvidence,
     Verdict,
 )
 
-CameraItem = Camera | ImageData | DepthData | PoseData
+CameraItem = Camera | ImageData | DepthData | PoseData | SeedPoints
 SoundItem = AudioFormat | AudioChunk | PoseData
 
 
@@ -61,6 +62,9 @@ class MapSide:
         """Take one message; return a snapshot for each keyframe it completed."""
         if isinstance(item, PoseData) and _starts_again(item.stamp_ns, self.frames.newest_pose_ns):
             self.rewind()
+        if isinstance(item, SeedPoints):
+            self.mapper.add_seeds(item.points_map)
+            return []
         snapshots = [self._see(frame) for frame in self.frames.add(item)]
         return [snapshot for snapshot in snapshots if snapshot is not None]
 

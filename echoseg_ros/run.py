@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from echoseg_ros.config import Config
+from echoseg_ros.config import Config, load_config
 from echoseg_ros.errors import ArrayError, EchosegError
 from echoseg_ros.history import History
 from echoseg_ros.io.bag import BagReader, Problem
+from echoseg_ros.io.bag_writer import SETTINGS_FILE
 from echoseg_ros.io.results import RunCounters, RunInfo, write_run
 from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 # Images that may wait for the map, and audio messages for the sound, before the oldest goes.
 IMAGE_QUEUE = 10
 AUDIO_QUEUE = 200
+# Of the frames every so many-th is kept out of the map, to judge it by, unless settings say otherwise.
+HOLD_OUT_EVERY = 8
 
 
 @dataclass
@@ -41,6 +44,16 @@ class Skipped:
         if not self.counts[key]:
             logger.warning("%s (message skipped)", cause)
         self.counts[key] += 1
+
+
+def bag_config(bag: Path) -> Config:
+    """What a run of a bag starts from: the defaults, held-out views, and the settings that lie beside the recording.
+
+    Raises ConfigError if those cannot be used.
+    """
+    beside = Path(bag) / SETTINGS_FILE
+    config = Config().updated({"input.hold_out_every": HOLD_OUT_EVERY})
+    return load_config(beside, base=config) if beside.exists() else config
 
 
 def bag_array(bag: Path, config: Config) -> ArrayGeometry:

@@ -66,6 +66,14 @@ class PoseData:
 
 
 @dataclass(frozen=True)
+class SeedPoints:
+    """Points known to lie on surfaces: the sparse cloud of a SLAM or of COLMAP. points_map: [N, 3] float32."""
+
+    stamp_ns: int
+    points_map: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class AudioChunk:
     """Consecutive samples of all microphones. stamp_ns: time of the first sample; samples: [S, M] float32 in [-1, 1]."""
 

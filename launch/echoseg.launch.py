@@ -19,9 +19,11 @@ TOPICS = {
     "pose": "pose",
     "audio_stamped": "audio_stamped",
     "audio_info": "audio_info",
+    "points": "points",
 }
 ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "echoseg.yaml"), "parameters of the nodes (YAML)"),
+    "recording_params": ("", "parameters that belong to a recording (YAML), beneath the params_file"),
     "array": ("", "microphone array: cube8, square4, binaural or a YAML file; empty: the params_file's"),
     "use_sim_time": ("false", "take the time from /clock, as with a replayed bag"),
     "rviz": ("false", "show everything in RViz"),
@@ -43,13 +45,14 @@ def nodes(context: LaunchContext) -> list[Node]:
     overrides = {"use_sim_time": value["use_sim_time"].lower() in ("true", "1")}
     named = {"sound.array": "array", "pose_source": "pose_source", "results_dir": "results_dir"}
     overrides.update({parameter: value[argument] for parameter, argument in named.items() if value[argument]})
+    files = [value[name] for name in ("recording_params", "params_file") if value[name]]
     started = [
         Node(
             package="echoseg_ros",
             executable=name.strip(),
             name=name.strip(),
             namespace=value["namespace"],
-            parameters=[value["params_file"], overrides],
+            parameters=[*files, overrides],
             remappings=[(topic, value[topic]) for topic in TOPICS if value[topic] != topic],
             output="screen",
         )

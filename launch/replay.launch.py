@@ -32,6 +32,7 @@ TOPICS = {
     "pose": "/camera/pose",
     "audio_stamped": "/audio/audio_stamped",
     "audio_info": "/audio/audio_info",
+    "points": "/camera/points",
 }
 # Handed on to echoseg.launch.py.
 HANDED_ON = ("params_file", "array", "rviz", "namespace", "nodes", "pose_source", "results_dir")
@@ -49,6 +50,9 @@ def replay(context: LaunchContext) -> list:
     array_file = Path(given["bag"]) / "array.yaml"
     if not handed_on.get("array") and array_file.exists():
         handed_on["array"] = str(array_file)
+    settings_file = Path(given["bag"]) / "echoseg.yaml"
+    if settings_file.exists():
+        handed_on["recording_params"] = str(settings_file)
     nodes = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "echoseg.launch.py")),
         launch_arguments={**handed_on, "use_sim_time": "true"}.items(),

@@ -11,12 +11,13 @@ import numpy as np
 
 from echoseg_ros.errors import ConfigError, FolderError
 from echoseg_ros.geometry import apply, backproject
+from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import Array, CameraFrame, PoseData
 from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
 from echoseg_sim.sounds import load_sound
-from echoseg_sim.writers import BAG_START_NS, Recording, TrueObject, TrueSource, Truth, write_recording
+from echoseg_sim.writers import Recording, TrueObject, TrueSource, Truth, write_recording
 
 logger = logging.getLogger(__name__)
 

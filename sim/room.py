@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from echoseg_ros.errors import ConfigError
+from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import Camera, CameraFrame, PoseData
 from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
@@ -17,7 +18,7 @@ from echoseg_sim.path import CameraPath, plan_path
 from echoseg_sim.render import render, sense
 from echoseg_sim.rooms import Room, RoomObject, make_room
 from echoseg_sim.sounds import load_sound
-from echoseg_sim.writers import BAG_START_NS, Recording, TrueObject, TrueSource, Truth, write_recording
+from echoseg_sim.writers import Recording, TrueObject, TrueSource, Truth, write_recording
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +66,14 @@ def simulate_room(
     geometry = load_array(array)
     tour = make_tour(seed, sources, instances, seconds)
     true_sources = _true_sources(tour, _sounds(tour, sounds), seconds)
-    shoebox = _shoebox(tour.room)
+    shoebox = shoebox_of(tour.room)
     heard = simulate_array(
         shoebox,
         rt60_s,
         geometry,
         list(tour.path.poses @ geometry.T_camera_array),
         tour.path.times_s,
-        _sounding(true_sources, _sounds(tour, sounds), geometry, seed),
+        sounding_sources(true_sources, _sounds(tour, sounds), geometry, seed),
         seconds,
         snr_db,
         seed,
@@ -182,9 +183,10 @@ def _true_sources(tour: Tour, sounds: Sequence[str], seconds: float) -> tuple[Tr
     )
 
 
-def _sounding(
+def sounding_sources(
     sources: Sequence[TrueSource], sounds: Sequence[str], array: ArrayGeometry, seed: int
 ) -> list[SoundingSource]:
+    """What the acoustics need of sources that play `sounds` (files or builtins)."""
     return [
         SoundingSource(
             source.name, source.position_m, load_sound(sound, array.sample_rate_hz, seed + number), source.on_s
@@ -193,7 +195,8 @@ def _sounding(
     ]
 
 
-def _shoebox(room: Room) -> Shoebox:
+def shoebox_of(room: Room) -> Shoebox:
+    """The box that a room is for the acoustics."""
     size = np.array([room.size_m[0], room.size_m[1], max(room.size_m[2], ROOM_MIN_HEIGHT_M)])
     return Shoebox(np.array([-size[0] / 2, -size[1] / 2, 0.0]), size)
 

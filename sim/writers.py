@@ -14,12 +14,9 @@ import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoseg_ros.io.bag import BagWriter
+from echoseg_ros.io.bag_writer import BAG_START_NS, BagWriter
 from echoseg_ros.sound.array import ArrayGeometry, array_to_mapping
 from echoseg_ros.types import Array, AudioFormat, Box, CameraFrame, PoseData
-
-# A simulated recording begins at a fixed moment (14 November 2023): its stamps look like a robot's and never change.
-BAG_START_NS = 1_700_000_000_000_000_000
 
 # Samples of an audio message: 64 ms at 16 kHz, 46 ms at 44.1 kHz, as capture nodes send them.
 _CHUNK = 1024

@@ -30,6 +30,13 @@ from echoseg_ros.io.topics import (
 from echoseg_ros.io.typestore import typestore
 from echoseg_ros.types import Array, AudioFormat, Camera, FloatImage, RgbImage
 
+# A recording that is made and not recorded begins at a fixed moment (14 November 2023): its stamps look like a robot's
+# and never change.
+BAG_START_NS = 1_700_000_000_000_000_000
+
+# Settings that belong to a recording lie beside it, in the form of ROS 2 parameters.
+SETTINGS_FILE = "echoseg.yaml"
+
 
 class BagWriter:
     """Writes a bag folder that appears whole when the `with` block ends well, and not at all when it fails.
@@ -153,6 +160,27 @@ class BagWriter:
             coding_format=audio_format.coding_format,
         )
         self.write("audio_info", stamp_ns, info)
+
+    def write_points(self, stamp_ns: int, points_map: NDArray[np.floating[Any]]) -> None:
+        """Latched points [N, 3] that lie on surfaces, as x, y, z in the map."""
+        points = np.ascontiguousarray(points_map, dtype="<f4")
+        fields = [
+            self._new("sensor_msgs/msg/PointField", name=axis, offset=4 * i, datatype=7, count=1)
+            for i, axis in enumerate("xyz")
+        ]
+        cloud = self._new(
+            BAG_TYPES["points"],
+            header=self._header(stamp_ns, MAP_FRAME),
+            height=1,
+            width=len(points),
+            fields=fields,
+            is_bigendian=False,
+            point_step=12,
+            row_step=12 * len(points),
+            data=points.view(np.uint8).ravel(),
+            is_dense=True,
+        )
+        self.write("points", stamp_ns, cloud)
 
     def write_truth(self, stamp_ns: int, sources: Sequence[Mapping[str, Any]]) -> None:
         """Latched true sources; each an entry of truth.json's "sources" (name, position_m, object)."""

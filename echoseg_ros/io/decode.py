@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.errors import AudioFormatError, ImageFormatError
+from echoseg_ros.errors import AudioFormatError, CloudFormatError, ImageFormatError
 from echoseg_ros.geometry import transform_from_quaternion
 from echoseg_ros.types import Array, AudioFormat, Camera, FloatImage, RgbImage
 
@@ -51,6 +51,9 @@ _SAMPLES: dict[str, tuple[int, float]] = {
     "S32LE": (4, 2.0**-31),
     "F32LE": (4, 1.0),
 }
+
+# sensor_msgs/PointField: numpy type by the number of the datatype
+_POINT_FIELDS: dict[int, str] = {7: "f4", 8: "f8"}
 
 # compressed_depth_image_transport puts a header of this length before the PNG.
 _COMPRESSED_DEPTH_HEADER_BYTES = 12
@@ -195,6 +198,35 @@ def _integers(raw: NDArray[np.uint8], width: int) -> NDArray[Any]:
 def encode_s16le(samples: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Interleaved S16LE bytes of [S, M] samples; beyond [-1, 1] they are clipped."""
     return np.clip(np.round(samples * 2.0**15), -(2**15), 2**15 - 1).astype("<i2").ravel().view(np.uint8)
+
+
+def decode_points(message: Any) -> NDArray[np.float32]:
+    """[N, 3] float32 of a PointCloud2's fields x, y, z (float32 or float64), without those that are not finite.
+
+    Raises CloudFormatError.
+    """
+    fields = {field.name: field for field in message.fields if int(field.datatype) in _POINT_FIELDS}
+    missing = [axis for axis in "xyz" if axis not in fields]
+    if missing:
+        raise CloudFormatError(f"point cloud without float field {', '.join(missing)}: want x, y, z")
+    step, row_step = int(message.point_step), int(message.row_step)
+    width, height = int(message.width), int(message.height)
+    kinds = [
+        np.dtype(_POINT_FIELDS[int(fields[a].datatype)]).newbyteorder(">" if message.is_bigendian else "<")
+        for a in "xyz"
+    ]
+    offsets = [int(fields[axis].offset) for axis in "xyz"]
+    row_step = max(row_step, step * width)
+    data = np.frombuffer(message.data, np.uint8)
+    if any(at + kind.itemsize > step for at, kind in zip(offsets, kinds)) or len(data) < row_step * height:
+        raise CloudFormatError(f"point cloud of {width}x{height} points of {step} bytes holds {len(data)} bytes")
+    rows = data[: row_step * height].reshape(height, row_step)[:, : step * width].reshape(width * height, step)
+    columns = [
+        np.ascontiguousarray(rows[:, at : at + kind.itemsize]).view(kind).reshape(-1)
+        for at, kind in zip(offsets, kinds, strict=True)
+    ]
+    points = np.stack(columns, axis=1).astype(np.float32)
+    return points[np.isfinite(points).all(axis=1)]
 
 
 def decode_pose(message: Any) -> Array:

@@ -49,6 +49,7 @@ class TopicNames:
     tf: str = "/tf"
     tf_static: str = "/tf_static"
     truth: str = "/ground_truth/sources"
+    points: str = "/camera/points"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,14 @@ class OutputNames:
 
 # The nodes' own input names, relative and remappable.
 NODE_INPUTS = TopicNames(
-    "image", "camera_info", "depth", "pose", "audio_stamped", "audio_info", "/tf", "/tf_static", "ground_truth/sources"
+    image="image",
+    camera_info="camera_info",
+    depth="depth",
+    pose="pose",
+    audio="audio_stamped",
+    audio_info="audio_info",
+    truth="ground_truth/sources",
+    points="points",
 )
 
 BAG_TYPES: dict[str, str] = {
@@ -81,6 +89,7 @@ BAG_TYPES: dict[str, str] = {
     "tf": TF_MESSAGE,
     "tf_static": TF_MESSAGE,
     "truth": DETECTIONS,
+    "points": POINT_CLOUD,
 }
 
 BAG_QOS: dict[str, TopicQos] = {
@@ -93,4 +102,5 @@ BAG_QOS: dict[str, TopicQos] = {
     "tf": AUDIO_STREAM,
     "tf_static": LATCHED,
     "truth": LATCHED,
+    "points": LATCHED,
 }

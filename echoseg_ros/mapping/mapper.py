@@ -63,6 +63,9 @@ class Mapper:
         self._optimizer.insert(keyframe)
         return keyframe
 
+    def add_seeds(self, points_map: NDArray[np.float32]) -> None:
+        """Take points [N, 3] known to lie on surfaces. The map does not use them yet."""
+
     def optimise(self, steps: int) -> None:
         """That many optimisation steps over the keyframes."""
         self._optimizer.steps(steps, self._keyframes)

@@ -14,8 +14,19 @@ from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
 
 from echoseg_ros.geometry import quaternion_xyzw
-from echoseg_ros.io.decode import decode_depth, decode_image, stamp_ns
-from echoseg_ros.types import Array, Box, DepthData, ImageData, Instance, RgbImage, SoundingObject, SoundSource, Verdict
+from echoseg_ros.io.decode import decode_depth, decode_image, decode_points, stamp_ns
+from echoseg_ros.types import (
+    Array,
+    Box,
+    DepthData,
+    ImageData,
+    Instance,
+    RgbImage,
+    SeedPoints,
+    SoundingObject,
+    SoundSource,
+    Verdict,
+)
 
 ELSEWHERE = "elsewhere"
 # A source's box spans this many standard deviations to each side.
@@ -30,6 +41,11 @@ def image_data(message: Any) -> ImageData:
 def depth_data(message: Any) -> DepthData:
     """Of an Image or CompressedImage. Raises ImageFormatError."""
     return DepthData(stamp_ns(message.header), decode_depth(message))
+
+
+def seed_points(message: Any) -> SeedPoints:
+    """Of a PointCloud2 in the map. Raises CloudFormatError."""
+    return SeedPoints(stamp_ns(message.header), decode_points(message))
 
 
 def header(at_ns: int, frame: str) -> Header:

@@ -13,7 +13,7 @@ from echoseg_ros.io.decode import decode_camera_info
 from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, OutputNames
 from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import map_cloud
-from echoseg_ros.nodes.convert import depth_data, image_data, object_detections, rgb_image
+from echoseg_ros.nodes.convert import depth_data, image_data, object_detections, rgb_image, seed_points
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.objects.view import object_mask
 from echoseg_ros.pipeline import MapSide
@@ -68,6 +68,9 @@ class MapHalf:
         )  # fmt: skip
         node.inputs["camera_info"] = node.make_input(
             CameraInfo, NODE_INPUTS.camera_info, STREAM, self._camera, put, once=True
+        )
+        node.inputs["points"] = node.make_input(
+            PointCloud2, NODE_INPUTS.points, LATCHED, seed_points, put, needed=False, once=True
         )
         if params.use_depth:
             raw = params.depth_transport == "raw"

@@ -1,0 +1,160 @@
+"""A scene of the data set as a bag: what a robot that saw and heard only the train frames would have recorded.
+
+Nothing of a test frame goes in: no image, no pose, not its second of sound (the stream has a gap there), and no sparse
+point that fewer than two train images show. Units stay the data set's; only a rotation makes the map level.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from echoseg_ros.config import SoundConfig
+from echoseg_ros.errors import DatasetError
+from echoseg_ros.geometry import apply, quaternion_xyzw, rotation_matrix, smallest_rotation, transform
+from echoseg_ros.io.bag_writer import BAG_START_NS, SETTINGS_FILE, BagWriter
+from echoseg_ros.io.dataset import TRUTH_FILE, DatasetFrame, DatasetScene
+from echoseg_ros.sound.array import ArrayGeometry, array_to_mapping, load_array
+from echoseg_ros.types import Array, AudioFormat
+
+logger = logging.getLogger(__name__)
+
+_SECOND_NS = 1_000_000_000
+# A frame's pose is told where an audio window about that moment lies wholly in the frame's second, give or take the
+# clock's error; the windows across two seconds, which hear the camera in two places, are left without a pose.
+_MARGIN_NS = round(SoundConfig().window_s / 2 * 1e9) - 5_000_000
+_POSE_OFFSETS_NS = tuple(round(t) for t in np.linspace(_MARGIN_NS, _SECOND_NS - _MARGIN_NS, 11))  # the middle is one
+# Longer than the steps within a second, shorter than from one second's last pose to the next one's first.
+_POSE_MAX_GAP_S = 0.3
+_CHUNKS_PER_S = 20
+# Right axes that all point one way say nothing of the turn about them; these spread far enough.
+_MIN_SPREAD = 0.05
+_MAX_TILT_RAD = np.deg2rad(30.0)
+
+
+def dataset_array() -> ArrayGeometry:
+    """The ears of the data set: binaural, the camera in the middle of the head (a scene has no metres to put it elsewhere)."""
+    array = load_array("binaural")
+    T_camera_array = array.T_camera_array.copy()
+    T_camera_array[:3, 3] = 0.0
+    return replace(array, T_camera_array=T_camera_array)
+
+
+def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> None:
+    """Write the bag `out` of a scene's train frames, with array.yaml, settings and (where the scene has one) truth.json.
+
+    Frame k is stamped with the middle of its second, BAG_START_NS + (k + 0.5) s. Raises DatasetError if the scene lacks
+    what that needs, BagError if something else lies at `out`.
+    """
+    scene = DatasetScene(scene_path)
+    train = scene.train
+    if not train:
+        raise DatasetError(f"{scene.path}: no train frame among its {len(scene.frames)} registered frames")
+    T_map_world = level_transform(np.stack([frame.T_world_camera for frame in train]))
+    array = replace(dataset_array(), sample_rate_hz=float(scene.sample_rate_hz))
+    with BagWriter(Path(out)) as bag:
+        bag.write_tf_static(BAG_START_NS, array.T_camera_array)
+        bag.write_audio_info(BAG_START_NS, AudioFormat(scene.sample_rate_hz, array.channels, "S16LE", "WAVE"))
+        bag.write_points(BAG_START_NS, apply(T_map_world, scene.seed_points()))
+        truth = scene.truth()
+        if truth is not None:
+            truth = truth_in_map(truth, T_map_world)
+            bag.write_truth(BAG_START_NS, truth["sources"])
+            bag.write_file(TRUTH_FILE, json.dumps(truth, indent=1, allow_nan=False) + "\n")
+        for frame in tqdm(train, "bag", unit="frame", disable=not progress):
+            _write_second(bag, scene, frame, T_map_world)
+        bag.write_file("array.yaml", yaml.safe_dump(array_to_mapping(array), sort_keys=False, default_flow_style=None))
+        bag.write_file(SETTINGS_FILE, _settings())
+
+
+def level_transform(T_world_camera: Array) -> Array:
+    """T_map_world [4, 4], the smallest rotation that takes the estimated up to +z, of camera poses [N, 4, 4].
+
+    Up is where the cameras' tops point on the whole (their mean, again without those that are far off it). Robots look
+    up and down but do not roll, so where their right axes spread out, up is what is most at right angles to all of them.
+    """
+    tops = -T_world_camera[:, :3, 1]
+    up = _unit(tops.mean(axis=0))
+    for _ in range(3):
+        near = tops @ up >= np.median(tops @ up) - 1e-9
+        up = _unit(tops[near].mean(axis=0))
+    right = T_world_camera[:, :3, 0]
+    spread, axes = np.linalg.eigh(right.T @ right / len(right))
+    level = axes[:, 0] * np.sign(axes[:, 0] @ up)
+    if spread[1] > _MIN_SPREAD and spread[0] < 0.2 * spread[1] and level @ up > np.cos(_MAX_TILT_RAD):
+        up = level
+    return transform(smallest_rotation(up, np.array([0.0, 0.0, 1.0])), np.zeros(3))
+
+
+def truth_in_map(truth: Mapping[str, Any], T_map_world: Array) -> dict[str, Any]:
+    """A scene's truth.json with positions and boxes turned from the scene's world into the map; units stay."""
+    turn = T_map_world[:3, :3]
+    sources = [{**s, "position_m": (turn @ np.asarray(s["position_m"], float)).tolist()} for s in truth["sources"]]
+    objects = {
+        name: {
+            **entry,
+            "center_m": (turn @ np.asarray(entry["center_m"], float)).tolist(),
+            "quaternion_xyzw": quaternion_xyzw(
+                turn @ rotation_matrix(np.asarray(entry["quaternion_xyzw"], float))
+            ).tolist(),
+        }
+        for name, entry in truth["objects"].items()
+    }
+    return {**truth, "sources": sources, "objects": objects, "T_map_world": T_map_world.tolist()}
+
+
+def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_map_world: Array) -> None:
+    """A frame's pose, image and sound, in the order in which they are logged."""
+    start_ns = BAG_START_NS + frame.number * _SECOND_NS
+    T_map_camera = T_map_world @ frame.T_world_camera
+    rgb, camera = scene.picture(frame)
+
+    def write_pose(at_ns: int) -> None:
+        bag.write_pose(at_ns, T_map_camera)
+        bag.write_tf(at_ns, T_map_camera)
+
+    def write_image(at_ns: int) -> None:
+        bag.write_camera_info(at_ns, camera)
+        bag.write_image(at_ns, rgb)
+
+    # Of equal times the pose comes first: an image is of use only with it.
+    writes: list[tuple[int, Callable[[], None]]] = [
+        (start_ns + offset_ns, partial(write_pose, start_ns + offset_ns)) for offset_ns in _POSE_OFFSETS_NS
+    ]
+    writes.append((start_ns + _SECOND_NS // 2, partial(write_image, start_ns + _SECOND_NS // 2)))
+    for first_s, last_s, samples in _chunks(scene, frame):
+        at_ns = start_ns + round(first_s * _SECOND_NS)
+        writes.append((start_ns + round(last_s * _SECOND_NS), partial(bag.write_audio, at_ns, samples)))
+    for _, write in sorted(writes, key=lambda entry: entry[0]):
+        write()
+
+
+def _chunks(scene: DatasetScene, frame: DatasetFrame) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
+    """(first, end in seconds since the frame's second began, samples [S, 2]) of its clip."""
+    clip, rate_hz = scene.binaural(frame), scene.sample_rate_hz
+    if clip is None:
+        logger.warning("%s: frame %d has no binaural clip", scene.path, frame.number)
+        return
+    step = rate_hz // _CHUNKS_PER_S
+    for first in range(0, len(clip), step):
+        samples = clip[first : first + step]
+        yield first / rate_hz, (first + len(samples)) / rate_hz, samples
+
+
+def _settings() -> str:
+    settings = {"pose_units": "arbitrary", "hold_out_every": 0, "pose_max_gap_s": _POSE_MAX_GAP_S}
+    return yaml.safe_dump({"/**": {"ros__parameters": {"input": settings}}}, sort_keys=False)
+
+
+def _unit(vector: Array) -> Array:
+    return vector / np.linalg.norm(vector)
