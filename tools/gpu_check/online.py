@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
@@ -14,7 +13,6 @@ from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera, CameraFrame
 from gpu_check.frames import Recording
 from gpu_check.memory import peak_vram_gb, reset_peak, wait
-from gpu_check.quality import fitted_psnr_db, psnr_db
 
 INTAKE_HZ = 30.0
 # Proposals in a picture: 6 x 5 cells, and the background.
@@ -102,11 +100,7 @@ def run_online(recording: Recording, config: Config, device: str, steps_per_keyf
 
 def held_out_quality(mapper: Mapper, recording: Recording) -> tuple[float, float]:
     """(PSNR, PSNR with fitted exposure) in dB, means over the held-out views."""
-    values = []
-    for frame in recording.held_out:
-        drawn = mapper.render(frame.camera, frame.T_map_camera).rgb
-        truth = torch.from_numpy(frame.rgb).to(drawn.device).float() / 255
-        values.append((psnr_db(drawn, truth), fitted_psnr_db(drawn, truth)))
+    values = [(mapper.psnr_db(frame), mapper.psnr_db(frame, compensate_exposure=True)) for frame in recording.held_out]
     psnr, fitted = np.mean(values, axis=0)
     return float(psnr), float(fitted)
 
