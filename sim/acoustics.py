@@ -38,6 +38,7 @@ NOISE_FLOOR_DBFS = -60.0
 PEAK = 0.5
 FADE_S = 0.005
 _BLOCK_POSES = 16
+_STILL = 1e-9  # an array that moves and turns less than this hears the same responses again
 _RT60_POSES = 6
 # Image sources add up in phase at the lowest frequencies, which no room does.
 _HIGHPASS_HZ = 60.0
@@ -245,7 +246,9 @@ def _heard(
     bar.reset(total=len(sounding))
     for first in range(0, len(sounding), _BLOCK_POSES):
         block = np.array(sounding[first : first + _BLOCK_POSES])
-        responses = receiver.responses(echoes, path.at(block * hop / rate_hz), length)
+        poses = path.at(block * hop / rate_hz)
+        moved = np.append(True, np.abs(np.diff(poses, axis=0)).max(axis=(1, 2)) > _STILL)
+        responses = receiver.responses(echoes, poses[moved], length)[np.cumsum(moved) - 1]
         if out is None:
             out = np.zeros((responses.shape[1], (steps + 1) * hop), dtype=np.float32)
         segments = np.stack([padded[starts[k] : starts[k] + segment] for k in block])

@@ -73,29 +73,44 @@ def simulate_dataset(
 ) -> list[Path]:
     """Write scenes below `root`, in turn single-instance (part_1) and multi-instance (part_2); returns their folders.
 
-    size_px: width and height of the images; frames: of a scene, one a second; head: a SOFA file of measured responses
-    instead of the spherical head. Each scene appears whole or not at all; one that is there is not made again. Raises
-    ConfigError or ArrayError for values that cannot be simulated, DatasetError where an existing scene was made with others.
+    The rest is as in simulate_scene.
     """
-    if size_px < MIN_SIZE_PX or frames < MIN_FRAMES or scenes < 1:
-        raise ConfigError(
-            f"{scenes} scenes of {frames} frames of {size_px} px: "
-            f"want at least 1 scene, {MIN_FRAMES} frames and {MIN_SIZE_PX} px"
-        )
-    array = dataset_array() if head is None else replace(dataset_array(), head=Head(sofa=Path(head)))
+    if scenes < 1:
+        raise ConfigError(f"{scenes} scenes: want at least 1")
     folders = []
     for number in tqdm(range(scenes), "scenes", unit="scene", disable=not progress):
         part, instances = list(INSTANCES.items())[number % 2]
-        folder = Path(root) / part / f"flat_{seed}" / f"room_{number // 2}" / "1"
-        made_with = {"seed": seed, "number": number, "size_px": size_px, "frames": frames}
-        folders.append(folder)
-        if folder.exists():
-            _check_same(folder, made_with)
-            continue
-        with _appearing(folder) as temporary:
-            visit = _visit(seed, number, instances, size_px, frames)
-            _write_scene(temporary, visit, array, made_with, progress)
+        folders.append(Path(root) / part / f"flat_{seed}" / f"room_{number // 2}" / "1")
+        simulate_scene(folders[-1], instances, 1000 * seed + number, size_px, frames, head, progress)
     return folders
+
+
+def simulate_scene(
+    folder: Path,
+    instances: str = "single",
+    seed: int = 0,
+    size_px: int = 1008,
+    frames: int = 120,
+    head: Path | None = None,
+    progress: bool = True,
+) -> bool:
+    """Write one scene; False where it is there already. It appears whole or not at all.
+
+    instances: "single", or "multi" for three objects of the sounding kind; size_px: width and height of the images;
+    frames: one a second; head: a SOFA file of measured responses instead of the spherical head. Raises ConfigError or
+    ArrayError for values that cannot be simulated, DatasetError where an existing scene was made with others.
+    """
+    if size_px < MIN_SIZE_PX or frames < MIN_FRAMES:
+        raise ConfigError(f"{frames} frames of {size_px} px: want at least {MIN_FRAMES} and {MIN_SIZE_PX} px")
+    array = dataset_array() if head is None else replace(dataset_array(), head=Head(sofa=Path(head)))
+    made_with = {"instances": instances, "seed": seed, "size_px": size_px, "frames": frames}
+    made_with["head"] = "" if head is None else Path(head).name
+    if folder.exists():
+        _check_same(folder, made_with)
+        return False
+    with _appearing(folder) as temporary:
+        _write_scene(temporary, _visit(seed, instances, size_px, frames), array, made_with, progress)
+    return True
 
 
 def mono_seconds(frame: int, train: NDArray[np.bool_]) -> tuple[int, int]:
@@ -111,10 +126,10 @@ def mono_seconds(frame: int, train: NDArray[np.bool_]) -> tuple[int, int]:
     return frame, frame
 
 
-def _visit(seed: int, number: int, instances: str, size_px: int, frames: int) -> _Visit:
+def _visit(seed: int, instances: str, size_px: int, frames: int) -> _Visit:
     """The first of some rooms whose tour shows the sounding object long enough."""
     camera = Camera(size_px, size_px, *(size_px / 2,) * 4)  # 90 degrees of view, as Habitat's
-    for room_seed in range(1000 * (seed * 1000 + number), 1000 * (seed * 1000 + number) + _ROOMS):
+    for room_seed in range(1000 * seed, 1000 * seed + _ROOMS):
         try:
             tour = make_tour(room_seed, 1, instances, float(frames))
         except (ConfigError, ValueError) as error:  # no layout, or no way to drive
@@ -129,9 +144,7 @@ def _visit(seed: int, number: int, instances: str, size_px: int, frames: int) ->
         low, high = np.log(_UNITS_PER_M)
         units_per_m = float(np.exp(np.random.default_rng([room_seed, 13]).uniform(low, high)))
         return _Visit(room_seed, tour, poses, camera, Gauge(poses[0], units_per_m))
-    raise ConfigError(
-        f"no room of seed {seed}, number {number} shows its sounding object long enough: take another seed"
-    )
+    raise ConfigError(f"no room of seed {seed} shows its sounding object long enough: take another seed")
 
 
 def _write_scene(folder: Path, visit: _Visit, array: ArrayGeometry, made_with: dict[str, Any], progress: bool) -> None:

@@ -27,6 +27,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["play", "nowhere"], "nowhere"),
         (["simulate", "rgbd", "nowhere", "x"], "nowhere"),
         (["simulate", "room", "x", "--array", "cube9"], "cube9"),
+        (["simulate", "dataset", "x", "--size", "8"], "8 px"),
+        (["bag-from-dataset", "nowhere", "x"], "nowhere"),
     ],
 )
 def test_one_line_and_exit_code_2(
@@ -63,3 +65,26 @@ def test_a_bag_without_an_array_says_how_to_name_one(tmp_path: Path, capsys: pyt
     bag = scene_bag.write_scene_bag(tmp_path / "bag", seconds=0.5)
     assert main(["--quiet", "run", str(bag), "--out", str(tmp_path / "run")]) == 2
     assert "--set sound.array=" in one_line(capsys)
+
+
+def test_a_run_takes_the_settings_beside_the_bag_beneath_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Least counts what a run holds out by itself, then the bag's file, then --config, then --set."""
+    bag, given = tmp_path / "bag", tmp_path / "given.yaml"
+    bag.mkdir()
+    given.write_text("map: {seed: 2, steps_per_s: 2}")
+    seen = {}
+    monkeypatch.setattr("echoseg_ros.run.run_bag", lambda bag, out, config, *_: seen.update(config.flat()))
+    monkeypatch.setattr("echoseg_ros.eval.finish.finish_run", lambda *_: "")
+    command = ["run", str(bag), "--out", "x", "--config", str(given), "--set", "map.steps_per_s=3"]
+    assert main(command) == 0
+    assert seen["input.hold_out_every"] == 8 and seen["input.pose_units"] == "metres"
+    (bag / "echoseg.yaml").write_text(
+        "/**: {ros__parameters: {input: {pose_units: arbitrary, hold_out_every: 0}, map: {seed: 1, steps_per_s: 1}}}"
+    )
+    assert main(command) == 0
+    assert seen["input.hold_out_every"] == 0 and seen["input.pose_units"] == "arbitrary"
+    assert seen["map.seed"] == 2 and seen["map.steps_per_s"] == 3
+    (bag / "echoseg.yaml").write_text("input: {pose_unit: arbitrary}")
+    assert main(command) == 2

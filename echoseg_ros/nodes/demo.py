@@ -19,11 +19,10 @@ from echoseg_ros.io.files import write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.io.topics import NODE_INPUTS, TopicNames
+from echoseg_ros.run import HOLD_OUT_EVERY
 
 # The first start compiles the kernels; after that a node is ready in a few seconds.
 PATIENCE_S = 300.0
-# Every eighth received frame is kept out of the map, to judge it by.
-HOLD_OUT_EVERY = 8
 
 
 @dataclass(frozen=True)

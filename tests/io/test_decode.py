@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from echoseg_ros.errors import AudioFormatError, ImageFormatError, PoseError
+from echoseg_ros.errors import AudioFormatError, CloudFormatError, ImageFormatError, PoseError
 from echoseg_ros.io import decode
 from echoseg_ros.types import AudioFormat
 
@@ -119,3 +119,50 @@ def test_poses():
         decode.decode_pose(pose(float("nan"), 0, 0, 0, 0, 0, 1))
     with pytest.raises(PoseError, match="length 0.000"):
         decode.decode_pose(pose(0, 0, 0, 0, 0, 0, 0))
+
+
+def cloud(points: np.ndarray, **changes) -> SimpleNamespace:
+    """A PointCloud2 message of a structured array [N] or [H, W]."""
+    numbers = {"f4": 7, "f8": 8, "u4": 6}
+    fields = [
+        SimpleNamespace(name=name, offset=points.dtype.fields[name][1], datatype=numbers[kind[1:]], count=1)
+        for name, kind in points.dtype.descr
+        if name
+    ]
+    height, width = points.reshape(1, -1).shape if points.ndim == 1 else points.shape
+    step = points.dtype.itemsize
+    shape = {"height": height, "width": width, "point_step": step, "row_step": step * width}
+    message = {**shape, "fields": fields, "is_bigendian": False, "data": points.tobytes()}
+    return SimpleNamespace(**message | changes)
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8", ">f4"])
+def test_points_are_read_wherever_their_fields_lie(kind: str) -> None:
+    """Other fields before and between, any order of the axes, points that are not finite, padded rows."""
+    points = np.zeros(
+        (2, 3), np.dtype([("rgb", kind[0] + "u4"), ("z", kind), ("x", kind), ("ring", kind), ("y", kind)])
+    )
+    for i, axis in enumerate("xyz"):
+        points[axis] = np.arange(6).reshape(2, 3) * 10 + i
+    points["y"][1, 0] = np.nan
+    wanted = np.array([[10 * n, 10 * n + 1, 10 * n + 2] for n in (0, 1, 2, 4, 5)], np.float32)
+    message = cloud(points, is_bigendian=kind[0] == ">")
+    np.testing.assert_array_equal(decode.decode_points(message), wanted)
+    rows = points.view(np.uint8).reshape(2, -1)
+    padded = np.pad(rows, ((0, 0), (0, 5)))
+    message = cloud(points, is_bigendian=kind[0] == ">", data=padded.tobytes(), row_step=padded.shape[1])
+    np.testing.assert_array_equal(decode.decode_points(message), wanted)
+
+
+def test_an_empty_cloud_has_no_points() -> None:
+    empty = np.zeros(0, np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")]))
+    assert decode.decode_points(cloud(empty)).shape == (0, 3)
+
+
+def test_clouds_without_coordinates_or_data_are_refused() -> None:
+    flat = np.zeros(4, np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<u4")]))
+    with pytest.raises(CloudFormatError, match="without float field z"):
+        decode.decode_points(cloud(flat))
+    whole = np.zeros(4, np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")]))
+    with pytest.raises(CloudFormatError, match="holds 20 bytes"):
+        decode.decode_points(cloud(whole, data=bytes(20)))

@@ -122,6 +122,15 @@ def test_the_shared_memory_profile_is_used_unless_the_user_set_one():
     assert use_shared_memory_profile({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
 
 
+def test_points_come_in_as_seeds():
+    points = np.zeros(50, clouds.MAP_POINT)
+    for axis, name in enumerate("xyz"):
+        points[name] = POINTS[:, axis]
+    seeds = convert.seed_points(clouds.cloud(points, 3_000_000_000, "map"))
+    assert seeds.stamp_ns == 3_000_000_000
+    np.testing.assert_array_equal(seeds.points_map, POINTS)
+
+
 class FakeTransforms:
     def fixed(self, target, source):
         T = np.eye(4)
