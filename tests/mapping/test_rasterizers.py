@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -17,8 +16,9 @@ from echoseg_ros.mapping.gaussian_map import Gaussians
 from echoseg_ros.mapping.gsplat_backend import MAX_CHANNELS, GsplatRasterizer
 from echoseg_ros.mapping.numba_backend import NumbaRasterizer
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer
-from echoseg_ros.mapping.reference_backend import ReferenceRasterizer, blending_weights, project
+from echoseg_ros.mapping.reference_backend import ReferenceRasterizer
 from echoseg_ros.types import Array, Camera
+from gpu_check import injected
 
 # Odd sizes: the last tiles are cut.
 CAMERA = Camera(45, 37, 50.0, 48.0, 21.3, 19.1)
@@ -42,31 +42,8 @@ def leaves(gaussians: Gaussians, dtype: torch.dtype) -> Gaussians:
     return gaussians.map(lambda tensor: tensor.to(dtype, copy=True).requires_grad_())
 
 
-def fake_gsplat(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor,
-                Ks: Tensor, width: int, height: int, near_plane: float = 0.01, eps2d: float = 0.3,
-                sh_degree: int | None = None, packed: bool = True, render_mode: str = "RGB",
-                ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
-    """gsplat.rasterization of version 1.5.3 as far as it is used: its shapes checked, the reference's arithmetic."""
-    count = len(means)
-    assert means.shape == (count, 3) and quats.shape == (count, 4) and scales.shape == (count, 3)
-    assert opacities.shape == (count,) and colors.shape[0] == count and 1 <= colors.shape[1] <= 32
-    assert viewmats.shape == (1, 4, 4) and Ks.shape == (1, 3, 3) and viewmats.dtype == Ks.dtype == torch.float32
-    assert sh_degree is None and not packed and render_mode in ("RGB", "RGB+ED") and (near_plane, eps2d) == (0.01, 0.3)
-    K = Ks[0].double().numpy()
-    camera = Camera(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
-    gaussians = Gaussians(means, quats, scales.log(), torch.logit(opacities), colors)
-    T_map_camera = geometry.inverse(viewmats[0].double().numpy())
-    projected = project(gaussians, camera, T_map_camera)
-    weights = blending_weights(projected, opacities[projected.rows], camera)
-    alpha = weights.sum(1)
-    image = weights @ colors[projected.rows]
-    if render_mode == "RGB+ED":
-        image = torch.cat([image, (weights @ projected.depths / alpha.clamp(min=1e-10))[:, None]], 1)
-    return image.reshape(1, height, width, -1), alpha.reshape(1, height, width, 1), {}
-
-
 def make_fast(name: str) -> Rasterizer:
-    return NumbaRasterizer() if name == "numba" else GsplatRasterizer("cpu", fake_gsplat)
+    return NumbaRasterizer() if name == "numba" else GsplatRasterizer("cpu", injected.rasterization)
 
 
 @pytest.fixture(params=["numba", "gsplat"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scene_bag import write_scene_bag
 
 from echoseg_ros import geometry
 from echoseg_ros.errors import FolderError
@@ -107,6 +108,17 @@ def test_prepare_writes_a_folder(test_data: Path, tmp_path: Path) -> None:
     recording = read_frames(tmp_path / "kitchen")
     assert recording.size == "64x64" and len(recording.frames) == 9 and len(recording.held_out) == 1
     assert len(depth_points(recording, 800)[0]) == 800 and 0 < scene_scale(recording) < 5
+
+
+def test_prepare_reads_a_bag(tmp_path: Path) -> None:
+    write_scene_bag(tmp_path / "bag", seconds=1.0)
+    assert (
+        main(["--prepare", str(tmp_path / "room"), "--bag", str(tmp_path / "bag"), "--width", "80", "--height", "60"])
+        == 0
+    )
+    recording = read_frames(tmp_path / "room")
+    assert recording.size == "80x60" and len(recording.frames) >= 8
+    assert recording.frames[3].depth_m is not None and recording.frames[3].depth_m.max() > 1
 
 
 def test_points_of_the_depth_lie_on_the_surfaces() -> None:

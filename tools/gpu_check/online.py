@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.config import Config
+from echoseg_ros.config import Config, settings
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera, CameraFrame
 from gpu_check.frames import Recording
@@ -44,14 +44,14 @@ class OnlineResult:
 
 def online_config(recording: Recording, backend: str, max_gaussians: int, vram_gb: float) -> Config:
     """The map at the recording's own size, every frame it is given a keyframe."""
+    at_least = [key for key, _ in settings() if key.startswith("keyframes.min_")]
     return Config().updated(
         {
             "map.backend": backend,
             "map.image_width_px": recording.camera.width,
             "map.max_gaussians": max_gaussians,
             "map.vram_gb": vram_gb,
-            "keyframes.min_translation_m": 0.0,
-            "keyframes.min_interval_s": 0.0,
+            **dict.fromkeys(at_least, 0.0),
             "keyframes.max_count": 1000,
         }
     )
