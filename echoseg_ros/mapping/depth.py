@@ -8,7 +8,7 @@ threshold is relative to depths, baselines or pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -88,19 +88,35 @@ class DepthFromMotion:
         map units. Both only narrow the search.
         """
         others = [other for other in others if other.id != keyframe.id and other.camera == keyframe.camera]
+        unit = _unit(keyframe, others)
+        if unit <= 0:
+            return DepthEstimate.none(keyframe.camera)
+        # In units of the usual baseline the same figures come out of the same images, whatever the poses' unit.
+        others = [_in_units(other, keyframe.T_map_camera, unit) for other in others]
+        found = self._in_baselines(
+            _in_units(keyframe, keyframe.T_map_camera, unit), others,
+            None if prior is None else prior.astype(float) / unit,
+            None if depth_range is None else _inverse_range(depth_range, unit),
+        )  # fmt: skip
+        return replace(found, depth=(found.depth * unit).astype(np.float32))
+
+    def _in_baselines(
+        self, keyframe: Keyframe, others: Sequence[Keyframe], prior: Array | None, span: tuple[float, float] | None
+    ) -> DepthEstimate:
+        """What estimate() says, all lengths in baselines; span: (least, largest) inverse depth if known."""
         known = _known(keyframe.camera, prior)
         if known is None:
-            known = self._rough(keyframe, others, depth_range)
+            known = self._rough(keyframe, others, span)
         if known is None:
             return DepthEstimate.none(keyframe.camera)
-        points, span = known
+        points, found_span = known
         chosen = best_sources(keyframe, others, points, self._sources)
         if not chosen:
             return DepthEstimate.none(keyframe.camera)
-        return _swept(keyframe, chosen, _inverse_range(depth_range) if depth_range else span)
+        return _swept(keyframe, chosen, found_span if span is None else span)
 
     def _rough(
-        self, keyframe: Keyframe, others: Sequence[Keyframe], depth_range: tuple[float, float] | None
+        self, keyframe: Keyframe, others: Sequence[Keyframe], span: tuple[float, float] | None
     ) -> tuple[Array, tuple[float, float]] | None:
         """(points [N, 3] in the camera, (least, largest) inverse depth) from a sweep at half resolution; None without parallax."""
         sources = nearby_sources(keyframe, others, self._sources)
@@ -108,7 +124,7 @@ class DepthFromMotion:
             return None
         camera = _half(keyframe.camera)
         usual = float(np.median([baseline(keyframe, other) for other in sources]))
-        nearest = 1.0 / (NEAREST_BASELINES * usual) if depth_range is None else _inverse_range(depth_range)[1]
+        nearest = 1.0 / (NEAREST_BASELINES * usual) if span is None else span[1]
         # From infinity, whatever the range: what matches there does not move.
         planes = _planes(camera, usual, 0.0, nearest, ROUGH_PLANES)
         grey, images = _grey(keyframe, camera), np.stack([_grey(other, camera) for other in sources])
@@ -189,7 +205,7 @@ def _planes(camera: Camera, usual_baseline: float, low: float, high: float, coun
     return np.linspace(low, high, int(np.clip(np.ceil(shift_px / STEP_PX) + 1, *count)))
 
 
-def _known(camera: Camera, prior: FloatImage | None) -> tuple[Array, tuple[float, float]] | None:
+def _known(camera: Camera, prior: Array | None) -> tuple[Array, tuple[float, float]] | None:
     """What a depth image says of points and span; None where it covers less than half."""
     if prior is None or (prior > 0).mean() < 0.5:
         return None
@@ -211,11 +227,24 @@ def _summary(camera: Camera, inverse_depth: Array) -> tuple[Array, tuple[float, 
     return rays / values[:, None], (float(far) * WIDEN_FAR, float(near) * WIDEN_NEAR)
 
 
-def _inverse_range(depth_range: tuple[float, float]) -> tuple[float, float]:
+def _inverse_range(depth_range: tuple[float, float], unit: float) -> tuple[float, float]:
     nearest, farthest = depth_range
     if not 0 < nearest < farthest:
         raise ValueError(f"depth_range {depth_range}: want 0 < nearest < farthest")
-    return 1 / farthest, 1 / nearest
+    return unit / farthest, unit / nearest
+
+
+def _unit(keyframe: Keyframe, others: Sequence[Keyframe]) -> float:
+    """The usual baseline, map units; 0 where no camera stands elsewhere."""
+    lengths = [length for length in (baseline(keyframe, other) for other in others) if length > 0]
+    return float(np.median(lengths)) if lengths else 0.0
+
+
+def _in_units(keyframe: Keyframe, T_map_origin: Array, unit: float) -> Keyframe:
+    """The keyframe with its pose relative to an origin, in lengths of `unit`."""
+    pose = inverse(T_map_origin) @ keyframe.T_map_camera
+    pose[:3, 3] /= unit
+    return replace(keyframe, T_map_camera=pose)
 
 
 def _depth_row(camera: Camera, T_keyframe_other: Array) -> Array:

@@ -109,8 +109,9 @@ def _least(values: Floats) -> float:
 def pick(cost: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
     """(plane [H, W], fractional and -1 where it lies at an end; likeness [H, W]; lead [H, W] over any other plane).
 
-    cost, total: [H, W, P] before and after smoothing. The plane is the vertex of the parabola through the least sum
-    and its neighbours; likeness is 1 - cost there; lead is how far the best plane elsewhere lies above it, per path.
+    cost, total: [H, W, P] before and after smoothing. The plane is the vertex of the parabola through the costs at the least
+    sum and its neighbours (through the sums, which lean towards flat, where the pixel's own costs are no valley);
+    likeness is 1 - cost there; lead is how far the best plane elsewhere lies above it, per path.
     """
     height, width, planes = cost.shape
     plane = np.full((height, width), _F(-1), np.float32)
@@ -128,9 +129,11 @@ def pick(cost: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
             for p in range(planes):
                 if abs(p - best) > 2 and sums[p] < other:
                     other = sums[p]
-            a, b, c = sums[best - 1], sums[best], sums[best + 1]
+            lead[y, x] = (other - sums[best]) / _F(8)
+            likeness[y, x] = _ONE - cost[y, x, best]
+            a, b, c = cost[y, x, best - 1], cost[y, x, best], cost[y, x, best + 1]
+            if not (b < a and b < c):
+                a, b, c = sums[best - 1], sums[best], sums[best + 1]
             bend = a - _TWO * b + c
             plane[y, x] = _F(best) + (_HALF * (a - c) / bend if bend > _ZERO else _ZERO)
-            likeness[y, x] = _ONE - cost[y, x, best]
-            lead[y, x] = (other - b) / _F(8)
     return plane, likeness, lead

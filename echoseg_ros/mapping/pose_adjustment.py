@@ -15,7 +15,9 @@ from echoseg_ros.types import Array, Camera, FloatImage
 ITERATIONS = 5
 # Poses are believed to be right within this turn; the images speak through noise of this normalised brightness, and
 # neighbouring pixels, which share it, count as one per patch.
-TURN_RAD, DIFFERENCE, PATCH_PX2 = 0.005, 0.5, 25
+TURN_RAD, DIFFERENCE, PATCH_PX2 = 0.01, 0.5, 25
+# How much stiffer the one combination of turns is that the images do not determine.
+STIFF = 30.0
 # Brightness is taken relative to its surroundings of this size; below this contrast it is noise.
 LOCAL_PX, LOCAL_NOISE = 9, 0.02
 
@@ -31,6 +33,8 @@ def adjusted_poses(
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
     poses, inverse, step = list(poses), inverse_depth.astype(np.float32), np.float32(step)
     stay = np.eye(3 * len(poses)) * PATCH_PX2 * (DIFFERENCE / TURN_RAD) ** 2
+    common = _common_shift(poses)
+    stay += np.outer(common, common) * stay[0, 0] * STIFF
     total = np.zeros(3 * len(poses))
     for _ in range(ITERATIONS):
         arguments = (ours, inverse, theirs, warps(camera, poses), lens, step)
@@ -41,6 +45,12 @@ def adjusted_poses(
         inverse = numba_adjust.moved(*arguments, turns.astype(np.float32))
         poses = [_turned(turn) @ pose for turn, pose in zip(turns, poses, strict=True)]
     return poses
+
+
+def _common_shift(poses: Sequence[Array]) -> Array:
+    """[3 S] unit turns of all sources that look like one change of all inverse depths: images cannot tell the two apart."""
+    turns = np.concatenate([[-pose[1, 3], pose[0, 3], 0.0] for pose in poses])
+    return turns / max(float(np.linalg.norm(turns)), 1e-30)
 
 
 def warps(camera: Camera, poses: Sequence[Array]) -> FloatImage:
