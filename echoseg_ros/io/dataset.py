@@ -93,24 +93,33 @@ class DatasetScene:
 
     def binaural(self, frame: DatasetFrame) -> NDArray[np.float32] | None:
         """[S, 2] in [-1, 1], the frame's own second: left, right; None where there is no clip of it."""
-        clip = self._clip(BINAURAL, frame)
-        if clip is None:
+        file = self._files[BINAURAL].get(frame.number)
+        if file is None:
             return None
-        if clip.shape[1] != 2:
-            raise DatasetError(f"{self._files[BINAURAL][frame.number]}: {clip.shape[1]} channels, want 2")
-        return clip[: self.sample_rate_hz]
+        rate_hz, samples = _read_wav(file)
+        if rate_hz != self.sample_rate_hz or samples.shape[1] != 2:
+            raise DatasetError(
+                f"{file}: {samples.shape[1]} channels at {rate_hz} Hz, want 2 at {self.sample_rate_hz} Hz"
+            )
+        return samples[:rate_hz]
 
-    def mono(self, frame: DatasetFrame) -> NDArray[np.float32] | None:
-        """[S] in [-1, 1], what is told of the frame's sound without direction; None where there is no clip of it."""
-        clip = self._clip(MONO, frame)
-        return None if clip is None else clip.mean(axis=1)
+    def mono(self, frame: DatasetFrame) -> tuple[int, NDArray[np.float32]] | None:
+        """Sample rate and [S] in [-1, 1], what is told of the frame's sound without direction; None without a clip of it."""
+        file = self._files[MONO].get(frame.number)
+        if file is None:
+            return None
+        rate_hz, samples = _read_wav(file)
+        return rate_hz, samples.mean(axis=1)
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        """Of the binaural clips. Raises DatasetError if there are none."""
-        if not self._files[BINAURAL]:
-            raise DatasetError(f"{self.path / BINAURAL}: holds no .wav files named <any>_<number>.wav")
-        return _read_wav(next(iter(self._files[BINAURAL].values())))[0]
+        """Of the binaural clips, as the first train frame's has it. Raises DatasetError if there are none."""
+        files = [
+            self._files[BINAURAL][f.number] for f in (*self.train, *self.test) if f.number in self._files[BINAURAL]
+        ]
+        if not files:
+            raise DatasetError(f"{self.path / BINAURAL}: no <any>_<number>.wav of a frame")
+        return _read_wav(files[0])[0]
 
     def seed_points(self) -> Array:
         """[N, 3] sparse points in the world that at least two train images show: those that owe nothing to a test view.
@@ -163,15 +172,6 @@ class DatasetScene:
             for n in sorted(numbered)
             for image in (self._model.images[numbered[n]],)
         )
-
-    def _clip(self, part: str, frame: DatasetFrame) -> NDArray[np.float32] | None:
-        file = self._files[part].get(frame.number)
-        if file is None:
-            return None
-        rate_hz, samples = _read_wav(file)
-        if rate_hz != self.sample_rate_hz:
-            raise DatasetError(f"{file}: {rate_hz} Hz, other clips have {self.sample_rate_hz} Hz")
-        return samples
 
 
 def find_scenes(root: Path) -> list[Path]:

@@ -184,7 +184,7 @@ def test_sound_belongs_to_its_frame(scene: Path) -> None:
         clip, mono = read.binaural(frame), read.mono(frame)
         assert clip is not None and mono is not None and rate_hz == read.sample_rate_hz
         np.testing.assert_array_equal(np.round(clip * 2**15), samples)
-        assert mono.shape == (2 * rate_hz,)
+        assert mono[0] == rate_hz and mono[1].shape == (2 * rate_hz,)
 
 
 def test_seed_points_are_those_that_two_train_images_show(scene: Path) -> None:

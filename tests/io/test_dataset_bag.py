@@ -26,9 +26,9 @@ from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.run import bag_array, bag_config
 from echoseg_ros.types import AudioChunk, AudioFormat, ImageData, PoseData, SeedPoints
 
-TEST = (2, 5, 6)
+TEST = (0, 5, 6)
 UNREGISTERED = (8,)
-TRAIN = (0, 1, 3, 4, 7, 9)
+TRAIN = (1, 2, 3, 4, 7, 9)
 TRUTH = {
     "sources": [{"name": "hum", "position_m": [0.5, 0.2, 1.0], "sound": "hum", "on_s": [[0, 10]], "object": "box"}],
     "objects": {"box": {"kind": "box", "center_m": [0.5, 0.2, 1.0], "size_m": [1, 2, 3], "quaternion_xyzw": [0, 0, 0, 1]}},
@@ -92,8 +92,16 @@ def without_test_files(scene: Path) -> None:
             file.unlink()
 
 
+def garbage_for_test_files(scene: Path) -> None:
+    """What cannot even be read: nothing looks into a test frame's files."""
+    for number in (*TEST, *UNREGISTERED):
+        for file in [*scene.rglob(f"*_{number}.wav"), *scene.rglob(f"*_{number:04d}.png")]:
+            file.write_bytes(b"neither a picture nor a sound")
+
+
 FILE_LEAKS: dict[str, Callable[[Path], None]] = {
     "other images, masks and sounds": poison_test_files,
+    "garbage": garbage_for_test_files,
     "files that are not there": without_test_files,
 }
 MODEL_LEAKS: dict[str, Callable[[ColmapModel], ColmapModel]] = {"poses": poison_test_poses, "points": poison_points}
