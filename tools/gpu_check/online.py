@@ -126,11 +126,11 @@ def _take(
 ) -> None:
     """One keyframe; the waits between the stages are for the times only."""
     begin = time.perf_counter()
-    keyframe = mapper.add_frame(frame)
-    assert keyframe is not None, "every frame given is a keyframe"
+    taken = mapper.add_frame(frame)
+    assert taken, "every frame given is a keyframe, at its own size"
     wait(device)
     inserted = time.perf_counter()
-    mapper.lift(keyframe.camera, keyframe.T_map_camera, labels, CLASSES)
+    mapper.lift(frame.camera, frame.T_map_camera, labels, CLASSES)
     wait(device)
     lifted = time.perf_counter()
     mapper.optimise(steps)
