@@ -211,7 +211,10 @@ def test_every_missing_part_is_named(scene: Path, tmp_path: Path) -> None:
 
 
 def test_scenes_are_found_at_any_depth(scene: Path, tmp_path: Path) -> None:
+    """But not COLMAP's model of the distorted images inside a scene, nor a scene that is being written."""
     root = scene.parents[3]
+    (scene / "distorted" / "sparse" / "0").mkdir(parents=True)
+    (scene.parent / ".2-half" / "sparse" / "0").mkdir(parents=True)
     assert find_scenes(root) == [scene] == find_scenes(scene)
     with pytest.raises(DatasetError, match="no scene found"):
         find_scenes(tmp_path)
