@@ -49,7 +49,9 @@ class InputConfig:
 class KeyframeConfig:
     """Which frames feed the map."""
 
-    min_translation_m: float = setting(0.10, "a new keyframe after moving this far", "m", 0.0, 10.0)
+    min_translation: float = setting(
+        0.05, "a new keyframe after moving this far, as a share of the scene's median depth", "", 0.0, 10.0
+    )
     min_rotation_rad: float = setting(0.15, "a new keyframe after turning this much", "rad", 0.0, 3.2)
     max_interval_s: float = setting(1.0, "a new keyframe at the latest after this time", "s", 0.05, 60.0)
     min_interval_s: float = setting(0.5, "no two keyframes closer in time than this", "s", 0.0, 60.0)
@@ -67,7 +69,14 @@ class MapConfig:
     image_width_px: int = setting(256, "images are reduced to this width for the map", "px", 32, 4096)
     max_gaussians: int = setting(80_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
     vram_gb: float = setting(0.0, "memory of the GPU that the process may take; 0 = no limit", "GiB", 0.0, 1024.0)
-    steps_per_s: float = setting(6.0, "optimisation steps per recorded second", "1/s", 0.0, 1000.0)
+    steps_per_s: float = setting(
+        20.0,
+        "optimisation steps per recorded second of an offline run; a live map uses its spare time",
+        "1/s",
+        0.0,
+        1000.0,
+    )
+    spare_share: float = setting(0.6, "share of its idle time that a live map spends on optimisation", "", 0.0, 1.0)
     final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
     seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
 

@@ -7,12 +7,17 @@ offline run a deterministic function of its bag.
 
 from __future__ import annotations
 
+import time
 from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.assemble import FrameAssembler
 from echoseg_ros.config import Config
 from echoseg_ros.errors import AudioFormatError
 from echoseg_ros.geometry import PoseTrack
+from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.masks.backend import make_masks
 from echoseg_ros.objects.choose import Chooser
@@ -20,6 +25,7 @@ from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.lift import lift_proposal
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT, take_snapshot
 from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound.backproject import MAX_WINDOWS
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.sound.stream import AudioStream
@@ -37,6 +43,10 @@ from echoseg_ros.types import (
     SoundEvidence,
     Verdict,
 )
+from echoseg_ros.units import metres_per_unit, scaled_evidence, scaled_frame, scaled_snapshot, scaled_verdict
+
+# Spare time is used in bites of a few steps, and a map without new views is left alone after so many.
+SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME = 2, 100
 
 CameraItem = Camera | ImageData | DepthData | PoseData | SeedPoints
 SoundItem = AudioFormat | AudioChunk | PoseData
@@ -54,9 +64,12 @@ class MapSide:
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
         self.last_frame: CameraFrame | None = None
-        # Of the budget of steps; a live map that falls behind optimises less rather than losing views.
-        self.step_share = 1.0
+        self.problems: deque[str] = deque(maxlen=100)
+        # Offline the budget of steps is spent as views come; a live map spends what time is left over instead.
+        self.live = False
+        self._spare_steps = 0
         self._last_keyframe_ns: int | None = None
+        self._metres_per_unit: float | None = None
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
         """Take one message; return a snapshot for each keyframe it completed."""
@@ -73,21 +86,46 @@ class MapSide:
             self.held_out.append(frame)
             return None
         self.last_frame = frame
-        keyframe = self.mapper.add_frame(frame)
-        if keyframe is None:
+        joined = self.mapper.add_frame(frame)
+        if self.mapper.problem is not None:
+            self.problems.append(f"{self.mapper.problem} at {frame.stamp_ns / 1e9:.3f} s")
+        return self._segment(joined, frame.stamp_ns)
+
+    def finish(self) -> MapSnapshot | None:
+        """At the end of a recording: what waited for later views joins the map, and the last steps are done."""
+        snapshot = self._segment(self.mapper.finish(), self.last_frame.stamp_ns if self.last_frame else 0)
+        self.mapper.optimise(self.config.map.final_steps)
+        return snapshot
+
+    def _segment(self, joined: list[Keyframe], stamp_ns: int) -> MapSnapshot | None:
+        """Optimise, find objects in the keyframes that joined the map, and lift them into it."""
+        if not joined:
             return None
-        self.keyframes += 1
-        self.mapper.optimise(self._steps_due(frame.stamp_ns))
-        rendered = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
-        proposal = self.masks.propose(keyframe, rendered.depth.cpu().numpy(), rendered.alpha.cpu().numpy())
-        gaussians = self.mapper.gaussians
-        weights = lift_proposal(self.mapper.rasterizer, gaussians, keyframe.camera, keyframe.T_map_camera, proposal)
-        self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
-        return self.snapshot(frame.stamp_ns)
+        self.keyframes += len(joined)
+        self._spare_steps = SPARE_STEPS_PER_KEYFRAME
+        self.mapper.optimise(0 if self.live else self._steps_due(stamp_ns))
+        scale = self.metres_per_unit or 1.0
+        for keyframe in joined:
+            drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
+            seen = scaled_frame(keyframe, scale)
+            proposal = self.masks.propose(
+                seen, drawn.depth.cpu().numpy() * np.float32(scale), drawn.alpha.cpu().numpy()
+            )
+            gaussians = self.mapper.gaussians
+            weights = lift_proposal(self.mapper.rasterizer, gaussians, keyframe.camera, keyframe.T_map_camera, proposal)
+            self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
+        return self.snapshot(stamp_ns)
+
+    @property
+    def metres_per_unit(self) -> float | None:
+        """Metres, or nominal ones, of one map unit: fixed once the first surface is known."""
+        if self._metres_per_unit is None:
+            self._metres_per_unit = metres_per_unit(self.config.input.pose_units, self.mapper.scene_depth)
+        return self._metres_per_unit
 
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
-        return take_snapshot(stamp_ns, self.mapper, self.instances)
+        return take_snapshot(stamp_ns, self.mapper, self.instances, self.metres_per_unit or 1.0)
 
     def rewind(self) -> None:
         """Time went back (a bag that starts again): forget poses and what waits; the map, its objects and the camera stay."""
@@ -111,7 +149,17 @@ class MapSide:
         """The budget: steps per recorded second since the last keyframe, so that a run does not depend on a clock."""
         since_s = 1.0 if self._last_keyframe_ns is None else (stamp_ns - self._last_keyframe_ns) / 1e9
         self._last_keyframe_ns = stamp_ns
-        return round(self.config.map.steps_per_s * min(since_s, 2.0) * self.step_share)
+        return round(self.config.map.steps_per_s * min(since_s, 2.0))
+
+    def use_spare_time(self) -> float:
+        """A few steps of a live map that has nothing else to do; returns the seconds to rest (`map.spare_share`)."""
+        share = self.config.map.spare_share
+        if self._spare_steps <= 0 or share <= 0:
+            return 1.0
+        start = time.perf_counter()
+        self.mapper.optimise(SPARE_STEPS)
+        self._spare_steps -= SPARE_STEPS
+        return (time.perf_counter() - start) * (1 / share - 1)
 
 
 class SoundSide:
@@ -119,7 +167,8 @@ class SoundSide:
 
     def __init__(self, config: Config, array: ArrayGeometry) -> None:
         self.config = config
-        self.array = array
+        # Without metres the array's offset from the camera means nothing: it is taken to be where the camera is.
+        self.array = array if config.input.pose_units == "metres" else array.at_the_camera()
         self.poses = PoseTrack(config.input.pose_max_gap_s)
         self.stream: AudioStream | None = None
         self.problems: deque[str] = deque(maxlen=100)
@@ -156,15 +205,29 @@ class Judge:
         self.tracker = SourceTracker(self.config.sources)
         self.chooser = Chooser(self.config.choice)
         self._newest_ns: int | None = None
+        self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
+        self._metres_per_unit: float | None = None
 
     def add(self, evidence: SoundEvidence, snapshot: MapSnapshot) -> Verdict:
         """What is believed after one more window."""
         if _starts_again(evidence.stamp_ns, self._newest_ns):
             self.rewind()
         self._newest_ns = evidence.stamp_ns
-        self.tracker.add(evidence)
         window_end_ns = evidence.stamp_ns + int(evidence.duration_s * 5e8)
-        return self.chooser.decide(self.tracker, snapshot, evidence.stamp_ns, window_end_ns)
+        self._unheard.append(evidence)
+        if self._metres_per_unit is None:
+            self._metres_per_unit = metres_per_unit(self.config.input.pose_units, None) or snapshot.metres_per_unit
+        if self._metres_per_unit is None:  # sounds wait for the first sight of a world without metres
+            return Verdict(evidence.stamp_ns, window_end_ns)
+        while self._unheard:
+            self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit))
+        seen = scaled_snapshot(snapshot, self._metres_per_unit)
+        verdict = self.chooser.decide(self.tracker, seen, evidence.stamp_ns, window_end_ns)
+        return scaled_verdict(verdict, 1 / self._metres_per_unit)
+
+    def score(self, points_map: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[P] in [0, 1]: how much of what was heard comes from the direction of each map point [P, 3]."""
+        return self.tracker.score(points_map * np.float32(self._metres_per_unit or 1.0))
 
 
 class Pipeline:

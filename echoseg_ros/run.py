@@ -121,7 +121,7 @@ class _OfflineRun:
                 self._believe(verdict)
         except EchosegError as error:
             self.skipped.add(str(error))
-        self._report_audio_problems()
+        self._report_problems()
         worker = "sound" if isinstance(item, AudioChunk) else "map"
         self._busy_s[worker] += time.perf_counter() - start
 
@@ -129,13 +129,13 @@ class _OfflineRun:
         self.verdict = verdict
         self.history.add(verdict)
 
-    def _report_audio_problems(self) -> None:
-        problems = self.pipeline.sound_side.problems
-        while problems:
-            self.skipped.add(problems.popleft())
+    def _report_problems(self) -> None:
+        for problems in (self.pipeline.sound_side.problems, self.pipeline.map_side.problems):
+            while problems:
+                self.skipped.add(problems.popleft())
 
     def finish(self) -> None:
-        self.pipeline.map_side.mapper.optimise(self.pipeline.map_side.config.map.final_steps)
+        self.pipeline.snapshot = self.pipeline.map_side.finish() or self.pipeline.snapshot
 
     def busy_s(self) -> dict[str, float]:
         return self._busy_s
@@ -162,7 +162,10 @@ class _RealtimeRun(_OfflineRun):
         self._start: tuple[float, int] | None = None
         self._sample_rate_hz = 1
         self._fatal: Exception | None = None
-        self._map = Worker[CameraItem]("map", self._map_item, IMAGE_QUEUE, _is_image, self._skip)
+        pipeline.map_side.live = True
+        self._map = Worker[CameraItem](
+            "map", self._map_item, IMAGE_QUEUE, _is_image, self._skip, spare=pipeline.map_side.use_spare_time
+        )
         self._sound = Worker[SoundItem]("sound", self._sound_item, AUDIO_QUEUE, _is_audio, self._skip)
         self._map.start()
         self._sound.start()
@@ -208,7 +211,7 @@ class _RealtimeRun(_OfflineRun):
             assert self._start is not None  # audio has a stamp
             now_ns = self._start[1] + (time.perf_counter() - self._start[0]) * 1e9
             self.latencies_ms.append((now_ns - verdict.window_end_ns) / 1e6)
-        self._report_audio_problems()
+        self._report_problems()
 
     def _skip(self, error: Exception) -> None:
         if isinstance(error, EchosegError):

@@ -185,7 +185,8 @@ class MapSnapshot:
     """The map as other threads may see it: never changed after it was made.
 
     surface_points: [S, 3] float32 a decimated sample of all Gaussian centres, metres; surface_rgb: [S, 3] uint8;
-    surface_instance: [S] int32, id of the instance a point belongs to, -1 for none; gaussians: how many the map holds.
+    surface_instance: [S] int32, id of the instance a point belongs to, -1 for none; gaussians: how many the map holds;
+    metres_per_unit: metres of one map unit, nominal ones where the poses have no metric scale, None before anything is seen.
     """
 
     stamp_ns: int
@@ -194,6 +195,7 @@ class MapSnapshot:
     surface_rgb: NDArray[np.uint8]
     surface_instance: NDArray[np.int32]
     gaussians: int
+    metres_per_unit: float | None = 1.0
 
     def instance(self, instance_id: int) -> Instance | None:
         """The instance of that id, if the map still has it."""

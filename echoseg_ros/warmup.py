@@ -9,6 +9,7 @@ import numpy as np
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
+from echoseg_ros.mapping import swept
 from echoseg_ros.pipeline import Judge, MapSide, SoundSide
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
@@ -67,3 +68,4 @@ def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -
 
 if __name__ == "__main__":  # what `make setup` calls to fill numba's cache
     warm_up(Config(), load_array("cube8"), "cpu")
+    swept.warm_up()

@@ -18,7 +18,9 @@ class Worker(Generic[Item]):
 
     When more than `capacity` droppable items wait, the oldest of them goes and `dropped` grows; items that are not
     droppable (poses, calibration) always arrive. An exception in `handle` is given to `on_error` and the thread goes on.
-    niceness: at least this much for the thread, so that work that can wait leaves the core to work that cannot.
+    niceness: at least this much for the thread, so that work that can wait leaves the core to work that cannot. spare:
+    called again and again while nothing waits; does a little work and returns for how many seconds the thread should
+    rest before the next call unless an item comes. It counts as `spare_s`, not as busy.
     """
 
     def __init__(
@@ -29,17 +31,20 @@ class Worker(Generic[Item]):
         droppable: Callable[[Item], bool] = lambda item: True,
         on_error: Callable[[Exception], None] | None = None,
         niceness: int = 0,
+        spare: Callable[[], float] | None = None,
     ) -> None:
         self._handle = handle
         self._capacity = capacity
         self._droppable = droppable
         self._on_error = on_error
         self._niceness = niceness
+        self._spare = spare
         self._queue: deque[Item] = deque()
         self._condition = threading.Condition()
         self._stopping = False
         self._working = False
         self.busy_s = 0.0
+        self.spare_s = 0.0
         self._started_s = time.perf_counter()
         self.handled = 0
         self.dropped = 0
@@ -117,9 +122,28 @@ class Worker(Generic[Item]):
             os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
     def _next(self) -> Item | None:
-        with self._condition:
-            self._condition.wait_for(lambda: self._queue or self._stopping)
-            if self._stopping:
-                return None
-            self._working = True
-            return self._queue.popleft()
+        """Wait for an item, using the time meanwhile; None at the end."""
+        rest_s = None if self._spare is None else 0.0
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._queue or self._stopping, rest_s)
+                if self._stopping:
+                    return None
+                if self._queue:
+                    self._working = True
+                    return self._queue.popleft()
+            rest_s = self._use_spare_time()
+
+    def _use_spare_time(self) -> float:
+        """Seconds to rest."""
+        assert self._spare is not None
+        start = time.perf_counter()
+        try:
+            return self._spare()
+        except Exception as error:
+            if self._on_error is None:
+                raise
+            self._on_error(error)
+            return 1.0
+        finally:
+            self.spare_s += time.perf_counter() - start

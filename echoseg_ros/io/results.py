@@ -68,7 +68,7 @@ def write_run(
 
 def audio_intensity(judge: Judge, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:
     """[N] how much of what was heard comes from each Gaussian; the loudest is 1 while there is a source at all."""
-    score = judge.tracker.score(means)
+    score = judge.score(means)
     loudest = float(score.max(initial=0.0))
     return score / np.float32(loudest) if verdict.sources and loudest > 0 else score
 

@@ -22,9 +22,9 @@ from echoseg_ros.mapping.source_views import baseline, best_sources, nearby_sour
 from echoseg_ros.types import Array, Camera, FloatImage
 
 # Views that a keyframe is compared with.
-SOURCES = 4
+SOURCES = 6
 # Neighbouring planes lie this far apart in the image of a source at the median baseline.
-STEP_PX = 1.0
+STEP_PX = 1.5
 PLANES = (24, 96)
 # The first, rough sweep at half resolution, where no depth is known: from infinity to this many baselines.
 NEAREST_BASELINES = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import bisect
 from dataclasses import dataclass
 
 import torch
@@ -40,25 +40,77 @@ class Exposure:
         return Exposure(torch.ones(3, device=device), torch.zeros(3, device=device))
 
 
-def relative_exposure(exposure: Exposure, everyone: Iterable[Exposure]) -> Exposure:
-    """An exposure relative to the mean of all: the map then has the colours of the mean exposure and cannot drift."""
-    gains, biases = zip(*((other.gain, other.bias) for other in everyone), strict=True)
-    gain, bias = torch.stack(gains).log().mean(0).exp(), torch.stack(biases).mean(0)
-    return Exposure(exposure.gain / gain, exposure.bias - bias)
+class Exposures:
+    """One exposure for each keyframe, relative to the mean of all: the map has the mean's colours and cannot drift."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self._device = torch.device(device)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all keyframes."""
+        self._stamps_ns: list[int] = []
+        self._log_gains = torch.zeros(0, 3, device=self._device)
+        self._biases = torch.zeros(0, 3, device=self._device)
+
+    def __len__(self) -> int:
+        return len(self._stamps_ns)
+
+    def add(self, stamp_ns: int) -> None:
+        """A new keyframe starts with the exposure of the one that came before it."""
+        for name in ("_log_gains", "_biases"):
+            values = getattr(self, name)
+            setattr(self, name, torch.cat([values, values[-1:] if len(values) else values.new_zeros(1, 3)]))
+        self._stamps_ns.append(stamp_ns)
+
+    def forget(self, row: int) -> None:
+        """The keyframe of that row is no longer kept."""
+        del self._stamps_ns[row]
+        self._log_gains, self._biases = (torch.cat([v[:row], v[row + 1 :]]) for v in (self._log_gains, self._biases))
+
+    def of(self, row: int) -> Exposure:
+        """Exposure of the keyframe of that row."""
+        return self._relative(self._log_gains[row], self._biases[row])
+
+    def at(self, stamp_ns: int) -> Exposure:
+        """What to expect of an image taken then: between the keyframes before and after it."""
+        if not self._stamps_ns:
+            return Exposure.neutral(self._device)
+        # A recording that starts again brings keyframes with stamps of before.
+        order = sorted(range(len(self)), key=self._stamps_ns.__getitem__)
+        after = bisect.bisect_left(order, stamp_ns, key=self._stamps_ns.__getitem__)
+        low, high = order[max(after - 1, 0)], order[min(after, len(self) - 1)]
+        span = self._stamps_ns[high] - self._stamps_ns[low]
+        share = (stamp_ns - self._stamps_ns[low]) / span if span else 0.0
+        gain, bias = (v[low].lerp(v[high], min(max(share, 0.0), 1.0)) for v in (self._log_gains, self._biases))
+        return self._relative(gain, bias)
+
+    @torch.no_grad()
+    def fit(self, row: int, drawn: Tensor, alpha: Tensor, image: Tensor) -> Exposure:
+        """Fit the keyframe of that row to what the map draws of it; a view of unknown places keeps what it had.
+
+        drawn, image: [H, W, 3]; alpha: [H, W]. Without waiting for the device.
+        """
+        fitted, covered = fitted_exposure(drawn, alpha, image)
+        enough = covered > MIN_COVERED
+        self._log_gains[row] = torch.where(enough, fitted.gain.log(), self._log_gains[row])
+        self._biases[row] = torch.where(enough, fitted.bias, self._biases[row])
+        return self.of(row)
+
+    def _relative(self, log_gain: Tensor, bias: Tensor) -> Exposure:
+        return Exposure((log_gain - self._log_gains.mean(0)).exp(), bias - self._biases.mean(0))
 
 
 @torch.no_grad()
-def fitted_exposure(drawn: Tensor, alpha: Tensor, image: Tensor) -> Exposure | None:
-    """Exposure of an image of what the map draws; None where the map covers too little of it.
+def fitted_exposure(drawn: Tensor, alpha: Tensor, image: Tensor) -> tuple[Exposure, Tensor]:
+    """(exposure of an image of what the map draws, share of the image that the map covers).
 
     drawn, image: [H, W, 3]; alpha: [H, W]. Per channel the least-squares gain and bias, with a prior towards 1 and 0
     (ridge regression).
     """
     every = (slice(STRIDE_PX // 2, None, STRIDE_PX),) * 2
     covered = (alpha[every] > 0.9).to(drawn.dtype)[..., None]
-    count = covered.sum()
-    if count < MIN_COVERED * covered.numel():
-        return None
+    count = covered.sum().clamp(min=1)
     x, y = drawn[every], image[every]
     mean_x, mean_y = (((v * covered).sum((0, 1)) / count) for v in (x, y))
     mean_xx, mean_xy = (((v * x * covered).sum((0, 1)) / count) for v in (x, y))
@@ -67,4 +119,4 @@ def fitted_exposure(drawn: Tensor, alpha: Tensor, image: Tensor) -> Exposure | N
     determinant = a * c - mean_x * mean_x
     gain = (c * (mean_xy + PRIOR) - mean_x * mean_y) / determinant
     bias = (a * mean_y - mean_x * (mean_xy + PRIOR)) / determinant
-    return Exposure(gain.clamp(*GAIN_RANGE), bias)
+    return Exposure(gain.clamp(*GAIN_RANGE), bias), covered.mean()

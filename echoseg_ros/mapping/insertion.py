@@ -5,7 +5,9 @@ Flat regions get a few large discs and contours many small ones, so that edges a
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -48,6 +50,11 @@ def new_gaussians(frame: CameraFrame, depth_m: NDArray[np.float32], needed: Mask
     return Gaussians(*(torch.cat(tensors) for tensors in zip(*([t for _, t in p.items()] for p in parts), strict=True)))
 
 
+def recoloured(gaussians: Gaussians, change: Callable[[torch.Tensor], torch.Tensor]) -> Gaussians:
+    """The same Gaussians with changed colours [N, 3]."""
+    return replace(gaussians, rgb=change(gaussians.rgb))
+
+
 def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32], alpha: NDArray[np.float32]) -> Mask:
     """[H, W] pixels with a depth whose surface the map lacks: nothing drawn there, or only something farther away.
 
@@ -60,11 +67,9 @@ def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32]
 
 def _opened(mask: Mask, size_px: int) -> Mask:
     """The mask [H, W] without what is smaller than a square of `size_px`; outside the image there is nothing."""
-    square = np.ones((size_px, size_px), np.uint8)
-    opened = cv2.morphologyEx(
-        mask.astype(np.uint8), cv2.MORPH_OPEN, square, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)
-    )
-    return np.asarray(opened > 0)
+    bytes_ = mask.astype(np.uint8)
+    eroded = ndimage.minimum_filter(bytes_, size_px, mode="constant", cval=0)
+    return np.asarray(ndimage.maximum_filter(eroded, size_px, mode="constant", cval=0) > 0)
 
 
 def in_free_space(frame: CameraFrame, means: NDArray[np.float32]) -> Mask:

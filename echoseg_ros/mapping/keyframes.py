@@ -42,15 +42,18 @@ class Keyframe(CameraFrame):
 
 
 class KeyframeSelector:
-    """Says which frames are keyframes: enough motion or enough time since the last one."""
+    """Says which frames are keyframes: enough motion or enough time since the last one. Free of scale."""
 
     def __init__(self, config: KeyframeConfig) -> None:
         self._config = config
         self._last: CameraFrame | None = None
 
-    def consider(self, frame: CameraFrame) -> Reason:
-        """Accept or refuse a frame; an accepted one is what the next is compared with."""
-        reason = self._reason(frame)
+    def consider(self, frame: CameraFrame, scene_depth: float | None) -> Reason:
+        """Accept or refuse a frame; an accepted one is what the next is compared with.
+
+        scene_depth: how far away things are, in map units; None while it is not known, when any motion counts.
+        """
+        reason = self._reason(frame, scene_depth or 0.0)
         if reason.accepted:
             self._last = frame
         return reason
@@ -59,14 +62,14 @@ class KeyframeSelector:
         """Forget the last keyframe."""
         self._last = None
 
-    def _reason(self, frame: CameraFrame) -> Reason:
+    def _reason(self, frame: CameraFrame, scene_depth: float) -> Reason:
         if self._last is None:
             return Reason.FIRST
         elapsed_s = (frame.stamp_ns - self._last.stamp_ns) / 1e9
         if elapsed_s < self._config.min_interval_s:
             return Reason.TOO_SOON
-        moved_m, turned_rad = pose_difference(self._last.T_map_camera, frame.T_map_camera)
-        if moved_m >= self._config.min_translation_m:
+        moved, turned_rad = pose_difference(self._last.T_map_camera, frame.T_map_camera)
+        if moved > 0 and moved >= self._config.min_translation * scene_depth:
             return Reason.MOVED
         if turned_rad >= self._config.min_rotation_rad:
             return Reason.TURNED
@@ -93,12 +96,14 @@ class KeyframeStore:
         """Forget all keyframes."""
         self._keyframes.clear()
 
-    def add(self, keyframe: Keyframe) -> Keyframe | None:
-        """Append a keyframe; returns the most redundant one if it had to go."""
+    def add(self, keyframe: Keyframe) -> int | None:
+        """Append a keyframe; returns the position of the most redundant one if it had to go for it."""
         self._keyframes.append(keyframe)
         if len(self._keyframes) <= self._max_count:
             return None
-        return self._keyframes.pop(self._most_redundant())
+        position = self._most_redundant()
+        del self._keyframes[position]
+        return position
 
     def _most_redundant(self) -> int:
         """Position of the keyframe whose view another one shows best; the older of the two goes."""
@@ -106,7 +111,7 @@ class KeyframeStore:
         poses = np.stack([keyframe.T_map_camera for keyframe in self._keyframes])
         gaps = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
         cosines = np.clip(np.einsum("ik,jk->ij", poses[:, :3, 2], poses[:, :3, 2]), -1, 1)
-        # Half a metre counts like a turn of half a radian; without metres the spread of the path is the unit.
+        # The spread of the path counts like a turn of one radian.
         spread = max(float(np.median(gaps)), 1e-9)
         distance = gaps / spread + np.arccos(cosines)
         np.fill_diagonal(distance, np.inf)
@@ -114,7 +119,7 @@ class KeyframeStore:
 
 
 def pose_difference(T_map_a: Array, T_map_b: Array) -> tuple[float, float]:
-    """(distance in metres, angle in radians) between two poses."""
+    """(distance in map units, angle in radians) between two poses."""
     cosine = (np.trace(T_map_a[:3, :3].T @ T_map_b[:3, :3]) - 1) / 2
     return float(np.linalg.norm(T_map_a[:3, 3] - T_map_b[:3, 3])), float(np.arccos(np.clip(cosine, -1, 1)))
 

@@ -10,30 +10,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoseg_ros.config import Config
-from echoseg_ros.errors import ImageFormatError
 from echoseg_ros.io.ply import SH_C0, GaussianFile, read_ply, write_ply
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians, MapGaussians
-from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, reduced
+from echoseg_ros.mapping.jumps import PoseJumps
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, Reason, reduced
 from echoseg_ros.mapping.optimize import MapOptimizer
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer, warm_up
-from echoseg_ros.types import Array, Camera, CameraFrame
+from echoseg_ros.mapping.swept import SweptKeyframes
+from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage
 
+# Where less than this of a pixel is covered, the map says nothing about its depth.
+EXPLAINED_ALPHA = 0.8
 # A Gaussian fainter than this is not surface.
 SURFACE_OPACITY = 0.3
 
 
 class Mapper:
-    """Keyframes, Gaussians and their optimiser on one device. Raises BackendError if the backend cannot run there."""
+    """Keyframes, Gaussians and their optimiser on one device. Raises BackendError if the backend cannot run there.
+
+    Free of scale: the map is in the units of the poses, and nothing in it depends on a length in metres.
+    """
 
     def __init__(self, config: Config, device: str = "cpu") -> None:
         self._config = config
         self._device = device
-        self._rasterizer = make_rasterizer(config.map.backend, device)
+        self._rasterizer = make_rasterizer(config.map.backend, device, config.map.vram_gb)
         self._map = GaussianMap(config.map.max_gaussians, device)
         self._selector = KeyframeSelector(config.keyframes)
+        self._jumps = PoseJumps()
         self._keyframes = KeyframeStore(config.keyframes)
+        self._swept = SweptKeyframes(draw=self._drawn_depth)
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
         self._keyframe_count = 0
+        self._seeds: Array | None = None
+        # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
+        self.scene_depth: float | None = None
+        self.problem: str | None = None
 
     @property
     def rasterizer(self) -> Rasterizer:
@@ -45,30 +57,53 @@ class Mapper:
         """The map as it is now: tensors that later calls change, so copy what is to be kept."""
         return MapGaussians(**dict(self._map.gaussians.items()), uids=self._map.uids)
 
-    def add_frame(self, frame: CameraFrame) -> Keyframe | None:
-        """Take a frame into the map if it is a keyframe; returns it at the map's resolution, else None.
+    def add_seeds(self, points_map: NDArray[np.float32]) -> None:
+        """Points [N, 3] known to lie on surfaces: they bound the depths of cameras without a depth sensor."""
+        self._seeds = np.asarray(points_map, dtype=float)
 
-        Raises ImageFormatError for a frame without depth.
+    def add_frame(self, frame: CameraFrame) -> list[Keyframe]:
+        """Take a frame; returns the keyframes that joined the map with it, with depth and at the map's resolution.
+
+        A frame with depth joins at once if it is a keyframe; without, it joins one or two keyframes later, when parallax
+        has given it depth. `problem` says what is amiss, None if nothing is.
         """
-        reason = self._selector.consider(frame)
+        self.problem = self._jumps.consider(frame, self.scene_depth)
+        reason = self._selector.consider(frame, self.scene_depth) if self.problem is None else Reason.TOO_SOON
         if not reason.accepted:
-            return None
-        if frame.depth_m is None:
-            raise ImageFormatError(f"frame {frame.index} has no depth: the map is built from depth images")
+            return []
         keyframe = Keyframe.of(reduced(frame, self._config.map.image_width_px), self._keyframe_count, reason)
         self._keyframe_count += 1
-        dropped = self._keyframes.add(keyframe)
-        if dropped is not None:
-            self._optimizer.forget(dropped)
-        self._optimizer.insert(keyframe)
-        return keyframe
+        if keyframe.depth_m is not None:
+            return self._take([keyframe])
+        ready = self._swept.add(keyframe, self._seeds)
+        self.problem = self._swept.waiting or None
+        return self._take([swept for swept, _ in ready])
 
-    def add_seeds(self, points_map: NDArray[np.float32]) -> None:
-        """Take points [N, 3] known to lie on surfaces. The map does not use them yet."""
+    def finish(self) -> list[Keyframe]:
+        """At the end of a recording: the keyframes that waited for parallax join as they are."""
+        return self._take([keyframe for keyframe, _ in self._swept.flush()])
+
+    def _take(self, keyframes: list[Keyframe]) -> list[Keyframe]:
+        for keyframe in keyframes:
+            assert keyframe.depth_m is not None
+            if keyframe.depth_m.any():
+                self.scene_depth = float(np.median(keyframe.depth_m[keyframe.depth_m > 0]))
+            self._optimizer.add(keyframe)
+            dropped = self._keyframes.add(keyframe)
+            if dropped is not None:
+                self._optimizer.forget(dropped)
+        return keyframes
+
+    def _drawn_depth(self, keyframe: Keyframe) -> FloatImage | None:
+        """[H, W] depth that the map shows in a keyframe's view, 0 where it shows nothing; None while the map is empty."""
+        if len(self._map) == 0:
+            return None
+        drawn = self.render(keyframe.camera, keyframe.T_map_camera)
+        return torch.where(drawn.alpha > EXPLAINED_ALPHA, drawn.depth, torch.zeros_like(drawn.depth)).cpu().numpy()
 
     def optimise(self, steps: int) -> None:
         """That many optimisation steps over the keyframes."""
-        self._optimizer.steps(steps, self._keyframes)
+        self._optimizer.steps(steps)
 
     @torch.no_grad()
     def render(self, camera: Camera, T_map_camera: Array) -> Rendered:
@@ -89,7 +124,8 @@ class Mapper:
         compensate_exposure: with the gain and bias per channel that fit best: automatic exposure cannot be predicted.
         """
         small = reduced(frame, self._config.map.image_width_px)
-        drawn = self.render(small.camera, small.T_map_camera).rgb.clamp(0, 1).cpu().numpy().astype(float)
+        drawn_rgb = self.render(small.camera, small.T_map_camera).rgb
+        drawn = self._optimizer.exposures.at(frame.stamp_ns).apply(drawn_rgb).clamp(0, 1).cpu().numpy().astype(float)
         truth = small.rgb / 255.0
         if compensate_exposure:
             drawn = np.stack([_fitted(drawn[..., k], truth[..., k]) for k in range(3)], axis=-1)
@@ -107,14 +143,17 @@ class Mapper:
         return gaussians.means[rows].cpu().numpy(), rgb.cpu().numpy(), gaussians.uids[rows].cpu().numpy()
 
     def rewind(self) -> None:
-        """Time went back: the next frame is a keyframe whatever its stamp; map and keyframes stay."""
+        """Time went back: the next frame is a keyframe whatever its stamp and pose; map and keyframes stay."""
         self._selector.clear()
+        self._jumps.clear()
+        self._swept.clear()
 
     def clear(self) -> None:
         """Forget map and keyframes."""
+        self.rewind()
         self._map.clear()
-        self._selector.clear()
         self._keyframes.clear()
+        self.scene_depth = None
         self._optimizer.clear()
 
     def warm_up(self) -> None:

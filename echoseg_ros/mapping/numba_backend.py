@@ -112,10 +112,10 @@ class _Blend(torch.autograd.Function):
     ) -> Any:
         parameters = tuple(_array(tensor) for tensor in (means, quats, scales, opacities, rgb))
         binned = _bin(parameters, view)
-        planes = blending.blend(
+        planes, pair_span = blending.blend(
             binned.records, binned.starts, binned.pair_row, view.order, view.width, view.height, view.tiles_x
         )
-        ctx.view, ctx.parameters, ctx.binned, ctx.planes = view, parameters, binned, planes
+        ctx.view, ctx.parameters, ctx.binned, ctx.planes, ctx.pair_span = view, parameters, binned, planes, pair_span
         image = torch.from_numpy(planes)
         return image[:3].permute(1, 2, 0), image[3].clone(), 1 - image[4]
 
@@ -124,8 +124,8 @@ class _Blend(torch.autograd.Function):
         gradients = torch.cat([d_rgb.permute(2, 0, 1), d_depth[None], d_alpha[None]]).contiguous()
         binned, view = ctx.binned, ctx.view
         slots = blending.blend_backward(
-            binned.records, binned.starts, binned.pair_row, binned.pair_slot, view.order, view.tiles_x, ctx.planes,
-            _array(gradients),
+            binned.records, binned.starts, binned.pair_row, binned.pair_slot, ctx.pair_span, view.order, view.tiles_x,
+            ctx.planes, _array(gradients),
         )  # fmt: skip
         means, quats, scales, opacities, _ = ctx.parameters
         results = projection.project_backward(

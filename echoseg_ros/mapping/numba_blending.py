@@ -15,13 +15,14 @@ from echoseg_ros.mapping.numba_projection import (
     DEPTH,
     GREEN,
     RED,
+    SLOT,
     TILE_HEIGHT,
     TILE_WIDTH,
     Floats,
     Ints,
     V,
 )
-from echoseg_ros.mapping.numba_simd import LANES, load, negative, splat, store, total, where_at_least
+from echoseg_ros.mapping.numba_simd import LANES, aligned, load, negative, splat, store, totals, where_at_least
 from echoseg_ros.mapping.numba_tiles import (
     CHECK_EVERY,
     F32,
@@ -32,47 +33,50 @@ from echoseg_ros.mapping.numba_tiles import (
     all_done,
     alpha_at,
     exponent_terms,
+    find_spans,
     lane_offsets,
-    row_span,
 )
 from echoseg_ros.mapping.rasterizer import ALPHA_MAX
 
 _ALPHA_MAX = F32(ALPHA_MAX)
-# Sums in a slot.
-SLOT = 10
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def blend(records: Floats, starts: Ints, pair_row: Ints, order: Ints, width: int, height: int, tiles_x: int) -> Floats:
-    """Planes [5, H, W]: rgb, sum of w z, transmittance left."""
+def blend(
+    records: Floats, starts: Ints, pair_row: Ints, order: Ints, width: int, height: int, tiles_x: int
+) -> tuple[Floats, Ints]:
+    """Planes [5, H, W]: rgb, sum of w z, transmittance left; and the pairs' spans [P, 2] for the way back."""
     planes = np.empty((5, height, width), np.float32)
+    pair_span = np.empty((len(pair_row), 2), np.uint8)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(5 * PIXELS, np.float32)
-        buffer[:PIXELS] = ONE
-        _blend_tile(records, pair_row, starts[tile], starts[tile + 1], tile_x, tile_y, buffer)
+        buffer = aligned(5 * PIXELS)
+        buffer[:PIXELS], buffer[PIXELS:] = ONE, ZERO
+        _blend_tile(records, pair_row, pair_span, starts[tile], starts[tile + 1], tile_x, tile_y, buffer)
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
                 for k in range(4):
                     planes[k, i, j] = buffer[(k + 1) * PIXELS + p]
                 planes[4, i, j] = abs(buffer[p])
-    return planes
+    return planes, pair_span
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _blend_tile(
-    records: Floats, pair_row: Ints, first: int, last: int, tile_x: int, tile_y: int, buffer: Floats
+    records: Floats, pair_row: Ints, pair_span: Ints, first: int, last: int, tile_x: int, tile_y: int, buffer: Floats
 ) -> None:
     """Add a tile's Gaussians, front to back. Planes: 0 transmittance (negative once done), 1-4 rgb and depth."""
     columns, lines = lane_offsets()
     stop, zero = splat(STOP), splat(ZERO)
     for pair in range(first, last):
-        if (pair - first) % CHECK_EVERY == 0 and all_done(buffer):
-            return
+        if (pair - first) % CHECK_EVERY == 0:
+            if all_done(buffer):
+                return
+            find_spans(records, pair_row, pair_span, pair, min(pair + CHECK_EVERY, last), tile_x, tile_y)
         i = np.uint64(pair_row[pair])
-        begin, end = row_span(records, i, tile_x, tile_y)
+        begin, end = np.int64(pair_span[pair, 0]), np.int64(pair_span[pair, 1])
         _, constant, linear = exponent_terms(records, i, tile_x, columns)
         top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
         red, green = splat(records[i, RED]), splat(records[i, GREEN])
@@ -97,22 +101,24 @@ def blend_backward(
     starts: Ints,
     pair_row: Ints,
     pair_slot: Ints,
+    pair_span: Ints,
     order: Ints,
     tiles_x: int,
     planes: Floats,
     gradients: Floats,
 ) -> Floats:
-    """Slots [P, 10] from the gradients [5, H, W] of rgb, sum of w z, and alpha.
+    """Slots [P * SLOT] from the gradients [5, H, W] of rgb, sum of w z, and alpha.
 
     A slot holds sums over the tile's pixels: the exponent's gradient g, then g dx, g dy, g dx^2, g dx dy, g dy^2, then
-    the gradients of rgb and depth.
+    the gradients of rgb and depth; the rest is 0.
     """
     height, width = planes.shape[1], planes.shape[2]
-    slots = np.empty((len(pair_row), SLOT), np.float32)
+    slots = aligned(len(pair_row) * SLOT)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(6 * PIXELS, np.float32)
+        buffer = aligned(6 * PIXELS)
+        buffer[:] = ZERO
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 p, i, j = y * TILE_WIDTH + x, tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x
@@ -121,7 +127,9 @@ def blend_backward(
                     buffer[(k + 2) * PIXELS + p] = gradients[k, i, j]
                     behind += gradients[k, i, j] * planes[k, i, j]
                 buffer[p], buffer[PIXELS + p] = ONE, behind
-        _unblend_tile(records, pair_row, pair_slot, starts[tile], starts[tile + 1], tile_x, tile_y, buffer, slots)
+        _unblend_tile(
+            records, pair_row, pair_slot, pair_span, starts[tile], starts[tile + 1], tile_x, tile_y, buffer, slots
+        )
     return slots
 
 
@@ -130,6 +138,7 @@ def _unblend_tile(
     records: Floats,
     pair_row: Ints,
     pair_slot: Ints,
+    pair_span: Ints,
     first: int,
     last: int,
     tile_x: int,
@@ -147,12 +156,12 @@ def _unblend_tile(
     done = False
     for pair in range(first, last):
         done = done or ((pair - first) % CHECK_EVERY == 0 and all_done(buffer))
-        slot = np.uint64(pair_slot[pair])
+        slot = np.int64(pair_slot[pair])
         if done:
-            slots[slot] = ZERO
+            store(slots, slot * SLOT, zero)
             continue
         i = np.uint64(pair_row[pair])
-        begin, end = row_span(records, i, tile_x, tile_y)
+        begin, end = np.int64(pair_span[pair, 0]), np.int64(pair_span[pair, 1])
         dx, constant, linear = exponent_terms(records, i, tile_x, columns)
         top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
         red, green = splat(records[i, RED]), splat(records[i, GREEN])
@@ -180,7 +189,5 @@ def _unblend_tile(
             sum_red, sum_green = sum_red + weight * d_red, sum_green + weight * d_green
             sum_blue, sum_depth = sum_blue + weight * d_blue, sum_depth + weight * d_depth
         gx = sum_g * dx
-        slots[slot, 0], slots[slot, 1], slots[slot, 2] = total(sum_g), total(gx), total(sum_gy)
-        slots[slot, 3], slots[slot, 4], slots[slot, 5] = total(gx * dx), total(sum_gy * dx), total(sum_gyy)
-        slots[slot, 6], slots[slot, 7], slots[slot, 8] = total(sum_red), total(sum_green), total(sum_blue)
-        slots[slot, 9] = total(sum_depth)
+        sums = totals((sum_g, gx, sum_gy, gx * dx, sum_gy * dx, sum_gyy, sum_red, sum_green, sum_blue, sum_depth))
+        store(slots, slot * SLOT, sums)

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 from echoseg_ros.mapping.numba_projection import CURVE_YY, TILE_HEIGHT, TILE_WIDTH, Floats, Ints, V
-from echoseg_ros.mapping.numba_simd import LANES, load, negative, splat, store, where_at_least
+from echoseg_ros.mapping.numba_simd import LANES, aligned, load, negative, splat, store, where_at_least
 from echoseg_ros.mapping.numba_tiles import (
     CHECK_EVERY,
     F32,
@@ -17,16 +17,18 @@ from echoseg_ros.mapping.numba_tiles import (
     all_done,
     alpha_at,
     exponent_terms,
+    find_spans,
     lane_offsets,
-    row_span,
 )
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(buffer: Floats, records: Floats, i: int, tile_x: int, tile_y: int) -> tuple[int, int]:
-    """Blending weights of Gaussian i in a tile, and which pixels have one. Planes: 0 transmittance, 1 the weights."""
+def _weigh(buffer: Floats, records: Floats, pair_row: Ints, pair: int, tile_x: int, tile_y: int) -> tuple[int, int]:
+    """Blending weights of a pair's Gaussian in its tile, and which pixels have one. Planes: 0 transmittance, 1 the weights."""
     columns, lines = lane_offsets()
-    begin, end = row_span(records, i, tile_x, tile_y)
+    i, span = np.uint64(pair_row[pair]), np.empty((1, 2), np.uint8)
+    find_spans(records, pair_row[pair : pair + 1], span, 0, 1, tile_x, tile_y)
+    begin, end = np.int64(span[0, 0]), np.int64(span[0, 1])
     _, constant, linear = exponent_terms(records, i, tile_x, columns)
     top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
     for p in range(begin, end, LANES):
@@ -51,14 +53,14 @@ def blend_features(
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
-        buffer = np.zeros(2 * PIXELS, np.float32)
+        buffer = aligned(2 * PIXELS)
         buffer[:PIXELS] = ONE
         sums = np.zeros((channels, PIXELS), np.float32)
         for pair in range(starts[tile], starts[tile + 1]):
             if (pair - starts[tile]) % CHECK_EVERY == 0 and all_done(buffer):
                 break
             row = pair_row[pair]
-            begin, end = _weigh(buffer, records, row, tile_x, tile_y)
+            begin, end = _weigh(buffer, records, pair_row, pair, tile_x, tile_y)
             for k in range(channels):
                 value = features[row, k]
                 for p in range(begin, end):
@@ -121,7 +123,8 @@ def lift_tiles(
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
         count = label_starts[tile + 1] - label_starts[tile]
         place = np.full(PIXELS, -1, np.int32)
-        buffer = np.zeros(2 * PIXELS, np.float32)
+        buffer = aligned(2 * PIXELS)
+        buffer[:PIXELS] = ZERO
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 buffer[y * TILE_WIDTH + x] = ONE
@@ -130,7 +133,7 @@ def lift_tiles(
             done = pair - starts[tile]
             if done % CHECK_EVERY == 0 and all_done(buffer):
                 break
-            begin, end = _weigh(buffer, records, pair_row[pair], tile_x, tile_y)
+            begin, end = _weigh(buffer, records, pair_row, pair, tile_x, tile_y)
             base = sum_starts[tile] + done * count
             for p in range(begin, end):
                 if place[p] >= 0:

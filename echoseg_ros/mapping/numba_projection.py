@@ -11,6 +11,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from echoseg_ros.mapping.numba_simd import LANES, aligned, load, splat, store
 from echoseg_ros.mapping.rasterizer import ALPHA_MIN, EPS_2D_PX2, FOV_MARGIN, MAX_EXTENT_SIGMA, NEAR_PLANE
 
 # A tile is half an AVX-512 register wide and one of AVX2, so that few lanes of a vector fall beside a small Gaussian.
@@ -21,6 +22,8 @@ TILE_WIDTH, TILE_HEIGHT = 8, 16
 # dx between TILT dx -+ sqrt(REACH2 - NARROWING dx^2) and is highest at column LEAN.
 U, V, PEAK, CURVE_XX, CURVE_XY, CURVE_YY, RED, GREEN, BLUE, DEPTH, TILT, REACH2, NARROWING, LEAN = range(14)
 RECORD = 16
+# Floats that a Gaussian gets back from a tile: ten sums and what fills the vector.
+SLOT = LANES
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.integer]
@@ -95,7 +98,7 @@ def project(
     view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height.
     """
     count = means.shape[0]
-    records = np.empty((count, RECORD), np.float32)
+    records = aligned(count * RECORD).reshape((count, RECORD))
     rectangles = np.zeros((count, 4), np.int32)
     for chunk in nb.prange(chunks):
         for i in range(chunk * count // chunks, (chunk + 1) * count // chunks):
@@ -186,7 +189,7 @@ def project_backward(
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Gradients of all parameters from the per-tile slots.
 
-    records: [N, RECORD]; offsets: [N + 1] slots of each Gaussian; slots: [P, 10] (see numba_blending.blend_backward).
+    records: [N, RECORD]; offsets: [N + 1] slots of each Gaussian; slots: [P * SLOT] (see numba_blending.blend_backward).
     Returns gradients of means, quats, scales, opacities and rgb, shaped as those.
     """
     count = means.shape[0]
@@ -194,22 +197,16 @@ def project_backward(
     d_scales, d_rgb = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
     d_opacities = np.zeros(count, np.float32)
     for chunk in nb.prange(chunks):
+        added = np.empty(SLOT, np.float32)
         for i in range(chunk * count // chunks, (chunk + 1) * count // chunks):
             if offsets[i] == offsets[i + 1]:
                 continue
-            g, gx, gy, gxx, gxy, gyy = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
-            red, green, blue, depth = _ZERO, _ZERO, _ZERO, _ZERO
+            sums = splat(_ZERO)
             for k in range(offsets[i], offsets[i + 1]):
-                g += slots[k, 0]
-                gx += slots[k, 1]
-                gy += slots[k, 2]
-                gxx += slots[k, 3]
-                gxy += slots[k, 4]
-                gyy += slots[k, 5]
-                red += slots[k, 6]
-                green += slots[k, 7]
-                blue += slots[k, 8]
-                depth += slots[k, 9]
+                sums = sums + load(slots, k * SLOT)
+            store(added, 0, sums)
+            g, gx, gy, gxx, gxy, gyy = added[0], added[1], added[2], added[3], added[4], added[5]
+            red, green, blue, depth = added[6], added[7], added[8], added[9]
             d_opacities[i] = -g / opacities[i]
             d_rgb[i, 0], d_rgb[i, 1], d_rgb[i, 2] = red, green, blue
             a, b = -_TWO * _LN2 * records[i, CURVE_XX], -_LN2 * records[i, CURVE_XY]

@@ -10,6 +10,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numba as nb
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import extending, types
 from numba.core.datamodel import models
@@ -136,14 +138,43 @@ exp2 = _unary(_build_exp2)
 """2^t for t <= 126, to 2e-7 relative; below 2^-60 it is 2^-60."""
 negative = _unary(_build_negative)
 """-|a|"""
-total = _unary(_folding(_build_sum), types.float32)
-"""Sum of the lanes."""
 largest = _unary(_folding(_build_larger), types.float32)
 """The largest lane."""
 smaller = _binary(_build_smaller)
 """Lane by lane the smaller one."""
 where_at_least = _selecting(">=")
 """where_at_least(a, b, yes, no): yes where a >= b, else no."""
+
+
+@intrinsic
+def totals(typingctx: Any, vectors: Any) -> Any:
+    """A vector whose lane k is the sum of the lanes of vectors[k], 0 where there is none; vectors: tuple of at most LANES.
+
+    Two vectors are folded into one at a time, which takes far fewer steps than one sum after the other.
+    """
+
+    def build(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
+        given = [builder.extract_value(values[0], k) for k in range(vectors.count)]
+        return _folded(builder, given + [None] * (LANES - len(given)))
+
+    if isinstance(vectors, types.UniTuple) and _is_vector(vectors.dtype):
+        return VECTOR(vectors), build
+    return None
+
+
+def _folded(builder: ir.IRBuilder, vectors: list[ir.Value | None]) -> ir.Value | None:
+    """One vector of as many blocks of lanes as there are vectors; block k adds up to vectors[k]."""
+    if len(vectors) == 1:
+        return vectors[0]
+    evens, odds = _folded(builder, vectors[::2]), _folded(builder, vectors[1::2])
+    if evens is None:
+        return None
+    half = LANES // len(vectors)
+    low = [side + block + k for block in range(0, LANES, 2 * half) for side in (0, LANES) for k in range(half)]
+    mask = ir.VectorType(_INT, LANES)
+    pair = evens, odds or _filled(0.0)
+    parts = (builder.shuffle_vector(*pair, ir.Constant(mask, [k + shift for k in low])) for shift in (0, half))
+    return _build_sum(builder, *parts)
 
 
 @intrinsic
@@ -181,6 +212,14 @@ def store(typingctx: Any, array: Any, index: Any, vector: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, types.int64, vector), build
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def aligned(count: int) -> Any:
+    """An array of float32 with undefined content whose vectors lie each in one cache line."""
+    spare = np.empty(count + LANES, np.float32)
+    first = -(spare.ctypes.data // 4) % LANES
+    return spare[first : first + count]
 
 
 def _define_operator(symbol: Any, build: _Build) -> None:

@@ -152,26 +152,32 @@ def lane_offsets() -> tuple[Any, Any]:
     return load(places, 0), load(places, LANES)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def row_span(records: Floats, i: int, tile_x: int, tile_y: int) -> tuple[int, int]:
-    """First and end pixel (within the tile) of the vectors where a Gaussian's ellipse crosses the tile's columns."""
-    left = F32(tile_x * TILE_WIDTH) + HALF - records[i, U]
-    right = left + F32(TILE_WIDTH - 1)
-    # The ellipse is highest at column `lean` and lowest at -lean; elsewhere its outline ends at the tile's side.
-    lean, tilt, reach2, narrowing = records[i, LEAN], records[i, TILT], records[i, REACH2], records[i, NARROWING]
-    low_x, high_x = min(max(-lean, left), right), min(max(lean, left), right)
-    low_root, high_root = reach2 - low_x * low_x * narrowing, reach2 - high_x * high_x * narrowing
-    if low_root < ZERO or high_root < ZERO:
-        return 0, 0
-    offset = records[i, V] - F32(tile_y * TILE_HEIGHT) - HALF
-    low = offset + tilt * low_x - F32(math.sqrt(low_root)) - _MARGIN_PX
-    high = offset + tilt * high_x + F32(math.sqrt(high_root)) + _MARGIN_PX
-    # Positive, so that cutting off the fraction rounds down.
-    top = np.int64(max(low, ZERO) + F32(0.9999))
-    end = np.int64(min(max(high, -ONE), F32(TILE_HEIGHT - 1)) + ONE)
-    if end <= top:
-        return 0, 0
-    return top // ROWS * LANES, (end + ROWS - 1) // ROWS * LANES
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def find_spans(
+    records: Floats, pair_row: Ints, pair_span: Ints, first: int, last: int, tile_x: int, tile_y: int
+) -> None:
+    """Into pair_span [P, 2]: first and end pixel (within the tile) of the vectors that a Gaussian's ellipse crosses.
+
+    For some pairs at once, without branches: were it done one by one, the processor could not guess how many vectors
+    come next and would wait for the square roots each time.
+    """
+    for pair in range(first, last):
+        i = np.uint64(pair_row[pair])
+        left = F32(tile_x * TILE_WIDTH) + HALF - records[i, U]
+        right = left + F32(TILE_WIDTH - 1)
+        # The ellipse is highest at column `lean` and lowest at -lean; elsewhere its outline ends at the tile's side.
+        lean, tilt, reach2, narrowing = records[i, LEAN], records[i, TILT], records[i, REACH2], records[i, NARROWING]
+        low_x, high_x = min(max(-lean, left), right), min(max(lean, left), right)
+        low_root, high_root = reach2 - low_x * low_x * narrowing, reach2 - high_x * high_x * narrowing
+        offset = records[i, V] - F32(tile_y * TILE_HEIGHT) - HALF
+        low = offset + tilt * low_x - F32(math.sqrt(max(low_root, ZERO))) - _MARGIN_PX
+        high = offset + tilt * high_x + F32(math.sqrt(max(high_root, ZERO))) + _MARGIN_PX
+        # Positive, so that cutting off the fraction rounds down.
+        top = np.int32(max(low, ZERO) + F32(0.9999))
+        end = np.int32(min(max(high, -ONE), F32(TILE_HEIGHT - 1)) + ONE)
+        hit = np.int32((min(low_root, high_root) >= ZERO) & (end > top))
+        pair_span[pair, 0] = hit * (top // ROWS * LANES)
+        pair_span[pair, 1] = hit * ((end + ROWS - 1) // ROWS * LANES)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")

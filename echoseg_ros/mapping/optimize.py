@@ -1,8 +1,6 @@
-"""Makes the map look like its keyframes: insertion, optimisation in plain torch, pruning."""
+"""Makes the map look like its keyframes: optimisation in plain torch, spent where the error is, and pruning."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,22 +8,29 @@ from torch import Tensor
 
 from echoseg_ros.config import MapConfig
 from echoseg_ros.mapping import insertion
-from echoseg_ros.mapping.exposure import Exposure, fitted_exposure, relative_exposure
+from echoseg_ros.mapping.exposure import Exposures
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
-from echoseg_ros.mapping.keyframes import Keyframe, KeyframeStore
+from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
+from echoseg_ros.mapping.views import Sharpness, View
 
 # Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
 MEAN_RATE = 0.25
-# A centre finds its place in its first steps and then only follows slowly, so that surfaces stay thin.
-SETTLING_UPDATES, SETTLED_SHARE = 15.0, 0.1
+# A Gaussian finds its place in its first steps and then only follows slowly, so that surfaces stay thin and what past
+# views said is kept: its rates fall with its own count of updates, down to these shares.
+SETTLING_UPDATES = 15.0
+SETTLED_SHARES = {"means": 0.1}
+OTHER_SHARE = 1.0
 RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.01}
 # Weights of the terms next to the colour's L1: relative depth error, and missing coverage.
 DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.1
 # A depth farther off than this share is an edge or a reflection: it does not pull.
 MAX_DEPTH_ERROR = 0.1
-# How often a step takes the newest keyframe, one of the window, or any past one.
+# How often a step takes the newest keyframe, one of the window, or any past one (by its error: no place is forgotten).
 NEWEST_SHARE, WINDOW_SHARE = 0.15, 0.25
+WINDOW = 4
+# Mean colour error of a view that was not drawn yet.
+UNKNOWN_ERROR = 0.2
 # A Gaussian fainter than this no longer matters.
 MIN_OPACITY = 0.1
 # A keyframe that looks through a Gaussian takes this from its opacity's logit: two or three such views remove it, while
@@ -33,6 +38,8 @@ MIN_OPACITY = 0.1
 FREE_SPACE_LOGIT = 1.5
 # The longest axis at most this many times the middle one: no needles.
 MAX_ELONGATION = 4.0
+# Steps between two rounds of pruning.
+TIDY_EVERY = 10
 
 
 class MapOptimizer:
@@ -42,27 +49,40 @@ class MapOptimizer:
         self._map = gaussian_map
         self._rasterizer = rasterizer
         self._random = np.random.default_rng(config.seed)
-        self._exposures: dict[int, Exposure] = {}
-
-    def forget(self, keyframe: Keyframe) -> None:
-        """Drop what is remembered of a keyframe that is no longer kept."""
-        self._exposures.pop(keyframe.id, None)
+        self.exposures = Exposures(gaussian_map.device)
+        self.clear()
 
     def clear(self) -> None:
         """Forget all keyframes."""
-        self._exposures.clear()
+        self.exposures.clear()
+        self._views: list[View] = []
+        self._errors: list[float] = []
+        self._new_errors: dict[int, Tensor] = {}
+        self._sharpness = Sharpness()
+        self._steps = 0
 
-    def insert(self, keyframe: Keyframe) -> int:
-        """Gaussians where the map does not explain the keyframe's depth; returns how many."""
-        assert keyframe.depth_m is not None
+    def forget(self, position: int) -> None:
+        """The keyframe at that position, in order of time, is no longer kept."""
+        self._read_errors()
+        del self._views[position]
+        del self._errors[position]
+        self.exposures.forget(position)
+
+    def add(self, keyframe: Keyframe, confidence: Tensor | None = None) -> int:
+        """Take a keyframe newer than all others: Gaussians where the map does not explain its depth; returns how many."""
+        self._errors.append(UNKNOWN_ERROR)
+        self._views.append(View.of(keyframe, self._map.device, self._sharpness.weight(keyframe.rgb)))
+        self.exposures.add(keyframe.stamp_ns)
+        if keyframe.depth_m is None:
+            return 0
         self._carve(keyframe)
+        view, row = self._views[-1], len(self._views) - 1
         with torch.no_grad():
-            drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, keyframe.T_map_camera)
-        depth_m = keyframe.depth_m
-        needed = insertion.unexplained(depth_m, drawn.depth.cpu().numpy(), drawn.alpha.cpu().numpy())
-        new = insertion.new_gaussians(keyframe, depth_m, needed)
-        exposure = self._expose(keyframe, drawn)
-        return self._map.insert(replace(new, rgb=exposure.undo(new.rgb.to(self._map.device))))
+            drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
+        needed = insertion.unexplained(keyframe.depth_m, drawn.depth.cpu().numpy(), drawn.alpha.cpu().numpy())
+        exposure = self.exposures.fit(row, drawn.rgb, drawn.alpha, view.image)
+        new = insertion.new_gaussians(keyframe, keyframe.depth_m, needed).to(self._map.device)
+        return self._map.insert(insertion.recoloured(new, exposure.undo))
 
     @torch.no_grad()
     def _carve(self, keyframe: Keyframe) -> None:
@@ -71,59 +91,67 @@ class MapOptimizer:
         ahead = insertion.in_free_space(keyframe, gaussians.means.cpu().numpy())
         gaussians.opacity_logits[torch.from_numpy(ahead).to(gaussians.device)] -= FREE_SPACE_LOGIT
 
-    def steps(self, count: int, keyframes: KeyframeStore) -> None:
+    def steps(self, count: int) -> None:
         """That many optimisation steps, each on one keyframe."""
-        if len(keyframes) == 0 or len(self._map) == 0:
+        if not self._views or len(self._map) == 0:
             return
         for _ in range(count):
-            self._step(keyframes[self._choose(len(keyframes))])
-        if count:
-            self._tidy()
+            self._step(self._choose())
+            self._steps += 1
+            if self._steps % TIDY_EVERY == 0:
+                self._tidy()
 
-    def _choose(self, count: int) -> int:
-        draw = self._random.random()
+    def _choose(self) -> int:
+        count, draw = len(self._views), self._random.random()
         if draw < NEWEST_SHARE:
             return count - 1
-        first = max(count - KeyframeStore.WINDOW, 0) if draw < NEWEST_SHARE + WINDOW_SHARE else 0
-        return int(self._random.integers(first, count))
+        if draw < NEWEST_SHARE + WINDOW_SHARE:
+            return int(self._random.integers(max(count - WINDOW, 0), count))
+        errors = np.cumsum(self._errors)
+        return min(int(np.searchsorted(errors, self._random.random() * errors[-1])), count - 1)
 
-    def _step(self, keyframe: Keyframe) -> None:
+    def _step(self, row: int) -> None:
+        view = self._views[row]
         leaves = self._map.gaussians.map(lambda tensor: tensor.detach().requires_grad_())
-        rendered = self._rasterizer.render(leaves, keyframe.camera, keyframe.T_map_camera)
-        self._loss(rendered, keyframe).backward()
+        rendered = self._rasterizer.render(leaves, view.keyframe.camera, view.T_map_camera)
+        self._loss(rendered, row).backward()
         gradients = Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
         with torch.no_grad():
-            self._map.adam_step(gradients, {**RATES, "means": self._mean_rates()})
+            self._map.adam_step(gradients, self._rates())
 
-    def _mean_rates(self) -> Tensor:  # [N]
-        settled = (1 + self._map.updates / SETTLING_UPDATES).reciprocal().clamp(min=SETTLED_SHARE)
-        return MEAN_RATE * settled * self._map.gaussians.log_scales.amax(dim=1).exp()
+    def _rates(self) -> dict[str, float | Tensor]:
+        """Adam's step sizes, one per Gaussian [N]: large in its first steps, then settling."""
+        settled = (1 + self._map.updates / SETTLING_UPDATES).reciprocal()
+        size = self._map.gaussians.log_scales.amax(dim=1).exp()
+        rates: dict[str, float | Tensor] = {
+            name: rate * settled.clamp(min=SETTLED_SHARES.get(name, OTHER_SHARE)) for name, rate in RATES.items()
+        }
+        return {**rates, "means": MEAN_RATE * size * settled.clamp(min=SETTLED_SHARES["means"])}
 
-    def _expose(self, keyframe: Keyframe, drawn: Rendered) -> Exposure:
-        """The keyframe's exposure as the map sees it now; a view of unknown places keeps the one before."""
-        fitted = fitted_exposure(drawn.rgb.detach(), drawn.alpha.detach(), self._image(keyframe))
-        newest = next(reversed(self._exposures.values()), Exposure.neutral(self._map.device))
-        self._exposures[keyframe.id] = fitted or self._exposures.get(keyframe.id, newest)
-        return relative_exposure(self._exposures[keyframe.id], self._exposures.values())
-
-    def _image(self, keyframe: Keyframe) -> Tensor:  # [H, W, 3] in 0..1
-        return torch.from_numpy(keyframe.rgb).to(self._map.device).float() / 255
-
-    def _loss(self, rendered: Rendered, keyframe: Keyframe) -> Tensor:
-        exposure = self._expose(keyframe, rendered)
-        loss = (exposure.apply(rendered.rgb) - self._image(keyframe)).abs().mean() + COVERAGE_WEIGHT * (
-            1 - rendered.alpha
-        ).mean()
-        if keyframe.depth_m is None:
+    def _loss(self, rendered: Rendered, row: int) -> Tensor:
+        view = self._views[row]
+        exposure = self.exposures.fit(row, rendered.rgb.detach(), rendered.alpha.detach(), view.image)
+        colour = (exposure.apply(rendered.rgb) - view.image).abs().mean()
+        self._new_errors[row] = colour.detach()
+        loss = view.weight * colour + COVERAGE_WEIGHT * (1 - rendered.alpha).mean()
+        if view.depth is None:
             return loss
-        depth_m = torch.from_numpy(keyframe.depth_m).to(rendered.depth.device)
-        error = (rendered.depth - depth_m).abs() / depth_m.clamp(min=1e-6)
-        counts = (depth_m > 0) & (error < MAX_DEPTH_ERROR)
+        error = (rendered.depth - view.depth).abs() / view.depth.clamp(min=1e-6)
+        counts = (view.depth > 0) & (error < MAX_DEPTH_ERROR)
         return loss + DEPTH_WEIGHT * torch.where(counts, error, torch.zeros_like(error)).mean()
+
+    def _read_errors(self) -> None:
+        """Take the errors of the last steps from the device: at once, for each reading waits for it."""
+        if self._new_errors:
+            values = torch.stack(list(self._new_errors.values())).cpu().tolist()
+            for row, value in zip(self._new_errors, values, strict=True):
+                self._errors[row] = value
+            self._new_errors.clear()
 
     @torch.no_grad()
     def _tidy(self) -> None:
         """Prune what is faint and shorten what became a needle."""
+        self._read_errors()
         log_scales = self._map.gaussians.log_scales
         limit = log_scales.median(dim=1, keepdim=True).values + float(np.log(MAX_ELONGATION))
         torch.minimum(log_scales, limit, out=log_scales)

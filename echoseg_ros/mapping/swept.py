@@ -9,8 +9,8 @@ import numpy as np
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping.depth import DepthEstimate, DepthFromMotion, Parallax
-from echoseg_ros.mapping.keyframes import Keyframe
-from echoseg_ros.types import Array, FloatImage
+from echoseg_ros.mapping.keyframes import Keyframe, Reason
+from echoseg_ros.types import Array, Camera, FloatImage
 
 # Keyframes held: sources and neighbours of the ones that wait. A keyframe that is still without depth when it leaves
 # is lost: the camera only turned for that long.
@@ -112,6 +112,18 @@ class SweptKeyframes:
         )
         usual = float(np.median(steps)) if len(steps) else 0.0
         return step <= SAME_STEP * usual and turn_rad < SAME_TURN_RAD
+
+
+def warm_up() -> None:
+    """Compile the kernels (seconds the first time on a machine): a noisy wall, seen from four places."""
+    camera = Camera(64, 48, 60.0, 60.0, 32.0, 24.0)
+    wall = np.random.default_rng(0).integers(0, 255, (48, 96, 3), dtype=np.uint8)
+    swept = SweptKeyframes()
+    for i in range(4):
+        rgb = np.ascontiguousarray(wall[:, 4 * i : 4 * i + 64])
+        T_map_camera = geometry.transform(np.eye(3), np.array([0.1 * i, 0.0, 0.0]))
+        swept.add(Keyframe(i, i, camera, rgb, None, T_map_camera, i, Reason.MOVED))
+    swept.flush()
 
 
 def _depth_range(keyframe: Keyframe, points: Array | None) -> tuple[float, float] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from vision_msgs.msg import Detection3DArray
 
@@ -22,12 +21,8 @@ from echoseg_ros.worker import Worker
 
 # One and a half seconds of a 10 Hz camera with depth: a keyframe may take that long, older frames are of no use.
 QUEUE = 30
-# With so many waiting nothing is optimised any more until the views are in; in between proportionally less.
-BEHIND = 20
 # On a machine that is short of cores the sound and the messages go first: a map can be late, audio cannot.
 MAP_NICENESS = 5
-# Full optimisation while the thread idles for this share of the time: the machine has other work too.
-IDLE_WANTED = 0.35
 
 
 def chosen_device(name: str) -> str:
@@ -47,16 +42,24 @@ class MapHalf:
         self.device = device
         self.images_dropped = 0
         self._names = OutputNames()
-        self.side = MapSide(node.config, device, node.params.use_depth)
+        self.side = self.new_side()
         self.snapshot: MapSnapshot = EMPTY_SNAPSHOT
         self.verdict: Verdict | None = None
         self._map_published_ns: int | None = None
-        self.worker = Worker[Any]("map", self._handle, QUEUE, _droppable, node.failed("map"), MAP_NICENESS)
+        self.worker = Worker[Any](
+            "map", self._handle, QUEUE, _droppable, node.failed("map"), MAP_NICENESS, self._use_spare_time
+        )
         node.workers["map"] = self.worker
         node.poses_to.append(self.worker.put)
         self._map = node.publisher(PointCloud2, self._names.map, LATCHED)
         self._objects = node.publisher(Detection3DArray, self._names.objects, LATCHED)
         self._overlay = node.publisher(Image, self._names.overlay, STREAM)
+
+    def new_side(self) -> MapSide:
+        """An empty map for live use."""
+        side = MapSide(self._node.config, self.device, self._node.params.use_depth)
+        side.live = True
+        return side
 
     def listen(self) -> None:
         """Subscribe: from now on images come."""
@@ -93,15 +96,14 @@ class MapHalf:
         elif isinstance(item, Call):
             item.run()
         else:
-            self.side.step_share = self._affordable()
             for snapshot in self.side.add(item):
                 self.show(snapshot)
+            while self.side.problems:
+                problem = self.side.problems.popleft()
+                self._node.log.warn(problem.split(" at ")[0].split(":")[0], problem)
 
-    def _affordable(self) -> float:
-        """Share of the optimisation's budget: less while images wait, and less the nearer the thread is to its limit."""
-        waiting = max(0.0, 1.0 - self.worker.waiting / BEHIND)
-        idle = 1.0 - self.worker.busy_share
-        return min(waiting, float(np.clip(idle / IDLE_WANTED, 0.0, 1.0)))
+    def _use_spare_time(self) -> float:
+        return self.side.use_spare_time()
 
     def show(self, snapshot: MapSnapshot) -> None:
         """Hand a snapshot to whoever asks, and publish it."""

@@ -98,7 +98,7 @@ class MapServices:
     def _fresh_side(self) -> MapSide:
         """An empty map that knows the camera."""
         half = self._map_half
-        fresh = MapSide(self._node.config, half.device, self._node.params.use_depth)
+        fresh = half.new_side()
         if half.side.frames.camera is not None:
             fresh.add(half.side.frames.camera)
         return fresh
@@ -116,7 +116,7 @@ class MapServices:
         uids = gaussians.uids.cpu().numpy()
         with self._verdict_half.lock:
             means = gaussians.means.detach().cpu().numpy().astype(np.float32)
-            intensity = self._verdict_half.judge.tracker.score(means)
+            intensity = self._verdict_half.judge.score(means)
         side.mapper.save(path, side.instances.assignment(uids), intensity)
         written = self.save_results()
         folder = self._node.get_parameter("results_dir").value

@@ -7,20 +7,22 @@ import numpy as np
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.types import MapSnapshot
+from echoseg_ros.units import scaled_instance
 
 # Enough for a look-up of a sound's direction everywhere on the map; more would cost time and change nothing.
 SURFACE_POINTS = 20_000
 
 EMPTY_SNAPSHOT = MapSnapshot(
-    0, (), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.int32), gaussians=0
+    0, (), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(0, np.int32), 0, None
 )
 
 
-def take_snapshot(stamp_ns: int, mapper: Mapper, instances: InstanceMap) -> MapSnapshot:
-    """Copies of the instances and of a sample of the surface, at most SURFACE_POINTS points."""
+def take_snapshot(stamp_ns: int, mapper: Mapper, instances: InstanceMap, metres_per_unit: float = 1.0) -> MapSnapshot:
+    """Copies of the instances and of a sample of the surface, at most SURFACE_POINTS points, in the map's units."""
     gaussians = mapper.gaussians
     uids, means = gaussians.uids.cpu().numpy(), gaussians.means.detach().cpu().numpy()
     rgb = (gaussians.rgb.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
-    found = instances.instances(uids, means, rgb)
+    found = instances.instances(uids, means * np.float32(metres_per_unit), rgb)
+    found = tuple(scaled_instance(instance, 1 / metres_per_unit) for instance in found)
     points, points_rgb, points_uids = mapper.surface_sample(SURFACE_POINTS)
-    return MapSnapshot(stamp_ns, found, points, points_rgb, instances.assignment(points_uids), gaussians=len(uids))
+    return MapSnapshot(stamp_ns, found, points, points_rgb, instances.assignment(points_uids), len(uids), metres_per_unit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,12 @@ class ArrayGeometry:
     def channels(self) -> int:
         """How many channels the audio needs at least."""
         return int(self.channel_order.max()) + 1
+
+    def at_the_camera(self) -> ArrayGeometry:
+        """The same array without its offset from the camera, for poses that have no metres."""
+        turn_only = np.eye(4)
+        turn_only[:3, :3] = self.T_camera_array[:3, :3]
+        return replace(self, T_camera_array=turn_only)
 
     def check_channels(self, channels: int) -> None:
         """Raises ArrayError if audio of that many channels cannot come from this array.

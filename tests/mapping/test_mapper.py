@@ -11,8 +11,8 @@ import torch
 
 from echoseg_ros import geometry
 from echoseg_ros.config import Config, KeyframeConfig
-from echoseg_ros.errors import ImageFormatError, MapFileError
-from echoseg_ros.mapping.exposure import Exposure, fitted_exposure
+from echoseg_ros.errors import MapFileError
+from echoseg_ros.mapping.exposure import Exposure, Exposures, fitted_exposure
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
 from echoseg_ros.mapping.keyframes import (
     Keyframe,
@@ -136,11 +136,6 @@ def test_cap_holds_and_uids_rise() -> None:
     assert int(mapper.gaussians.uids[0]) > int(uids[-1])
 
 
-def test_frame_without_depth_is_refused() -> None:
-    with pytest.raises(ImageFormatError, match="frame 3 has no depth"):
-        Mapper(SMALL).add_frame(replace(room_view(3, pose(0.0)), depth_m=None))
-
-
 def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
     """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
     other = Mapper(SMALL)
@@ -155,12 +150,29 @@ def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
 
 def test_exposure_fit_recovers_gain_and_bias() -> None:
     drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
-    exposure = fitted_exposure(drawn, torch.ones(40, 60), drawn * 0.8 + 0.1)
-    assert exposure is not None
+    exposure, covered = fitted_exposure(drawn, torch.ones(40, 60), drawn * 0.8 + 0.1)
+    assert float(covered) == 1.0
     torch.testing.assert_close(exposure.gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
     torch.testing.assert_close(exposure.undo(exposure.apply(drawn)), drawn)
-    assert fitted_exposure(drawn, torch.zeros(40, 60), drawn) is None
+    assert float(fitted_exposure(drawn, torch.zeros(40, 60), drawn)[1]) == 0.0
     assert torch.equal(Exposure.neutral().apply(drawn), drawn)
+
+
+def test_exposure_between_keyframes() -> None:
+    """Relative to the mean of all keyframes, half way in the middle of two, the same as the last one after it."""
+    drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
+    exposures = Exposures("cpu")
+    for stamp_ns, gain in ((0, 0.8), (1000, 1.25)):
+        exposures.add(stamp_ns)
+        exposures.fit(len(exposures) - 1, drawn, torch.ones(40, 60), drawn * gain)
+    torch.testing.assert_close(exposures.of(0).gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
+    torch.testing.assert_close(exposures.at(500).gain, torch.ones(3), atol=0.02, rtol=0)
+    torch.testing.assert_close(exposures.at(5000).gain, exposures.of(1).gain)
+    before = exposures.of(1).gain
+    exposures.fit(1, drawn, torch.zeros(40, 60), drawn)
+    torch.testing.assert_close(exposures.of(1).gain, before)
+    exposures.forget(0)
+    assert len(exposures) == 1 and torch.equal(exposures.at(0).gain, torch.ones(3))
 
 
 def test_warm_up_leaves_no_trace() -> None:
@@ -175,7 +187,7 @@ def test_dropped_keyframes_are_forgotten() -> None:
     for i in range(6):
         mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
         mapper.optimise(1)
-    assert len(mapper._keyframes) == 3 and len(mapper._optimizer._exposures) <= 3
+    assert len(mapper._keyframes) == 3 and len(mapper._optimizer.exposures) == 3
 
 
 def some(count: int, logit: float = 1.0) -> Gaussians:
@@ -216,13 +228,14 @@ def test_rows_stay_in_step() -> None:
 
 
 def test_keyframe_choice() -> None:
-    config = KeyframeConfig(min_translation_m=0.1, min_interval_s=0.3, max_interval_s=1.0)
+    config = KeyframeConfig(min_translation=0.05, min_interval_s=0.3, max_interval_s=1.0)
     selector = KeyframeSelector(config)
     view = room_view(0, pose(0.0))
 
     def at(seconds: float, x: float) -> Reason:
         return selector.consider(
-            replace(view, stamp_ns=int(seconds * 1e9), T_map_camera=geometry.transform(np.eye(3), np.array([x, 0, 0])))
+            replace(view, stamp_ns=int(seconds * 1e9), T_map_camera=geometry.transform(np.eye(3), np.array([x, 0, 0]))),
+            2.0,
         )
 
     assert at(0.0, 0.0) is Reason.FIRST
@@ -237,7 +250,7 @@ def test_store_drops_the_most_redundant_keyframe() -> None:
     store = KeyframeStore(KeyframeConfig(max_count=6))
     places = [0.0, 1.0, 1.01, 2.0, 3.0, 4.0, 5.0]
     dropped = [store.add(Keyframe.of(room_view(i, pose(x)), i, Reason.MOVED)) for i, x in enumerate(places)]
-    assert dropped[:6] == [None] * 6 and dropped[6] is not None and dropped[6].id in (1, 2)
+    assert dropped[:6] == [None] * 6 and dropped[6] in (1, 2)
     assert len(store) == 6 and store[5].id == 6
 
 

@@ -1,0 +1,61 @@
+"""What the optimiser keeps of each keyframe: its images on the map's device and how well the map explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from echoseg_ros.mapping.keyframes import Keyframe
+from echoseg_ros.types import Array, RgbImage
+
+# A blurred view never counts less than this: it may be the only one of a place.
+MIN_WEIGHT = 0.2
+# Only views of the last few keyframes say how sharp a view of this place can be.
+SHARPNESS_WINDOW = 8
+
+
+@dataclass(eq=False)
+class View:
+    """One keyframe to optimise by.
+
+    image: [H, W, 3] in 0..1; depth: [H, W] map units, 0 = none; weight: of its colours, less for a blurred image;
+    T_map_camera: the given pose, or the refined one.
+    """
+
+    keyframe: Keyframe
+    image: Tensor
+    depth: Tensor | None
+    weight: float
+    T_map_camera: Array
+
+    @staticmethod
+    def of(keyframe: Keyframe, device: torch.device, weight: float = 1.0) -> View:
+        """Upload a keyframe's images once."""
+        image = torch.from_numpy(keyframe.rgb).to(device).float() / 255
+        depth = None if keyframe.depth_m is None else torch.from_numpy(keyframe.depth_m).to(device)
+        return View(keyframe, image, depth, weight, keyframe.T_map_camera)
+
+
+class Sharpness:
+    """Weights of views by how sharp they are next to the ones just before them."""
+
+    def __init__(self) -> None:
+        self._recent: list[float] = []
+
+    def weight(self, rgb: RgbImage) -> float:
+        """In [MIN_WEIGHT, 1]: the share of fine detail that the sharpest of the last views had."""
+        detail = _detail(rgb)
+        self._recent = [*self._recent, detail][-SHARPNESS_WINDOW:]
+        usual = float(np.median(self._recent))
+        return float(np.clip(detail / max(usual, 1e-9), MIN_WEIGHT, 1.0))
+
+
+def _detail(rgb: RgbImage) -> float:
+    """Share of the image's contrast that lies in its finest details: blur takes it away, exposure does not."""
+    grey = rgb.mean(axis=-1, dtype=np.float32)
+    fine = grey - ndimage.uniform_filter(grey, 3)
+    return float(fine.std() / max(float(grey.std()), 1e-3))

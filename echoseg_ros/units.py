@@ -1,0 +1,87 @@
+"""Poses without metres: what is seen and heard is put into nominal metres for the stages that think in metres.
+
+The map itself needs no unit. Objects and sources do: a mug is 10 cm, a voice carries metres. Where the poses have no
+metric scale, the median depth of the first view is taken for NOMINAL_DEPTH_M; results go back into the map's units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from echoseg_ros.types import (
+    Array,
+    Box,
+    CameraFrame,
+    Instance,
+    MapSnapshot,
+    SoundEvidence,
+    SoundingObject,
+    SoundSource,
+    Verdict,
+)
+
+# What a robot in a room usually looks at, from real and simulated recordings.
+NOMINAL_DEPTH_M = 2.0
+
+Frame = TypeVar("Frame", bound=CameraFrame)
+
+
+def metres_per_unit(pose_units: str, scene_depth: float | None) -> float | None:
+    """Metres (nominal ones for `input.pose_units` = arbitrary) of one map unit; None while nothing was seen yet."""
+    if pose_units == "metres":
+        return 1.0
+    return NOMINAL_DEPTH_M / scene_depth if scene_depth else None
+
+
+def scaled_pose(T: Array, factor: float) -> Array:
+    """A pose [4, 4] whose translation is multiplied."""
+    scaled = np.array(T)
+    scaled[:3, 3] *= factor
+    return scaled
+
+
+def scaled_frame(frame: Frame, factor: float) -> Frame:
+    """A frame of a world that is `factor` times as large."""
+    depth_m = None if frame.depth_m is None else frame.depth_m * np.float32(factor)
+    return replace(frame, T_map_camera=scaled_pose(frame.T_map_camera, factor), depth_m=depth_m)
+
+
+def scaled_evidence(evidence: SoundEvidence, factor: float) -> SoundEvidence:
+    """Evidence of an array in a world that is `factor` times as large."""
+    return replace(evidence, T_map_array=scaled_pose(evidence.T_map_array, factor))
+
+
+def scaled_instance(instance: Instance, factor: float) -> Instance:
+    """An instance of a world that is `factor` times as large."""
+    if factor == 1.0:
+        return instance
+    box = Box(instance.box.center_m * factor, instance.box.size_m * factor, instance.box.quaternion_xyzw)
+    points = instance.points_map * np.float32(factor)
+    return replace(instance, points_map=points, position_m=instance.position_m * factor, box=box)
+
+
+def scaled_snapshot(snapshot: MapSnapshot, factor: float) -> MapSnapshot:
+    """A snapshot of a world that is `factor` times as large."""
+    if factor == 1.0:
+        return snapshot
+    instances = tuple(scaled_instance(instance, factor) for instance in snapshot.instances)
+    return replace(snapshot, instances=instances, surface_points=snapshot.surface_points * np.float32(factor))
+
+
+def scaled_verdict(verdict: Verdict, factor: float) -> Verdict:
+    """A verdict on a world that is `factor` times as large."""
+    if factor == 1.0:
+        return verdict
+    sources = {source.id: _scaled_source(source, factor) for source in verdict.sources}
+    sounding = tuple(
+        SoundingObject(scaled_instance(s.instance, factor), sources[s.source.id], s.probability, s.label)
+        for s in verdict.sounding
+    )
+    return replace(verdict, sources=tuple(sources.values()), sounding=sounding)
+
+
+def _scaled_source(source: SoundSource, factor: float) -> SoundSource:
+    return replace(source, position_m=source.position_m * factor, covariance_m2=source.covariance_m2 * factor**2)

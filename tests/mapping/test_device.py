@@ -1,0 +1,72 @@
+"""The map on another device than the CPU, without one: torch's meta device holds shapes only.
+
+Mixing it with the CPU raises, as on a GPU; and so does every operation for which the host would have to wait, since
+there are no values to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+import torch.fx.experimental._config
+from torch import Tensor
+
+from echoseg_ros.config import Config
+from echoseg_ros.mapping import gsplat_backend
+from echoseg_ros.mapping.mapper import Mapper
+from echoseg_ros.mapping.optimize import TIDY_EVERY
+from echoseg_ros.types import Camera
+from gpu_check.frames import made_up_recording
+
+CAMERA = Camera(64, 48, 60.0, 60.0, 32.0, 24.0)
+
+
+def shapes_only(**arguments: Any) -> Any:
+    """gsplat.rasterization as far as shapes, devices and gradients go."""
+    names = ("means", "quats", "scales", "opacities", "colors", "viewmats", "Ks")
+    total = sum(arguments[name].sum() for name in names)
+    shape = (len(arguments["viewmats"]), arguments["height"], arguments["width"])
+    channels = arguments["colors"].shape[1] + (arguments["render_mode"] == "RGB+ED")
+    device = arguments["means"].device
+    return torch.zeros(*shape, channels, device=device) + total, torch.zeros(*shape, 1, device=device) + total, {}
+
+
+@contextmanager
+def reading_back_allowed() -> Iterator[None]:
+    """Zeros for what is copied to the host, every row for what is selected: insertion and pruning may wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        copied = Tensor.cpu
+        patch.setattr(Tensor, "cpu", lambda t: torch.zeros(t.shape, dtype=t.dtype) if t.is_meta else copied(t))
+        patch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True, raising=False)
+        yield
+
+
+@pytest.fixture
+def mapper(monkeypatch: pytest.MonkeyPatch) -> Mapper:
+    """A map on the meta device with two keyframes."""
+    monkeypatch.setattr(gsplat_backend, "_gsplat_rasterization", lambda device: shapes_only)
+    settings = {"map.backend": "gsplat", "map.image_width_px": 64, "keyframes.min_interval_s": 0.0}
+    mapper = Mapper(Config().updated(settings), "meta")
+    with reading_back_allowed():
+        for frame in made_up_recording(CAMERA, 2).frames:
+            mapper.add_frame(frame)
+    return mapper
+
+
+def test_everything_of_the_map_is_on_its_device(mapper: Mapper) -> None:
+    assert len(mapper.gaussians) > 100
+    assert all(tensor.is_meta for _, tensor in mapper.gaussians.items()) and mapper.gaussians.uids.is_meta
+    labels = made_up_recording(CAMERA, 1).frames[0].rgb[..., 0].astype("int32") % 40
+    lifted = mapper.lift(CAMERA, made_up_recording(CAMERA, 1).frames[0].T_map_camera, labels, 40)
+    assert lifted.is_meta and lifted.shape == (len(mapper.gaussians), 40)
+
+
+def test_steps_wait_for_nothing_between_two_rounds_of_pruning(mapper: Mapper) -> None:
+    mapper.optimise(TIDY_EVERY - 1)
+    with reading_back_allowed():
+        mapper.optimise(1)
+    mapper.optimise(TIDY_EVERY - 1)
