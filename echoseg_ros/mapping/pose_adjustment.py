@@ -15,9 +15,9 @@ from echoseg_ros.types import Array, Camera, FloatImage
 ITERATIONS = 5
 # Poses are believed to be right within this turn; the images speak through noise of this normalised brightness, and
 # neighbouring pixels, which share it, count as one per patch.
-TURN_RAD, DIFFERENCE, PATCH_PX2 = 0.005, 0.5, 25
+TURN_RAD, DIFFERENCE, PATCH_PX2 = 0.01, 0.5, 25
 # How much stiffer still the one combination of turns is that the images hardly determine.
-STIFF = 1.0
+STIFF = 30.0
 # Brightness is taken relative to its surroundings of this size; below this contrast it is noise.
 LOCAL_PX, LOCAL_NOISE = 9, 0.02
 

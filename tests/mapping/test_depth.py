@@ -9,10 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
+from echoseg_ros.mapping import pose_adjustment
 from echoseg_ros.mapping.depth import DepthEstimate, DepthFromMotion, Parallax
 from echoseg_ros.mapping.keyframes import Keyframe, Reason
 from echoseg_ros.mapping.source_views import best_sources
-from echoseg_ros.mapping.swept import WINDOW, SweptKeyframes
+from echoseg_ros.mapping.swept import WINDOW, SweptKeyframes, warm_up
 from echoseg_ros.types import Camera
 
 CAMERA = Camera(96, 72, 84.0, 84.0, 48.0, 36.0)
@@ -154,12 +155,21 @@ def test_surfaces_that_views_disagree_about_are_rejected(views: list[Keyframe], 
     assert not alone.depth.any()
 
 
-def test_a_pose_turned_by_mistake_is_corrected(views: list[Keyframe]) -> None:
+def test_poses_turned_by_mistake_are_corrected(views: list[Keyframe], monkeypatch: pytest.MonkeyPatch) -> None:
     """Cause: poses a few milliseconds off, while the camera turns, shift whole images."""
-    turn = geometry.transform(Rotation.from_euler("xy", [0.2, 0.3], degrees=True).as_matrix(), np.zeros(3))
-    shaken = [replace(views[i], T_map_camera=views[i].T_map_camera @ turn) if i == 4 else views[i] for i in range(7)]
-    estimate = DepthFromMotion().estimate(shaken[3], shaken)
-    assert np.median(relative_error(estimate.depth, views[3].depth_m)) < 0.012
+
+    def shaken(seed: int) -> list[Keyframe]:
+        turns = Rotation.from_rotvec(np.random.default_rng(seed).normal(0, 0.002, (len(views), 3))).as_matrix()
+        turned = [keyframe.T_map_camera @ geometry.transform(t, np.zeros(3)) for keyframe, t in zip(views, turns)]
+        return [replace(keyframe, T_map_camera=T) for keyframe, T in zip(views, turned)]
+
+    def mean_error() -> float:
+        depths = [DepthFromMotion().estimate(keyframes[3], keyframes).depth for keyframes in map(shaken, range(8))]
+        return float(np.mean([np.median(relative_error(depth, views[3].depth_m)) for depth in depths]))
+
+    corrected = mean_error()
+    monkeypatch.setattr(pose_adjustment, "TURN_RAD", 1e-7)
+    assert corrected < 0.8 * mean_error()
 
 
 def test_bit_repeatable(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
@@ -201,3 +211,17 @@ def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> N
     swept.clear()
     ready = [result for keyframe in views for result in swept.add(keyframe)]
     assert [keyframe.id for keyframe, _ in ready] == list(range(5))
+
+
+def test_warm_up_reaches_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[int] = []
+    consistent = DepthFromMotion.consistent
+
+    def spy(self: DepthFromMotion, *arguments: object) -> DepthEstimate:
+        checked = consistent(self, *arguments)
+        ready.append(np.count_nonzero(checked.depth))
+        return checked
+
+    monkeypatch.setattr(DepthFromMotion, "consistent", spy)
+    warm_up()
+    assert max(ready) > 0
