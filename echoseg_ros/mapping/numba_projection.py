@@ -106,7 +106,7 @@ def project(
     return records, rectangles
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _project_one(
     i: int,
     means: Floats,
@@ -217,7 +217,7 @@ def project_backward(
     return d_means, d_quats, d_scales, d_opacities, d_rgb
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@nb.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _backward_one(
     i: int,
     means: Floats,
