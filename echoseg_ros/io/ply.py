@@ -1,121 +1,101 @@
-"""Gaussian maps as PLY files with the 3DGS standard fields, which any viewer opens, and fields of our own after them."""
+"""Gaussian maps as PLY files with the 3DGS standard fields, which any viewer opens, and fields of our own after them.
+
+Fields are found by name, so that the files of INRIA's trainer (Kerbl et al. 2023: normals, f_rest_* before opacity), of
+gsplat (no normals), of SuperSplat and others are read; what is written has INRIA's order.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import MapFileError
+from echoseg_ros.io import ply_compressed
+from echoseg_ros.io.gaussian_file import SH_C0, GaussianFile, rest_names
+from echoseg_ros.io.ply_rows import PlyContent, has_ply_type, read_rows, write_rows
 
-# Zeroth spherical harmonic: colour = 0.5 + SH_C0 * f_dc (Kerbl et al. 2023).
-SH_C0 = 0.28209479177387814
+__all__ = ["COMPRESSED_SUFFIX", "SH_C0", "STANDARD_FIELDS", "GaussianFile", "read_ply", "write_ply"]
 
-STANDARD_FIELDS = (
-    *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
-    *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
-)
-_REQUIRED = tuple(name for name in STANDARD_FIELDS if name not in ("nx", "ny", "nz"))
+# A path that ends like this is written in SuperSplat's compressed layout.
+COMPRESSED_SUFFIX = ".compressed.ply"
 
-_TYPES = {
-    **{
-        "char": "i1",
-        "uchar": "u1",
-        "short": "i2",
-        "ushort": "u2",
-        "int": "i4",
-        "uint": "u4",
-        "float": "f4",
-        "double": "f8",
-    },
-    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
-    **{"float32": "f4", "float64": "f8"},
-}
-_NAMES = {
-    "i1": "char",
-    "u1": "uchar",
-    "i2": "short",
-    "u2": "ushort",
-    "i4": "int",
-    "u4": "uint",
-    "f4": "float",
-    "f8": "double",
-}
-_MAX_HEADER_BYTES = 65536
-
-
-@dataclass(frozen=True)
-class GaussianFile:
-    """What a map file holds, as 3DGS stores it.
-
-    means: [N, 3] metres; f_dc: [N, 3]; opacity_logits: [N]; log_scales: [N, 3]; quats_wxyz: [N, 4]; all float32;
-    extra: any other field by name, [N] each, in the file's type.
-    """
-
-    means: NDArray[np.float32]
-    f_dc: NDArray[np.float32]
-    opacity_logits: NDArray[np.float32]
-    log_scales: NDArray[np.float32]
-    quats_wxyz: NDArray[np.float32]
-    extra: dict[str, NDArray] = field(default_factory=dict)
+_NORMALS = ("nx", "ny", "nz")
+_BEFORE_REST = ("x", "y", "z", *_NORMALS, "f_dc_0", "f_dc_1", "f_dc_2")
+_AFTER_REST = ("opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3")
+STANDARD_FIELDS = (*_BEFORE_REST, *_AFTER_REST)
+_REQUIRED = tuple(name for name in STANDARD_FIELDS if name not in _NORMALS)
 
 
 def write_ply(path: Path, gaussians: GaussianFile) -> None:
-    """Write atomically: the old file stays until the new one is whole."""
+    """Write atomically: the old file stays until the new one is whole and on disk.
+
+    A path that ends in .compressed.ply gets a quarter of the size, without extra fields other than f_rest_*.
+    Two savings to one path at the same time do not mix: the one that ends last stays.
+    """
     path = Path(path)
-    rows = _rows(gaussians)
-    properties = [f"property {_NAMES[rows.dtype[name].str[1:]]} {name}" for name in rows.dtype.names or ()]
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *properties, "end_header", ""]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write("\n".join(header).encode())
-            file.write(rows.tobytes())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if path.name.endswith(COMPRESSED_SUFFIX):
+        write_rows(path, ply_compressed.packed(gaussians), "compressed by echoseg_ros")
+    else:
+        write_rows(path, {"vertex": _rows(gaussians)})
 
 
 def read_ply(path: Path) -> GaussianFile:
-    """Read a 3DGS map file, binary little endian. Raises MapFileError naming what is wrong."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise MapFileError(f"map file {path}: {error.strerror}") from error
-    count, dtype, start = _parse_header(path, content)
-    missing = [name for name in _REQUIRED if name not in (dtype.names or ())]
-    if missing:
-        raise MapFileError(f"map file {path}: not 3D Gaussians, lacks {', '.join(missing)}")
-    if len(content) - start < count * dtype.itemsize:
-        wanted = count * dtype.itemsize
-        raise MapFileError(
-            f"map file {path}: truncated, {len(content) - start} bytes of {wanted} for {count} Gaussians"
-        )
-    rows = np.frombuffer(content, dtype, count, start)
-    parts = [_stack(rows, names) for names in (("x", "y", "z"), ("f_dc_0", "f_dc_1", "f_dc_2"), ("opacity",))]
-    parts += [
-        _stack(rows, names) for names in (("scale_0", "scale_1", "scale_2"), ("rot_0", "rot_1", "rot_2", "rot_3"))
-    ]
-    if not all(np.isfinite(part).all() for part in parts):
+    """Read a 3DGS map file, plain or compressed, binary.
+
+    Raises MapFileError naming what is wrong, or what the file is instead. Normals other than zero are extra fields.
+    """
+    file = read_rows(path)
+    if ply_compressed.is_packed(file):
+        gaussians = ply_compressed.unpacked(file)
+    else:
+        _check_kind(file)
+        gaussians = _gaussians(file.rows("vertex"))
+    if not gaussians.is_finite():
         raise MapFileError(f"map file {path}: holds numbers that are not finite")
-    extra = {name: rows[name].copy() for name in dtype.names or () if name not in STANDARD_FIELDS}
-    return GaussianFile(parts[0], parts[1], parts[2][:, 0], parts[3], parts[4], extra)
+    return gaussians
+
+
+def _check_kind(file: PlyContent) -> None:
+    fields, count = file.fields("vertex"), file.count("vertex")
+    missing = [name for name in _REQUIRED if name not in fields]
+    if not missing:
+        return
+    if any(name.startswith(("f_dc_", "rot_", "scale_")) for name in fields):
+        what = f"lacks {', '.join(missing)}"
+    elif faces := file.count("face") + file.count("tristrips"):
+        what = f"a mesh of {count} vertices and {faces} faces"
+    elif {"x", "y", "z"} <= set(fields):
+        what = f"a point cloud of {count} points with {', '.join(fields)}"
+    else:
+        what = f"elements {', '.join(file.elements) or 'none'} with {', '.join(fields) or 'no vertices'}"
+    raise MapFileError(f"map file {file.path}: not 3D Gaussians, {what}")
+
+
+def _gaussians(rows: NDArray) -> GaussianFile:
+    def stacked(*names: str) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # a double too large is not finite, and refused
+            return np.stack([rows[name].astype(np.float32) for name in names], axis=1)
+
+    fields = rows.dtype.names or ()
+    own = [name for name in fields if name not in STANDARD_FIELDS or (name in _NORMALS and rows[name].any())]
+    return GaussianFile(
+        stacked("x", "y", "z"), stacked("f_dc_0", "f_dc_1", "f_dc_2"), stacked("opacity")[:, 0],
+        stacked("scale_0", "scale_1", "scale_2"), stacked("rot_0", "rot_1", "rot_2", "rot_3"),
+        {name: rows[name].astype(rows[name].dtype.newbyteorder("="), copy=True) for name in own},
+    )  # fmt: skip
 
 
 def _rows(gaussians: GaussianFile) -> NDArray:
-    extra = {name: np.asarray(values) for name, values in gaussians.extra.items()}
-    extra_types = [(name, values.dtype.newbyteorder("<")) for name, values in extra.items()]
+    count, extra = len(gaussians.means), gaussians.extra
     for name, values in extra.items():
-        if values.shape != (len(gaussians.means),) or values.dtype.str[1:] not in _NAMES:
-            raise ValueError(f"field {name} is {values.dtype} {values.shape}: want {len(gaussians.means)} PLY numbers")
-    rows = np.zeros(len(gaussians.means), [*((name, "<f4") for name in STANDARD_FIELDS), *extra_types])
+        if values.shape != (count,) or not has_ply_type(values):
+            raise ValueError(f"field {name} is {values.dtype} {values.shape}: want {count} PLY numbers")
+    rest = rest_names(extra)
+    names = [*_BEFORE_REST, *rest, *_AFTER_REST, *(n for n in extra if n not in rest and n not in _NORMALS)]
+    types = [extra[name].dtype.newbyteorder("<") if name in extra else np.dtype("<f4") for name in names]
+    rows = np.zeros(count, list(zip(names, types, strict=True)))
     for k, name in enumerate("xyz"):
         rows[name] = gaussians.means[:, k]
         rows[f"f_dc_{k}"] = gaussians.f_dc[:, k]
@@ -126,33 +106,3 @@ def _rows(gaussians: GaussianFile) -> NDArray:
     for name, values in extra.items():
         rows[name] = values
     return rows
-
-
-def _parse_header(path: Path, content: bytes) -> tuple[int, np.dtype, int]:
-    """(count of vertices, type of one, where they start)."""
-    end = content.find(b"end_header\n", 0, _MAX_HEADER_BYTES)
-    if not content.startswith((b"ply\n", b"ply\r\n")) or end < 0:
-        raise MapFileError(f"map file {path}: not a PLY file")
-    lines = [line.split() for line in content[:end].decode("ascii", "replace").splitlines()]
-    formats = [line[1] for line in lines if len(line) > 1 and line[0] == "format"]
-    if formats != ["binary_little_endian"]:
-        raise MapFileError(f"map file {path}: format {' '.join(formats) or 'unknown'}, want binary_little_endian")
-    elements = [line for line in lines if line and line[0] == "element"]
-    if not elements or len(elements[0]) != 3 or elements[0][1] != "vertex" or not elements[0][2].isdigit():
-        raise MapFileError(f"map file {path}: the first element is not 'vertex' with a count")
-    fields: list[tuple[str, str]] = []
-    for line in lines[lines.index(elements[0]) + 1 :]:
-        if line and line[0] == "element":
-            break
-        if line and line[0] == "property":
-            if len(line) != 3 or line[1] not in _TYPES:
-                raise MapFileError(f"map file {path}: cannot read {' '.join(line)!r}")
-            fields.append((line[2], "<" + _TYPES[line[1]]))
-    try:
-        return int(elements[0][2]), np.dtype(fields), end + len(b"end_header\n")
-    except ValueError as error:
-        raise MapFileError(f"map file {path}: {error}") from error
-
-
-def _stack(rows: NDArray, names: tuple[str, ...]) -> NDArray[np.float32]:
-    return np.stack([rows[name].astype(np.float32) for name in names], axis=1)
