@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
-from echoseg_ros.errors import FolderError
+from echoseg_ros.errors import FolderError, MapFileError
+from echoseg_ros.mapping.map_copy import OWN_FIELDS
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.objects.view import object_mask
 from echoseg_ros.types import Array, Camera
@@ -32,6 +33,8 @@ class RunFolder:
         self.config = Config().updated(run["config"])
         self.mapper = Mapper(self.config, device)
         extra = self.mapper.load(self.path / "map.ply")
+        if missing := [name for name in OWN_FIELDS if name not in extra]:
+            raise MapFileError(f"map file {self.path / 'map.ply'}: not of a run, lacks {', '.join(missing)}")
         self.instance_id: NDArray[np.int32] = extra["instance_id"].astype(np.int32)
         self.audio_intensity: NDArray[np.float32] = extra["audio_intensity"].astype(np.float32)
 

@@ -39,7 +39,8 @@ class NodeParams:
     evidence_topics: tuple[str, ...] = setting(("evidence",), "object_node: topics of the sound_nodes it listens to")
     device: str = setting("auto", "where the map lives", choices=("auto", "cpu", "cuda"))
     results_dir: str = setting("", "on save_map and at the end, write the run's files here; empty: don't")
-    map_path: str = setting("echoseg_map.ply", "file of the services save_map and load_map")
+    map_path: str = setting("echoseg_map.ply", "file of the services save_map and load_map, a 3DGS PLY; what ends in "
+                            ".compressed.ply is written in SuperSplat's compressed layout")  # fmt: skip
 
 
 Settings = TypeVar("Settings")

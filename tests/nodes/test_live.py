@@ -90,12 +90,21 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
     assert source.hypothesis.class_id == sounding.results[0].hypothesis.class_id
     assert source.pose.covariance[0] > 0
 
-    client = listener.create_client(Trigger, "save_map")
-    assert client.wait_for_service(30.0)
-    answer = client.call_async(Trigger.Request())
-    wait_until(answer.done, "save_map")
-    assert answer.result().success, answer.result().message
+    def call(name):
+        client = listener.create_client(Trigger, name)
+        assert client.wait_for_service(30.0)
+        answer = client.call_async(Trigger.Request())
+        wait_until(answer.done, name)
+        return answer.result()
+
+    saved = call("save_map")
+    assert saved.success, saved.message
     assert (tmp_path / "map.ply").stat().st_size > 1000
+    loaded = call("load_map")
+    assert loaded.success and loaded.message.split()[:2] == saved.message.split()[:2], loaded.message
+    (tmp_path / "map.ply").write_text("ply\nformat ascii 1.0\nelement vertex 8\nelement face 12\nend_header\n")
+    refused = call("load_map")
+    assert not refused.success and "a mesh of 8 vertices and 12 faces" in refused.message
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0, (tmp_path / "node.log").read_text()
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
