@@ -87,7 +87,15 @@ def run_bag(
     pipeline = Pipeline(config, bag_array(bag, config), device, use_depth)
     if reader.audio_format is not None:  # an array that does not fit the audio ends the run before it has begun
         pipeline.add(reader.audio_format)
-    runner = _RealtimeRun(pipeline) if realtime else _OfflineRun(pipeline)
+    runner = replay_bag(reader, pipeline, realtime, progress)
+    info = RunInfo(config, command, device, reader.start_ns, bag_T_map_world(bag))
+    counters = runner.counters(reader.duration_s)
+    write_run(out, info, counters, pipeline.map_side, pipeline.judge, runner.verdict, runner.history)
+
+
+def replay_bag(reader: BagReader, pipeline: Pipeline, realtime: bool = False, progress: bool = True) -> OfflineRun:
+    """All messages of a bag through a pipeline, which keeps the map; returns what the run counted and concluded."""
+    runner = _RealtimeRun(pipeline) if realtime else OfflineRun(pipeline)
     items = tqdm(
         reader.messages(), desc="mapping and listening", unit=" messages", disable=not progress, mininterval=0.5
     )
@@ -97,12 +105,10 @@ def run_bag(
         else:
             runner.add(item)
     runner.finish()
-    info = RunInfo(config, command, device, reader.start_ns, bag_T_map_world(bag))
-    counters = runner.counters(reader.duration_s)
-    write_run(out, info, counters, pipeline.map_side, pipeline.judge, runner.verdict, runner.history)
+    return runner
 
 
-class _OfflineRun:
+class OfflineRun:
     """One message after the other, in the order of the bag."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -154,7 +160,7 @@ class _OfflineRun:
         )
 
 
-class _RealtimeRun(_OfflineRun):
+class _RealtimeRun(OfflineRun):
     """Messages come at the pace of their stamps; the map and the sound each have a thread, as in the node."""
 
     def __init__(self, pipeline: Pipeline) -> None:

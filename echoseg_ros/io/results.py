@@ -16,6 +16,7 @@ import echoseg_ros
 from echoseg_ros.config import Config
 from echoseg_ros.history import History
 from echoseg_ros.io.files import write_json
+from echoseg_ros.mapping.map_copy import MapCopy
 from echoseg_ros.pipeline import Judge, MapSide
 from echoseg_ros.types import Array, Box, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
@@ -45,6 +46,51 @@ class RunCounters:
     latencies_ms: list[float]
 
 
+@dataclass(frozen=True)
+class MapState:
+    """What the files of a run need of the map, copied: any thread may use it. instance_ids: [N], -1 for none."""
+
+    map: MapCopy
+    instance_ids: NDArray[np.int32]
+    snapshot: MapSnapshot
+    psnr_db: float | None
+
+    @staticmethod
+    def of(map_side: MapSide, stamp_ns: int) -> MapState:
+        """Copy, on the thread that owns the map."""
+        copy = map_side.mapper.copy()
+        ids = map_side.instances.assignment(copy.uids)
+        return MapState(copy, ids, map_side.snapshot(stamp_ns), map_side.psnr_db())
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run before they are written. documents: content of the JSON files by name."""
+
+    documents: dict[str, Any]
+    state: MapState
+    audio_intensity: NDArray[np.float32]
+
+    def write(self, out: Path) -> None:
+        """Each file appears whole or not at all."""
+        for name, content in self.documents.items():
+            write_json(Path(out) / name, content)
+        self.state.map.write(Path(out) / "map.ply", self.state.instance_ids, self.audio_intensity)
+
+
+def run_files(
+    info: RunInfo, counters: RunCounters, state: MapState, judge: Judge, verdict: Verdict, history: History
+) -> RunFiles:
+    """Everything that is known without the truth."""
+    documents = {
+        "run.json": _run_json(info),
+        "objects.json": objects_json(verdict, state.snapshot, info.start_ns),
+        "timeline.json": history.as_json(info.start_ns),
+        "metrics.json": metrics_json(counters, state.snapshot.gaussians, state.psnr_db),
+    }
+    return RunFiles(documents, state, audio_intensity(judge, state.map.means, verdict))
+
+
 def write_run(
     out: Path,
     info: RunInfo,
@@ -54,16 +100,8 @@ def write_run(
     verdict: Verdict,
     history: History,
 ) -> None:
-    """Write everything that is known without the truth; each file appears whole or not at all."""
-    out = Path(out)
-    snapshot = map_side.snapshot(verdict.stamp_ns)
-    write_json(out / "run.json", _run_json(info))
-    write_json(out / "objects.json", objects_json(verdict, snapshot, info.start_ns))
-    write_json(out / "timeline.json", history.as_json(info.start_ns))
-    write_json(out / "metrics.json", metrics_json(counters, snapshot.gaussians, map_side.psnr_db()))
-    gaussians = map_side.mapper.gaussians
-    intensity = audio_intensity(judge, gaussians.means.detach().cpu().numpy(), verdict)
-    map_side.mapper.save(out / "map.ply", map_side.instances.assignment(gaussians.uids.cpu().numpy()), intensity)
+    """Collect and write, where nothing else goes on."""
+    run_files(info, counters, MapState.of(map_side, verdict.stamp_ns), judge, verdict, history).write(out)
 
 
 def audio_intensity(judge: Judge, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:

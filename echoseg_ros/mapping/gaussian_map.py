@@ -147,6 +147,11 @@ class GaussianMap:
         A Gaussian outside the view would otherwise drift on old momentum. Bias is corrected by each row's own count.
         learning_rates: per field, a number or one per row [N].
         """
+        if self.device.type == "cpu":
+            from echoseg_ros.mapping.numba_adam import adam_step_cpu  # here, for it imports this module
+
+            adam_step_cpu(self.gaussians, self._first, self._second, self._updates, gradients, learning_rates)
+            return
         seen = gradients.opacity_logits != 0
         self._updates += seen
         count = self._updates.clamp(min=1)

@@ -1,33 +1,41 @@
 """New Gaussians from a keyframe's depth, where the map does not explain it yet: thin discs that lie on the surface.
 
 Flat regions get a few large discs and contours many small ones, so that edges are sharp and the count stays low.
+All of it runs on the map's device; the host waits only to learn how many Gaussians there will be.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.nn import functional
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.types import Array, Camera, CameraFrame
+from echoseg_ros.mapping.gsplat_backend import uploaded
+from echoseg_ros.mapping.rotations import quaternions_wxyz
+from echoseg_ros.mapping.views import View
+from echoseg_ros.types import Array, Camera
 
 # Where less than this of a pixel is covered, it is not explained.
 MIN_ALPHA = 0.5
 # A measured surface this share of its depth in front of the drawn one is new.
 IN_FRONT = 0.06
-# A Gaussian this share of the depth in front of what is measured around it floats in free space.
-FREE_SPACE = 0.06
+# Unexplained regions narrower than this are left out: where nothing is drawn, where something farther away is.
+MIN_BARE_PX, MIN_IN_FRONT_PX = 3, 5
+# A Gaussian this share of the depth in front of what is measured in the square around it floats in free space.
+FREE_SPACE, FREE_SPACE_PX = 0.06, 5
 # Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: sizes of
 # cells in pixels and their bounds, coarse to fine. Single pixels are left where a cell would cross an edge of depth.
 CELL_SIZES_PX = (8, 4, 2)
-MAX_CONTRAST = (0.03, 0.08, np.inf)
+MAX_CONTRAST = (0.03, 0.08, math.inf)
 # Depths within a cell may spread by this share of the depth.
 MAX_DEPTH_SPREAD = 0.03
 # Standard deviation of a disc in units of its cell, its thickness in units of the deviation.
@@ -37,151 +45,178 @@ MAX_STRETCH = 3.0
 INITIAL_OPACITY = 0.8
 # Normals come from the depths this many pixels to each side: closer ones are mostly noise.
 NORMAL_REACH_PX = 2
+# Slopes across an edge of depth, where depths differ by this share, are no surface.
+MAX_SLOPE_SPREAD = 0.1
 
-# ITU-R BT.601, for bytes.
-BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-
-Mask = NDArray[np.bool_]
-
-
-def new_gaussians(frame: CameraFrame, depth_m: NDArray[np.float32], needed: Mask) -> Gaussians:
-    """Gaussians for the `needed` pixels [H, W] that have a depth [H, W]."""
-    parts = [_cell_gaussians(frame, depth_m, *cells) for cells in cells_to_fill(frame.rgb, depth_m, needed)]
-    return Gaussians(*(torch.cat(tensors) for tensors in zip(*([t for _, t in p.items()] for p in parts), strict=True)))
+# ITU-R BT.601.
+BRIGHTNESS = (0.299, 0.587, 0.114)
 
 
-def recoloured(gaussians: Gaussians, change: Callable[[torch.Tensor], torch.Tensor]) -> Gaussians:
+class Cells(NamedTuple):
+    """Squares of pixels that get one Gaussian each.
+
+    rows, columns: [N] int64 of the centre, for even sizes the pixel below and right of it; sizes_px: [N] float32;
+    rgb: [N, 3] mean colour.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    sizes_px: Tensor
+    rgb: Tensor
+
+
+def new_gaussians(view: View, needed: Tensor) -> Gaussians:
+    """Gaussians for the `needed` pixels [H, W] bool that have a depth."""
+    assert view.depth is not None
+    return _discs(view, cells_to_fill(view.image, view.depth, needed))
+
+
+def recoloured(gaussians: Gaussians, change: Callable[[Tensor], Tensor]) -> Gaussians:
     """The same Gaussians with changed colours [N, 3]."""
     return replace(gaussians, rgb=change(gaussians.rgb))
 
 
-def unexplained(depth_m: NDArray[np.float32], drawn_depth_m: NDArray[np.float32], alpha: NDArray[np.float32]) -> Mask:
-    """[H, W] pixels with a depth whose surface the map lacks: nothing drawn there, or only something farther away.
+def unexplained(depth: Tensor, drawn_depth: Tensor, alpha: Tensor) -> Tensor:
+    """[H, W] bool: pixels with a depth whose surface the map lacks: nothing drawn there, or only something farther away.
 
     Narrow strips are left out: contours seen from a slightly wrong pose, or gaps that the neighbours will close.
     """
-    bare = _opened((depth_m > 0) & (alpha < MIN_ALPHA), 3)
-    in_front = (depth_m > 0) & (alpha >= MIN_ALPHA) & (depth_m < drawn_depth_m * (1 - IN_FRONT))
-    return bare | _opened(in_front, 5)
+    bare = (depth > 0) & (alpha < MIN_ALPHA)
+    in_front = (depth > 0) & (alpha >= MIN_ALPHA) & (depth < drawn_depth * (1 - IN_FRONT))
+    return _opened(bare, MIN_BARE_PX) | _opened(in_front, MIN_IN_FRONT_PX)
 
 
-def _opened(mask: Mask, size_px: int) -> Mask:
+def _opened(mask: Tensor, size_px: int) -> Tensor:
     """The mask [H, W] without what is smaller than a square of `size_px`; outside the image there is nothing."""
-    bytes_ = mask.astype(np.uint8)
-    eroded = ndimage.minimum_filter(bytes_, size_px, mode="constant", cval=0)
-    return np.asarray(ndimage.maximum_filter(eroded, size_px, mode="constant", cval=0) > 0)
+    eroded = _over_squares(mask, size_px, torch.logical_and, 0.0)
+    return _over_squares(eroded, size_px, torch.logical_or, 0.0)
 
 
-def in_free_space(frame: CameraFrame, means: NDArray[np.float32]) -> Mask:
-    """[N] centres [N, 3] that lie clearly in front of every depth measured in the 5 x 5 pixels around them."""
-    assert frame.depth_m is not None
-    T_camera_map = geometry.inverse(frame.T_map_camera).astype(np.float32)
-    points = means @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]
-    pixels, depth = geometry.project(frame.camera, points)
-    columns, rows = np.floor(np.nan_to_num(pixels, posinf=-1, neginf=-1)).clip(-1, 2**30).astype(np.int64).T
-    seen = (depth > 0) & (columns >= 0) & (rows >= 0) & (columns < frame.camera.width) & (rows < frame.camera.height)
-    nearest = ndimage.minimum_filter(np.where(frame.depth_m > 0, frame.depth_m, 0), size=5)
-    result = np.zeros(len(means), bool)
-    result[seen] = depth[seen] < nearest[rows[seen], columns[seen]] * (1 - FREE_SPACE)
-    return result
+def _over_squares(image: Tensor, size_px: int, merge: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
+    """[H, W] pixels merged over the square of odd size around each: a few shifts, on the CPU far faster than pooling."""
+    (h, w), reach = image.shape, size_px // 2
+    padded = functional.pad(image, (reach,) * 4, value=outside)
+    columns = reduce(merge, [padded[i : i + h] for i in range(size_px)])
+    return reduce(merge, [columns[:, j : j + w] for j in range(size_px)])
 
 
-def cells_to_fill(
-    rgb: NDArray[np.uint8], depth_m: NDArray[np.float32], needed: Mask
-) -> list[tuple[NDArray, NDArray, int]]:
-    """(rows, columns, size in pixels) of cells' centres, coarse to fine; every needed pixel is in one cell."""
-    brightness = (rgb.astype(np.float32) @ BRIGHTNESS).astype(np.float32)
-    left = needed & (depth_m > 0)
-    result: list[tuple[NDArray, NDArray, int]] = []
-    for size, contrast in zip(CELL_SIZES_PX, MAX_CONTRAST, strict=True):
-        flat = _flat_cells(brightness, depth_m, left, size, contrast)
-        cell_rows, cell_columns = np.nonzero(flat)
-        result.append((cell_rows * size + size // 2, cell_columns * size + size // 2, size))
-        taken = np.kron(flat, np.ones((size, size), bool))
-        left[: taken.shape[0], : taken.shape[1]] &= ~taken
-    rows, columns = np.nonzero(left)
-    return [*result, (rows, columns, 1)]
+def in_free_space(view: View, means: Tensor) -> Tensor:
+    """[N] bool: centres [N, 3] that lie clearly in front of every depth measured in the 5 x 5 pixels around them."""
+    assert view.depth is not None
+    camera, T_camera_map = view.keyframe.camera, _on_device(geometry.inverse(view.T_map_camera), means)
+    x, y, depth = (means @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]).unbind(1)
+    ahead = depth > 0
+    safe = torch.where(ahead, depth, math.inf)
+    columns = _pixel_index(x * camera.fx / safe + camera.cx, camera.width)
+    rows = _pixel_index(y * camera.fy / safe + camera.cy, camera.height)
+    nearest = _over_squares(view.depth.clamp(min=0), FREE_SPACE_PX, torch.minimum, math.inf)
+    nearest = functional.pad(nearest, (1,) * 4)
+    return ahead & (depth < nearest[rows + 1, columns + 1] * (1 - FREE_SPACE))
 
 
-def _flat_cells(
-    brightness: NDArray[np.float32], depth_m: NDArray[np.float32], left: Mask, size: int, contrast: float
-) -> Mask:
-    """[H // size, W // size] cells that are needed as a whole, of one brightness and of one surface."""
-    values, depths, needed = (_cells(image, size) for image in (brightness, depth_m, left))
-    spread = depths.max(axis=-1) - depths.min(axis=-1)
-    return needed.all(axis=-1) & (values.std(axis=-1) < contrast) & (spread < MAX_DEPTH_SPREAD * depths.max(axis=-1))
+def _pixel_index(position_px: Tensor, count: int) -> Tensor:
+    """[N] int64 index of the pixel at a position; -1 or `count` outside the image."""
+    return position_px.nan_to_num(nan=-1.0).floor().clamp(-1, count).long()
 
 
-def _cells(image: NDArray, size: int) -> NDArray:  # [h, w, size * size]
-    h, w = image.shape[0] // size, image.shape[1] // size
-    cells = image[: h * size, : w * size].reshape(h, size, w, size)
-    return cells.transpose(0, 2, 1, 3).reshape(h, w, size * size)
+def cells_to_fill(image: Tensor, depth: Tensor, needed: Tensor) -> Cells:
+    """Cells coarse to fine, row by row; every needed pixel [H, W] with a depth [H, W] is in one. image: [H, W, 3]."""
+    brightness = BRIGHTNESS[0] * image[..., 0] + BRIGHTNESS[1] * image[..., 1] + BRIGHTNESS[2] * image[..., 2]
+    left = torch.where(needed, depth, 0.0).clamp(min=0)
+    chosen: list[tuple[Tensor, int]] = []
+    for size_px, contrast in zip(CELL_SIZES_PX, MAX_CONTRAST, strict=True):
+        flat = _flat_cells(brightness, left, size_px, contrast)
+        _blocks(left, size_px).masked_fill_(flat[:, None, :, None], 0.0)
+        chosen.append((flat, size_px))
+    parts = [_picked(image, mask, size_px) for mask, size_px in (*chosen, (left > 0, 1))]
+    return Cells(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
-def _cell_gaussians(
-    frame: CameraFrame, depth_m: NDArray[np.float32], rows: NDArray, columns: NDArray, size: int
-) -> Gaussians:
-    camera, depth = frame.camera, depth_m[rows, columns].astype(float)
+def _flat_cells(brightness: Tensor, left: Tensor, size_px: int, max_contrast: float) -> Tensor:
+    """[H // size, W // size] bool: cells of one brightness and of one surface; depths `left` [H, W] are 0 where filled."""
+    depths = _blocks(left, size_px)
+    farthest = depths.amax(dim=(1, 3))
+    one_surface = farthest - depths.amin(dim=(1, 3)) < MAX_DEPTH_SPREAD * farthest
+    if max_contrast == math.inf:
+        return one_surface
+    values = _blocks(brightness, size_px)
+    contrast = (values - values.mean(dim=(1, 3), keepdim=True)).square().mean(dim=(1, 3)).sqrt()
+    return one_surface & (contrast < max_contrast)
+
+
+def _blocks(image: Tensor, size_px: int) -> Tensor:
+    """[h, size, w, size, ...] view of the cells of an image [H, W, ...]; what is left of a cell at the end is cut."""
+    h, w = image.shape[0] // size_px, image.shape[1] // size_px
+    whole = image[: h * size_px, : w * size_px]
+    return whole.unflatten(1, (w, size_px)).unflatten(0, (h, size_px))
+
+
+def _picked(image: Tensor, mask: Tensor, size_px: int) -> Cells:
+    """The cells of one size where the mask [h, w] holds."""
+    rows, columns = mask.nonzero(as_tuple=True)
+    rgb = _blocks(image, size_px)[rows, :, columns].mean(dim=(1, 2))
+    middle = size_px // 2
+    return Cells(rows * size_px + middle, columns * size_px + middle, rgb.new_full((len(rows),), size_px), rgb)
+
+
+def _discs(view: View, cells: Cells) -> Gaussians:
+    """One Gaussian a cell."""
+    assert view.depth is not None
+    camera, T_map_camera = view.keyframe.camera, _on_device(view.T_map_camera, view.depth)
+    depth = view.depth[cells.rows, cells.columns]
     # The middle of a cell of even size is the corner between its pixels.
-    offset = 0.5 if size == 1 else 0.0
-    rays = _ray(camera, rows, columns, offset)
-    normals = surface_normals(camera, depth_m, rows, columns)
-    quats_wxyz, stretch = _disc_axes(frame.T_map_camera[:3, :3], normals, rays)
-    sigma = DISC_SIGMA * size * depth / camera.fx
-    scales = np.stack([sigma * stretch, sigma, sigma * THICKNESS], axis=-1)
-    means = geometry.apply(frame.T_map_camera, rays * depth[:, None])
+    rays = _rays(camera, cells.rows, cells.columns, (cells.sizes_px == 1) * 0.5)
+    normals = surface_normals(camera, view.depth, cells.rows, cells.columns)
+    axes, stretch = _disc_axes(normals, rays)
+    sigma = cells.sizes_px * depth * (DISC_SIGMA / camera.fx)
+    scales = torch.stack([sigma * stretch, sigma, sigma * THICKNESS], dim=-1)
     return Gaussians(
-        _tensor(means), _tensor(quats_wxyz), _tensor(np.log(np.maximum(scales, 1e-12))),
-        torch.full((len(rows),), float(np.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY)))),
-        _tensor(_mean_colours(frame.rgb, rows, columns, size)),
-    )  # fmt: skip
+        means=(rays * depth[:, None]) @ T_map_camera[:3, :3].T + T_map_camera[:3, 3],
+        quats_wxyz=quaternions_wxyz(T_map_camera[:3, :3] @ axes),
+        log_scales=scales.clamp(min=1e-12).log(),
+        opacity_logits=torch.full_like(depth, math.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY))),
+        rgb=cells.rgb,
+    )
 
 
-def _mean_colours(rgb: NDArray[np.uint8], rows: NDArray, columns: NDArray, size: int) -> Array:
-    total = np.zeros((len(rows), 3))
-    for i in range(-(size // 2), size - size // 2):
-        for j in range(-(size // 2), size - size // 2):
-            total += rgb[rows + i, columns + j]
-    return total / (255.0 * size * size)
+def _disc_axes(normals: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
+    """(axes [N, 3, 3] as columns in the camera frame, stretch [N]): first axis down the slope, third along the normal."""
+    views = functional.normalize(rays, dim=1)
+    cosine = _dot(views, normals)
+    slope = views - cosine * normals
+    fallback = torch.stack([-normals[:, 2], torch.zeros_like(normals[:, 0]), normals[:, 0]], dim=1) + 1e-6
+    first = torch.where(_dot(slope, slope) > 1e-6, slope, fallback)
+    first = functional.normalize(first - _dot(first, normals) * normals, dim=1)
+    axes = torch.stack([first, torch.linalg.cross(normals, first), normals], dim=-1)
+    return axes, cosine.abs().clamp(min=1 / MAX_STRETCH).reciprocal().squeeze(1)
 
 
-def _disc_axes(R_map_camera: Array, normals: Array, rays: Array) -> tuple[Array, Array]:
-    """(quaternions wxyz [N, 4], stretch [N]) of discs: first axis down the slope, third along the normal."""
-    views = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    cosine = np.abs((views * normals).sum(axis=1))
-    slope = views - (views * normals).sum(axis=1, keepdims=True) * normals
-    length = np.linalg.norm(slope, axis=1, keepdims=True)
-    fallback = np.cross(normals, [0.0, 1.0, 0.0]) + 1e-6
-    first = np.where(length > 1e-3, slope, fallback)
-    first = first - (first * normals).sum(axis=1, keepdims=True) * normals
-    first = first / np.linalg.norm(first, axis=1, keepdims=True)
-    axes = np.stack([first, np.cross(normals, first), normals], axis=-1)
-    quats_xyzw = Rotation.from_matrix(R_map_camera @ axes).as_quat() if len(axes) else np.zeros((0, 4))
-    return np.roll(quats_xyzw, 1, axis=1), np.minimum(1 / np.maximum(cosine, 1e-3), MAX_STRETCH)
-
-
-def surface_normals(camera: Camera, depth_m: NDArray[np.float32], rows: NDArray, columns: NDArray) -> Array:
-    """[n, 3] unit normals towards the camera at pixels [n], from the depth's slopes; the view's own where unknown."""
-    low_row, high_row = np.maximum(rows - NORMAL_REACH_PX, 0), np.minimum(rows + NORMAL_REACH_PX, camera.height - 1)
-    left, right = np.maximum(columns - NORMAL_REACH_PX, 0), np.minimum(columns + NORMAL_REACH_PX, camera.width - 1)
+def surface_normals(camera: Camera, depth: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """[N, 3] unit normals towards the camera at pixels [N], from the slopes of depth [H, W]; the view's own where unknown."""
+    low_row, high_row = (rows - NORMAL_REACH_PX).clamp(min=0), (rows + NORMAL_REACH_PX).clamp(max=camera.height - 1)
+    left, right = (columns - NORMAL_REACH_PX).clamp(min=0), (columns + NORMAL_REACH_PX).clamp(max=camera.width - 1)
     corners = [(rows, left), (rows, right), (low_row, columns), (high_row, columns)]
-    depths = np.stack([depth_m[at] for at in corners])
-    points = [_ray(camera, *at) * depth[:, None].astype(float) for at, depth in zip(corners, depths, strict=True)]
-    normals = np.cross(points[3] - points[2], points[1] - points[0])
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    # Slopes across an edge of depth, or from a hole, are no surface.
-    spread = depths.max(axis=0) - depths.min(axis=0)
-    known = (depths.min(axis=0) > 0) & (spread < 0.1 * depths.max(axis=0)) & (length[:, 0] > 0)
-    rays = _ray(camera, rows, columns)
-    facing = -rays / np.linalg.norm(rays, axis=-1, keepdims=True)
-    normals = np.where(known[:, None], normals / np.maximum(length, 1e-30), facing)
-    return np.where((normals * rays).sum(axis=-1, keepdims=True) > 0, -normals, normals)
+    depths = torch.stack([depth[at] for at in corners])
+    points = [_rays(camera, *at) * z[:, None] for at, z in zip(corners, depths.unbind(0), strict=True)]
+    normals = torch.linalg.cross(points[3] - points[2], points[1] - points[0])
+    length = torch.linalg.vector_norm(normals, dim=1)
+    farthest, nearest = depths.amax(dim=0), depths.amin(dim=0)
+    known = (nearest > 0) & (farthest - nearest < MAX_SLOPE_SPREAD * farthest) & (length > 0)
+    rays = _rays(camera, rows, columns)
+    normals = torch.where(known[:, None], normals / length[:, None], -functional.normalize(rays, dim=1))
+    return torch.where(_dot(normals, rays) > 0, -normals, normals)
 
 
-def _ray(camera: Camera, rows: NDArray, columns: NDArray, offset: float = 0.5) -> Array:
+def _rays(camera: Camera, rows: Tensor, columns: Tensor, offset: Tensor | float = 0.5) -> Tensor:
+    """[N, 3] points of depth 1 at pixels [N]; an offset of 0.5 is the pixel's centre, 0 its upper left corner."""
     x, y = (columns + offset - camera.cx) / camera.fx, (rows + offset - camera.cy) / camera.fy
-    return np.stack([x, y, np.ones_like(x)], axis=-1)
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1)
 
 
-def _tensor(values: Array) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+def _dot(a: Tensor, b: Tensor) -> Tensor:  # [N, 1]
+    return (a * b).sum(dim=1, keepdim=True)
+
+
+def _on_device(T_a_b: Array, like: Tensor) -> Tensor:
+    """[4, 4] float32 on the device of another tensor."""
+    return uploaded(T_a_b.astype(np.float32), like.device)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoseg_ros.config import Config
-from echoseg_ros.io.ply import SH_C0, GaussianFile, read_ply, write_ply
+from echoseg_ros.io.ply import SH_C0, read_ply
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians, MapGaussians
 from echoseg_ros.mapping.jumps import PoseJumps
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, Reason, reduced
+from echoseg_ros.mapping.map_copy import OWN_FIELDS, CarriedFields, MapCopy
 from echoseg_ros.mapping.optimize import MapOptimizer
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer, warm_up
 from echoseg_ros.mapping.swept import SweptKeyframes
@@ -41,6 +42,7 @@ class Mapper:
         self._keyframes = KeyframeStore(config.keyframes)
         self._swept = SweptKeyframes(draw=self._drawn_depth)
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
+        self._carried = CarriedFields()
         self._keyframe_count = 0
         self._seeds: Array | None = None
         # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
@@ -101,6 +103,11 @@ class Mapper:
         drawn = self.render(keyframe.camera, keyframe.T_map_camera)
         return torch.where(drawn.alpha > EXPLAINED_ALPHA, drawn.depth, torch.zeros_like(drawn.depth)).cpu().numpy()
 
+    @property
+    def steps_done(self) -> int:
+        """Optimisation steps since the start, or since the last `clear`."""
+        return self._optimizer.steps_done
+
     def optimise(self, steps: int) -> None:
         """That many optimisation steps over the keyframes."""
         self._optimizer.steps(steps)
@@ -118,14 +125,20 @@ class Mapper:
         """[N, classes] sums of blending weights over the pixels of each label [H, W]; others are ignored."""
         return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
 
+    def predicted(self, frame: CameraFrame) -> tuple[CameraFrame, Rendered]:
+        """(the frame at the map's resolution, what the map expects of it: colours in 0..1 in the exposure of its time)."""
+        small = reduced(frame, self._config.map.image_width_px)
+        drawn = self.render(small.camera, small.T_map_camera)
+        rgb = self._optimizer.exposures.at(frame.stamp_ns).apply(drawn.rgb).clamp(0, 1)
+        return small, Rendered(rgb, drawn.depth, drawn.alpha)
+
     def psnr_db(self, frame: CameraFrame, compensate_exposure: bool = False) -> float:
         """How well the map predicts a frame, at the map's resolution; infinite only for a perfect view.
 
         compensate_exposure: with the gain and bias per channel that fit best: automatic exposure cannot be predicted.
         """
-        small = reduced(frame, self._config.map.image_width_px)
-        drawn_rgb = self.render(small.camera, small.T_map_camera).rgb
-        drawn = self._optimizer.exposures.at(frame.stamp_ns).apply(drawn_rgb).clamp(0, 1).cpu().numpy().astype(float)
+        small, view = self.predicted(frame)
+        drawn = view.rgb.cpu().numpy().astype(float)
         truth = small.rgb / 255.0
         if compensate_exposure:
             drawn = np.stack([_fitted(drawn[..., k], truth[..., k]) for k in range(3)], axis=-1)
@@ -152,6 +165,7 @@ class Mapper:
         """Forget map and keyframes."""
         self.rewind()
         self._map.clear()
+        self._carried = CarriedFields()
         self._keyframes.clear()
         self.scene_depth = None
         self._optimizer.clear()
@@ -160,33 +174,34 @@ class Mapper:
         """Compile the rasterizer's kernels (seconds the first time on a machine), so that the first frame is not late."""
         warm_up(self._rasterizer, self._device)
 
+    def copy(self) -> MapCopy:
+        """The map as it is now, for any thread to write: milliseconds, and nothing that comes later changes it."""
+        return MapCopy.of(self.gaussians, self._carried)
+
     def save(
         self,
         path: Path,
         instance_ids: NDArray[np.integer] | None = None,
         audio_intensity: NDArray[np.floating] | None = None,
     ) -> None:
-        """Write the map as a 3DGS file, atomically. instance_ids: [N], -1 for none; audio_intensity: [N]."""
-        count = len(self._map)
-        extra = {
-            "instance_id": np.asarray(np.full(count, -1) if instance_ids is None else instance_ids, np.int32),
-            "audio_intensity": np.asarray(np.zeros(count) if audio_intensity is None else audio_intensity, np.float32),
-        }
-        parts = {name: tensor.detach().cpu().numpy() for name, tensor in self._map.gaussians.items()}
-        content = GaussianFile(
-            parts["means"], (parts["rgb"] - 0.5) / np.float32(SH_C0), parts["opacity_logits"], parts["log_scales"],
-            parts["quats_wxyz"], extra,
-        )  # fmt: skip
-        write_ply(path, content)
+        """Write the map as a 3DGS file (MapCopy.write), atomically, and wait for it."""
+        self.copy().write(path, instance_ids, audio_intensity)
 
     def load(self, path: Path) -> dict[str, NDArray]:
-        """Replace the map by a 3DGS file's; returns the file's further fields [N] by name. Raises MapFileError."""
+        """Replace the map by a 3DGS file's; returns the file's further fields [N] by name. Raises MapFileError.
+
+        Mapping goes on from there: the loaded Gaussians have no keyframes, so what new ones do not show stays as it is.
+        Fields that are not ours are written again by `save` for the Gaussians that are still there. A file of more than
+        `map.max_gaussians` is taken whole and raises the cap to its size.
+        """
         file = read_ply(path)
         self.clear()
-        rgb = 0.5 + np.float32(SH_C0) * file.f_dc
+        rgb = np.float32(0.5) + np.float32(SH_C0) * file.f_dc
         tensors = (file.means, file.quats_wxyz, file.log_scales, file.opacity_logits, rgb)
-        self._map.max_gaussians = max(self._map.max_gaussians, len(file.means))
+        self._map.max_gaussians = max(self._config.map.max_gaussians, len(file.means))
         self._map.insert(Gaussians(*(torch.from_numpy(np.ascontiguousarray(values)) for values in tensors)))
+        foreign = {name: values for name, values in file.extra.items() if name not in OWN_FIELDS}
+        self._carried = CarriedFields(self._map.uids.cpu().numpy(), foreign)
         return file.extra
 
 

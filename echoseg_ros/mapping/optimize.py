@@ -21,9 +21,9 @@ MEAN_RATE = 0.25
 SETTLING_UPDATES = 15.0
 SETTLED_SHARES = {"means": 0.1}
 OTHER_SHARE = 1.0
-RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.01}
+RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.005}
 # Weights of the terms next to the colour's L1: relative depth error, and missing coverage.
-DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.1
+DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.02
 # A depth farther off than this share is an edge or a reflection: it does not pull.
 MAX_DEPTH_ERROR = 0.1
 # How often a step takes the newest keyframe, one of the window, or any past one (by its error: no place is forgotten).
@@ -73,23 +73,23 @@ class MapOptimizer:
         self._errors.append(UNKNOWN_ERROR)
         self._views.append(View.of(keyframe, self._map.device, self._sharpness.weight(keyframe.rgb)))
         self.exposures.add(keyframe.stamp_ns)
-        if keyframe.depth_m is None:
-            return 0
-        self._carve(keyframe)
         view, row = self._views[-1], len(self._views) - 1
+        if view.depth is None:
+            return 0
+        self._carve(view)
         with torch.no_grad():
             drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
-        needed = insertion.unexplained(keyframe.depth_m, drawn.depth.cpu().numpy(), drawn.alpha.cpu().numpy())
+        needed = insertion.unexplained(view.depth, drawn.depth, drawn.alpha)
         exposure = self.exposures.fit(row, drawn.rgb, drawn.alpha, view.image)
-        new = insertion.new_gaussians(keyframe, keyframe.depth_m, needed).to(self._map.device)
+        new = insertion.new_gaussians(view, needed)
         return self._map.insert(insertion.recoloured(new, exposure.undo))
 
     @torch.no_grad()
-    def _carve(self, keyframe: Keyframe) -> None:
+    def _carve(self, view: View) -> None:
         """Make Gaussians fainter that float in front of every depth measured around their pixel."""
         gaussians = self._map.gaussians
-        ahead = insertion.in_free_space(keyframe, gaussians.means.cpu().numpy())
-        gaussians.opacity_logits[torch.from_numpy(ahead).to(gaussians.device)] -= FREE_SPACE_LOGIT
+        ahead = insertion.in_free_space(view, gaussians.means)
+        gaussians.opacity_logits.sub_(ahead * FREE_SPACE_LOGIT)
 
     def steps(self, count: int) -> None:
         """That many optimisation steps, each on one keyframe."""
@@ -100,6 +100,11 @@ class MapOptimizer:
             self._steps += 1
             if self._steps % TIDY_EVERY == 0:
                 self._tidy()
+
+    @property
+    def steps_done(self) -> int:
+        """Optimisation steps since the start, or since the last `clear`."""
+        return self._steps
 
     def _choose(self) -> int:
         count, draw = len(self._views), self._random.random()
@@ -131,9 +136,11 @@ class MapOptimizer:
     def _loss(self, rendered: Rendered, row: int) -> Tensor:
         view = self._views[row]
         exposure = self.exposures.fit(row, rendered.rgb.detach(), rendered.alpha.detach(), view.image)
-        colour = (exposure.apply(rendered.rgb) - view.image).abs().mean()
+        # Places that nothing is known of yet say nothing: what lies near them would be blown up to fill them.
+        mapped = (view.known | (rendered.alpha.detach() > 0.5)).to(rendered.alpha.dtype)
+        colour = ((exposure.apply(rendered.rgb) - view.image).abs().mean(-1) * mapped).mean()
         self._new_errors[row] = colour.detach()
-        loss = view.weight * colour + COVERAGE_WEIGHT * (1 - rendered.alpha).mean()
+        loss = view.weight * colour + COVERAGE_WEIGHT * ((1 - rendered.alpha) * mapped).mean()
         if view.depth is None:
             return loss
         error = (rendered.depth - view.depth).abs() / view.depth.clamp(min=1e-6)
@@ -150,9 +157,9 @@ class MapOptimizer:
 
     @torch.no_grad()
     def _tidy(self) -> None:
-        """Prune what is faint and shorten what became a needle."""
+        """Prune what became faint and shorten what became a needle; what came from a file and was not seen yet stays."""
         self._read_errors()
-        log_scales = self._map.gaussians.log_scales
+        log_scales, touched = self._map.gaussians.log_scales, self._map.updates > 0
         limit = log_scales.median(dim=1, keepdim=True).values + float(np.log(MAX_ELONGATION))
-        torch.minimum(log_scales, limit, out=log_scales)
-        self._map.keep(self._map.gaussians.opacities > MIN_OPACITY)
+        torch.where(touched[:, None], torch.minimum(log_scales, limit), log_scales, out=log_scales)
+        self._map.keep((self._map.gaussians.opacities > MIN_OPACITY) | ~touched)

@@ -14,6 +14,8 @@ from echoseg_ros.types import Array, RgbImage
 
 # A blurred view never counts less than this: it may be the only one of a place.
 MIN_WEIGHT = 0.2
+# A measured surface says that there is one within this window of pixels, too.
+KNOWN_AROUND_PX = 7
 # Only views of the last few keyframes say how sharp a view of this place can be.
 SHARPNESS_WINDOW = 8
 
@@ -22,13 +24,15 @@ SHARPNESS_WINDOW = 8
 class View:
     """One keyframe to optimise by.
 
-    image: [H, W, 3] in 0..1; depth: [H, W] map units, 0 = none; weight: of its colours, less for a blurred image;
+    image: [H, W, 3] in 0..1; depth: [H, W] map units, 0 = none; known: [H, W] bool, where a surface was measured or next
+    to it; weight: of its colours, less for a blurred image;
     T_map_camera: the given pose, or the refined one.
     """
 
     keyframe: Keyframe
     image: Tensor
     depth: Tensor | None
+    known: Tensor
     weight: float
     T_map_camera: Array
 
@@ -36,8 +40,15 @@ class View:
     def of(keyframe: Keyframe, device: torch.device, weight: float = 1.0) -> View:
         """Upload a keyframe's images once."""
         image = torch.from_numpy(keyframe.rgb).to(device).float() / 255
-        depth = None if keyframe.depth_m is None else torch.from_numpy(keyframe.depth_m).to(device)
-        return View(keyframe, image, depth, weight, keyframe.T_map_camera)
+        if keyframe.depth_m is None:
+            return View(
+                keyframe, image, None, torch.zeros_like(image[..., 0], dtype=torch.bool), weight, keyframe.T_map_camera
+            )
+        depth = torch.from_numpy(keyframe.depth_m).to(device)
+        near = (
+            torch.nn.functional.max_pool2d((depth > 0).float()[None], KNOWN_AROUND_PX, 1, KNOWN_AROUND_PX // 2)[0] > 0
+        )
+        return View(keyframe, image, depth, near, weight, keyframe.T_map_camera)
 
 
 class Sharpness:

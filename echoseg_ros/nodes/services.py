@@ -1,4 +1,8 @@
-"""reset, save_map and load_map, done by the thread that owns the map; and the files of a run."""
+"""reset, save_map and load_map; and the files of a run.
+
+A service is answered in the executor's one thread: messages wait in their queues meanwhile. The thread that owns the map
+goes on; it is asked only for what must be done between two of its items, a copy of the map or its replacement.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from echoseg_ros.io.results import RunCounters, RunInfo, write_run
+from echoseg_ros.io.results import MapState, RunCounters, RunInfo, audio_intensity, run_files
 from echoseg_ros.nodes.base import Call, EchosegBase
 from echoseg_ros.nodes.map_half import MapHalf
 from echoseg_ros.nodes.sound_half import SoundHalf
@@ -20,17 +22,19 @@ from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.pipeline import MapSide
 from echoseg_ros.worker import Worker
 
-# Long enough for a keyframe in work and the largest map to be written.
+# Long enough for a keyframe in work.
 PATIENCE_S = 120.0
 
+Result = TypeVar("Result")
 
-def in_thread_of(worker: Worker[Any], action: Callable[[], str]) -> str:
+
+def in_thread_of(worker: Worker[Any], action: Callable[[], Result]) -> Result:
     """Let a worker do something between two items and wait for it.
 
     Raises what it raises, TimeoutError if it takes too long.
     """
     done = threading.Event()
-    results: list[str] = []
+    results: list[Result] = []
     errors: list[Exception] = []
 
     def run() -> None:
@@ -59,21 +63,29 @@ class MapServices:
         self._map_half = map_half
         self._verdict_half = verdict_half
         self._sound_half = sound_half
-        for name, action in (("reset", self._reset), ("save_map", self._save), ("load_map", self._load)):
-            node.serve(name, partial(in_thread_of, map_half.worker, action))
+        node.serve("reset", partial(in_thread_of, map_half.worker, self._reset))
+        node.serve("save_map", self._save)
+        node.serve("load_map", self._load)
 
-    def save_results(self) -> bool:
-        """Write the files of this run into `results_dir`; False where none is set or nothing was received."""
+    def save_results(self) -> None:
+        """Once the threads have ended: write the files of this run, if `results_dir` is set and something was received."""
+        folder = self._results_folder()
+        if folder is not None:
+            self._write_results(folder, self._map_state())
+
+    def _results_folder(self) -> Path | None:
         folder = str(self._node.get_parameter("results_dir").value)
-        if not folder or self._node.first_stamp_ns is None:
-            return False
-        info = RunInfo(self._node.config, " ".join(sys.argv), self._map_half.device, self._node.first_stamp_ns)
-        with self._verdict_half.lock:
-            heard = self._verdict_half
-            write_run(
-                Path(folder), info, self._counters(), self._map_half.side, heard.judge, heard.verdict, heard.history
-            )
-        return True
+        return Path(folder) if folder and self._node.first_stamp_ns is not None else None
+
+    def _map_state(self) -> MapState:
+        return MapState.of(self._map_half.side, self._map_half.snapshot.stamp_ns)
+
+    def _write_results(self, folder: Path, state: MapState) -> None:
+        heard, start_ns = self._verdict_half, self._node.first_stamp_ns
+        info = RunInfo(self._node.config, " ".join(sys.argv), self._map_half.device, start_ns or 0)
+        with heard.lock:
+            files = run_files(info, self._counters(), state, heard.judge, heard.verdict, heard.history)
+        files.write(folder)
 
     def _counters(self) -> RunCounters:
         node, side = self._node, self._map_half.side
@@ -111,21 +123,24 @@ class MapServices:
         return "map and sources forgotten"
 
     def _save(self) -> str:
-        side, path = self._map_half.side, self._map_path()
-        gaussians = side.mapper.gaussians
-        uids = gaussians.uids.cpu().numpy()
+        path = self._map_path()
+        state = in_thread_of(self._map_half.worker, self._map_state)
         with self._verdict_half.lock:
-            means = gaussians.means.detach().cpu().numpy().astype(np.float32)
-            intensity = self._verdict_half.judge.score(means)
-        side.mapper.save(path, side.instances.assignment(uids), intensity)
-        written = self.save_results()
-        folder = self._node.get_parameter("results_dir").value
-        return f"{len(uids)} Gaussians written to {path}" + (f", results to {folder}" if written else "")
+            intensity = audio_intensity(self._verdict_half.judge, state.map.means, self._verdict_half.verdict)
+        state.map.write(path, state.instance_ids, intensity)
+        folder = self._results_folder()
+        if folder is not None:
+            self._write_results(folder, state)
+        return f"{len(state.map)} Gaussians written to {path}" + (f", results to {folder}" if folder else "")
 
     def _load(self) -> str:
         half, path = self._map_half, self._map_path()
         fresh = self._fresh_side()
         fresh.mapper.load(path)
+        in_thread_of(half.worker, partial(self._replace, fresh))
+        return f"{half.snapshot.gaussians} Gaussians read from {path}; objects are found anew as they are seen"
+
+    def _replace(self, fresh: MapSide) -> None:
+        half = self._map_half
         half.side = fresh
         half.show(fresh.snapshot(half.snapshot.stamp_ns))
-        return f"{half.snapshot.gaussians} Gaussians read from {path}; objects are found anew as they are seen"

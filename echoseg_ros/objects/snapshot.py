@@ -25,4 +25,6 @@ def take_snapshot(stamp_ns: int, mapper: Mapper, instances: InstanceMap, metres_
     found = instances.instances(uids, means * np.float32(metres_per_unit), rgb)
     found = tuple(scaled_instance(instance, 1 / metres_per_unit) for instance in found)
     points, points_rgb, points_uids = mapper.surface_sample(SURFACE_POINTS)
-    return MapSnapshot(stamp_ns, found, points, points_rgb, instances.assignment(points_uids), len(uids), metres_per_unit)
+    return MapSnapshot(
+        stamp_ns, found, points, points_rgb, instances.assignment(points_uids), len(uids), metres_per_unit
+    )
