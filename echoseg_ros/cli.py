@@ -136,7 +136,13 @@ def _demo(a: argparse.Namespace) -> None:
     )
 
 
-def _bench(a: argparse.Namespace) -> None:
+def _bench_map(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.bench_map import BenchSettings, bench_map
+
+    bench_map(a.out, a.runs, a.data, a.only, a.command, a.fresh, BenchSettings(progress=not a.quiet))
+
+
+def _bench_ros(a: argparse.Namespace) -> None:
     from echoseg_ros.eval.bench_ros import bench_ros
 
     bench_ros(a.out, a.runs, a.data, a.only, a.command)
@@ -173,14 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--rgbd", type=Path, required=True, metavar="DIR")
     render.add_argument("--out", type=Path, required=True, metavar="OUT")
     _add_demo(commands)
-    bench = _command(commands, "bench", _bench, "measure, print a table, write results/bench/NAME.json")
-    bench.add_argument("name", choices=("ros",), help="ros: the live demo over many cases; resumable")
-    bench.add_argument("--out", type=Path, default=Path("results/bench"), help="(default %(default)s)")
-    bench.add_argument("--runs", type=Path, default=Path("results/bench_runs"), help="the cases (default %(default)s)")
-    bench.add_argument(
-        "--data", type=Path, metavar="DIR", help="recordings (default: ECHOSEG_TEST_DATA, ../shared/data)"
-    )
-    bench.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this; prints, writes no JSON")
+    _add_bench(commands)
     return parser
 
 
@@ -262,6 +261,26 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--start-s", type=float, default=0.0, help="begin this far into the folder")
     demo.add_argument("--seconds", type=_positive, default=20.0, help="length at most (default %(default)s)")
     _add_acoustics(demo)
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="measure, print a table, write results/bench/NAME.json; resumable")
+    names = bench.add_subparsers(required=True, metavar="NAME")
+    view = _command(names, "map", _bench_map, "held-out views of the map, online and at best; step time; a long run")
+    _add_bench_folders(view, Path("results/runs/bench_map"))
+    view.add_argument("--only", nargs="+", default=[], metavar="CASE", help="cases whose name holds one of these")
+    view.add_argument("--fresh", action="store_true", help="run cases again that have run before")
+    ros = _command(names, "ros", _bench_ros, "the live demo over many cases")
+    _add_bench_folders(ros, Path("results/bench_runs"))
+    ros.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this; prints, writes no JSON")
+
+
+def _add_bench_folders(bench: argparse.ArgumentParser, runs: Path) -> None:
+    bench.add_argument("--out", type=Path, default=Path("results/bench"), help="(default %(default)s)")
+    bench.add_argument("--runs", type=Path, default=runs, help="the cases (default %(default)s)")
+    bench.add_argument(
+        "--data", type=Path, metavar="DIR", help="recordings (default: ECHOSEG_TEST_DATA, ../shared/data)"
+    )
 
 
 def _command(commands: Any, name: str, call: Any, text: str) -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ def write_bench(path: Path, command: str, figures: dict[str, float | None], rows
     """Write a benchmark's JSON: command, commit, date, machine, figures (unit and statistic in their names), rows."""
     content = {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, no GPU used",
         "figures": figures,
@@ -50,7 +50,8 @@ def _text(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the working tree, "-dirty" if it was changed since; "unknown" outside of a repository."""
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
         return done.stdout.strip()

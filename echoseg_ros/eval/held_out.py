@@ -108,9 +108,9 @@ def side_by_side(score: ViewScore) -> RgbImage:
 
 def _panel(image: RgbImage, text: str) -> RgbImage:
     height = round(image.shape[0] * _PICTURE_WIDTH_PX / image.shape[1])
-    large = cv2.resize(image, (_PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_NEAREST)
+    large = np.asarray(cv2.resize(image, (_PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
     draw.caption(large, text, (4, height), (255, 255, 255))
-    return np.asarray(large, dtype=np.uint8)
+    return large
 
 
 def _coloured(depth: FloatImage, farthest: float) -> RgbImage:
