@@ -268,7 +268,9 @@ def _add_bench(commands: Any) -> None:
     names = bench.add_subparsers(required=True, metavar="NAME")
     view = _command(names, "map", _bench_map, "held-out views of the map, online and at best; step time; a long run")
     _add_bench_folders(view, Path("results/runs/bench_map"))
-    view.add_argument("--only", nargs="+", default=[], metavar="CASE", help="cases whose name holds one of these")
+    view.add_argument(
+        "--only", nargs="+", default=[], metavar="CASE", help="by kind, scene or both: online kitchen step scale/room_0"
+    )
     view.add_argument("--fresh", action="store_true", help="run cases again that have run before")
     ros = _command(names, "ros", _bench_ros, "the live demo over many cases")
     _add_bench_folders(ros, Path("results/bench_runs"))

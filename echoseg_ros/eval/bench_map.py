@@ -50,6 +50,10 @@ class MapCase:
         """Where its rows are kept."""
         return runs / "cases" / f"{self.name.replace('/', '_')}.json"
 
+    def is_meant(self, only: Sequence[str]) -> bool:
+        """Whether one of the texts is its name, its kind or its scene; without any, every case is meant."""
+        return not only or any(text in (self.name, *self.name.split("/")) for text in only)
+
 
 def bench_map(
     out: Path,
@@ -60,9 +64,10 @@ def bench_map(
     fresh: bool = False,
     settings: BenchSettings | None = None,
 ) -> None:
-    """Run the cases whose name holds one of `only` (none: all), print tables, write OUT/map.json.
+    """Run the cases that `only` names by kind, scene or both (none: all), print tables, write OUT/map.json.
 
-    fresh: also those that have run before. Raises ConfigError if no case is meant, FolderError without the recordings.
+    fresh: also those that have run before, from their start.
+    Raises ConfigError if no case is meant, FolderError without the recordings.
     """
     settings = settings or BenchSettings()
     cases = all_cases(all_scenes(data_folder(data), settings.progress), runs, settings)
@@ -77,24 +82,30 @@ def all_cases(scenes: Sequence[Scene], runs: Path, settings: BenchSettings) -> l
         name = f"{kind}/{scene.name}"
         return MapCase(name, lambda: measure(name, scene.bag(bags)))
 
-    def viewed(kind: str, scene: Scene, measure: Callable[..., list[Row]], use_depth: bool) -> MapCase:
-        return case(kind, scene, lambda name, bag: measure(name, bag, pictures, settings, use_depth))
+    def online(kind: str, scene: Scene, use_depth: bool) -> MapCase:
+        return case(kind, scene, lambda name, bag: cases_of.online(name, bag, pictures, settings, use_depth))
 
-    cases = [viewed("online", scene, cases_of.online, True) for scene in scenes]
-    cases += [viewed("rgb_only", scene, cases_of.online, False) for scene in scenes]
+    def offline(kind: str, scene: Scene, use_depth: bool) -> MapCase:
+        def measure(name: str, bag: Path) -> list[Row]:
+            return cases_of.offline(name, bag, pictures, settings, use_depth, _checkpoint(runs, name))
+
+        return case(kind, scene, measure)
+
+    cases = [online("online", scene, True) for scene in scenes]
+    cases += [online("rgb_only", scene, False) for scene in scenes]
     cases += [MapCase("step", functools.partial(cases_of.step, "step"))]
     cases += [case("scale", scene, functools.partial(cases_of.scale, settings=settings)) for scene in scenes]
-    cases += [viewed("offline", scene, cases_of.offline, True) for scene in scenes]
+    cases += [offline("offline", scene, True) for scene in scenes]
     driven = next((scene for scene in scenes if scene.name.startswith("room")), scenes[0])
     cases += [MapCase("flat", lambda: cases_of.flat("flat", driven.bag(bags), runs, settings))]
-    return cases + [viewed("offline_rgb_only", scene, cases_of.offline, False) for scene in scenes]
+    return cases + [offline("offline_rgb_only", scene, False) for scene in scenes]
 
 
 def run_cases(
     cases: Sequence[MapCase], result: Path, runs: Path, only: Sequence[str], command: str, fresh: bool = False
 ) -> None:
     """Run what is meant and not there yet; tables at the end, `result` after each case."""
-    meant = [case for case in cases if not only or any(text in case.name for text in only)]
+    meant = [case for case in cases if case.is_meant(only)]
     if not meant:
         raise ConfigError(f"--only {' '.join(only)}: no such case; there are {', '.join(case.name for case in cases)}")
     for number, case in enumerate(meant, start=1):
@@ -103,11 +114,18 @@ def run_cases(
             tqdm.write(f"({number}/{len(meant)}) {case.name}: there since {read_json(file)['commit']}")
             continue
         tqdm.write(f"({number}/{len(meant)}) {case.name}")
+        if fresh:
+            _checkpoint(runs, case.name).unlink(missing_ok=True)
         write_json(file, {"case": case.name, "commit": commit(), "rows": case.measure()})
+        _checkpoint(runs, case.name).unlink(missing_ok=True)
         write_bench(result, command, figures_of(_rows(cases, runs)), _rows(cases, runs))
     rows = _rows(cases, runs)
     write_bench(result, command, figures_of(rows), rows)
     print(report(rows))
+
+
+def _checkpoint(runs: Path, name: str) -> Path:
+    return runs / "checkpoints" / f"{name.replace('/', '_')}.pickle"
 
 
 def report(rows: Sequence[Row]) -> str:

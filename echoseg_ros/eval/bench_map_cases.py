@@ -18,7 +18,9 @@ from typing import Any
 from tqdm import tqdm
 
 from echoseg_ros.config import Config
+from echoseg_ros.eval.bench import commit
 from echoseg_ros.eval.bench_map_plot import plot_minutes
+from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
 from echoseg_ros.eval.held_out import score_views, summary, write_side_by_side
 from echoseg_ros.eval.map_scenes import bag_views, is_held_out
 from echoseg_ros.eval.memory import forget_peak, peak_rss_mb
@@ -33,8 +35,8 @@ from echoseg_ros.units import scaled_frame
 from echoseg_ros.warmup import warm_up
 
 Row = dict[str, Any]
-# Between two updates of the progress bar.
-_STEPS_AT_ONCE = 50
+# Between two updates of the progress bar, and between two checkpoints.
+_STEPS_AT_ONCE, _CHECKPOINT_STEPS = 50, 2_500
 
 
 @dataclass(frozen=True)
@@ -83,25 +85,49 @@ def online(name: str, bag: Path, pictures: Path, settings: BenchSettings, use_de
     return [row]
 
 
-def offline(name: str, bag: Path, pictures: Path, settings: BenchSettings, use_depth: bool) -> list[Row]:
-    """A row for each number of steps in `offline_steps`. seconds: of all work up to there."""
+@dataclass
+class _Offline:
+    """How far an offline case has come. seconds: of mapping alone."""
+
+    mapper: Mapper
+    keyframes: int
+    seconds: float
+    rows: list[Row]
+
+
+def offline(
+    name: str, bag: Path, pictures: Path, settings: BenchSettings, use_depth: bool, checkpoint: Path
+) -> list[Row]:
+    """A row for each number of steps in `offline_steps`. seconds: of all work up to there.
+
+    Goes on from `checkpoint`, written every few thousand steps, if the same code left it with the same settings.
+    """
     config = settings.config(bag)
     frames = bag_views(bag, config.input, settings.image_width_px)
     held_out = _held_out(frames, config)
+    key = (commit(), replace(settings, progress=False))
     forget_peak()
+    done: _Offline = load_checkpoint(checkpoint, key) or _fed(frames, config, settings, use_depth)
+    for steps in settings.offline_steps[len(done.rows) :]:
+        for target in [*range(0, steps, _CHECKPOINT_STEPS), steps]:
+            start = time.perf_counter()
+            optimise_to(done.mapper, target, name, settings.progress)
+            done.seconds += time.perf_counter() - start
+            if target == done.mapper.steps_done:
+                save_checkpoint(checkpoint, key, done)
+        row = _judged(f"{name}/{steps}", done.mapper, held_out, pictures)
+        cost = {"seconds": round(done.seconds, 2), "peak_rss_mb": round(peak_rss_mb(), 1)}
+        done.rows.append({**row, "keyframes": done.keyframes, **cost})
+        save_checkpoint(checkpoint, key, done)
+    return done.rows
+
+
+def _fed(frames: Sequence[CameraFrame], config: Config, settings: BenchSettings, use_depth: bool) -> _Offline:
     mapper = Mapper(config)
     mapper.warm_up()
-    start, judging_s, rows = time.perf_counter(), 0.0, []
+    start = time.perf_counter()
     keyframes = feed(mapper, frames, config, settings, use_depth)
-    for steps in settings.offline_steps:
-        optimise_to(mapper, steps, name, settings.progress)
-        seconds = time.perf_counter() - start - judging_s
-        row = _judged(f"{name}/{steps}", mapper, held_out, pictures)
-        judging_s += time.perf_counter() - start - judging_s - seconds
-        rows.append(
-            {**row, "keyframes": keyframes, "seconds": round(seconds, 2), "peak_rss_mb": round(peak_rss_mb(), 1)}
-        )
-    return rows
+    return _Offline(mapper, keyframes, time.perf_counter() - start, [])
 
 
 def scale(name: str, bag: Path, settings: BenchSettings) -> list[Row]:

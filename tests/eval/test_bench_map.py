@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +15,12 @@ import yaml
 
 from echoseg_ros.config import InputConfig
 from echoseg_ros.errors import ConfigError
+from echoseg_ros.eval.bench import commit
 from echoseg_ros.eval.bench_map import MapCase, all_cases, run_cases
-from echoseg_ros.eval.bench_map_cases import BenchSettings, Row, optimise_to, scale
+from echoseg_ros.eval.bench_map_cases import BenchSettings, Row, offline, optimise_to, scale
 from echoseg_ros.eval.bench_map_figures import figures_of, target_rows
 from echoseg_ros.eval.bench_map_flat import endless, long_run
+from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
 from echoseg_ros.eval.map_scenes import Scene, bag_views
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.sound.array import array_to_mapping, load_array
@@ -41,12 +44,12 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_online_and_offline_cases_of_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = all_cases([Scene("room_0", write_scene)], tmp_path / "runs", TINY)
-    run_cases(cases, tmp_path / "map.json", tmp_path / "runs", ["online", "offline/"], "test")
+    run_cases(cases, tmp_path / "map.json", tmp_path / "runs", ["online", "offline/room_0"], "test")
     content = json.loads((tmp_path / "map.json").read_text())
     rows = {row["case"]: row for row in content["rows"]}
     assert set(rows) == {"online/room_0", "offline/room_0/20", "offline/room_0/30"}
-    online, offline = rows["online/room_0"], rows["offline/room_0/30"]
-    assert online["views"] == offline["views"] == 3 and offline["steps"] == 30
+    online, at_best = rows["online/room_0"], rows["offline/room_0/30"]
+    assert online["views"] == at_best["views"] == 3 and at_best["steps"] == 30
     assert online["psnr_db"] > 15 and 0.3 < online["ssim"] < 1 and 0 <= online["depth_error_pct_p50"] < 5
     assert online["seconds"] >= SECONDS - 0.2 and online["realtime_factor"] > 0 and online["peak_rss_mb"] > 50
     assert online["psnr_fitted_db"] >= online["psnr_db"] - 1e-6
@@ -77,14 +80,33 @@ def test_a_second_call_goes_on_and_fresh_starts_again(tmp_path: Path) -> None:
         return MapCase(name, measure)
 
     cases = [case("online/a"), case("online/b")]
-    run_cases(cases, tmp_path / "map.json", tmp_path, ["/b"], "test")
+    run_cases(cases, tmp_path / "map.json", tmp_path, ["b"], "test")
     run_cases(cases, tmp_path / "map.json", tmp_path, [], "test")
     assert calls == ["online/b", "online/a"]
     assert json.loads((tmp_path / "map.json").read_text())["figures"]["psnr_online_db"] == 21.5
-    run_cases(cases, tmp_path / "map.json", tmp_path, ["/a"], "test", fresh=True)
+    run_cases(cases, tmp_path / "map.json", tmp_path, ["online/a"], "test", fresh=True)
     assert calls == ["online/b", "online/a", "online/a"]
     with pytest.raises(ConfigError, match="no such case"):
         run_cases(cases, tmp_path / "map.json", tmp_path, ["nothing"], "test")
+
+
+def test_an_offline_case_goes_on_from_its_checkpoint(bag: Path, tmp_path: Path) -> None:
+    """To the same bits as in one go; a checkpoint of other settings is not used."""
+    checkpoint = tmp_path / "state.pickle"
+    whole = offline("offline/room_0", bag, tmp_path, TINY, True, tmp_path / "other.pickle")
+    key = (commit(), TINY)
+    offline("offline/room_0", bag, tmp_path, TINY, True, checkpoint)
+    state = load_checkpoint(checkpoint, key)
+    assert state.mapper.steps_done == 30 and load_checkpoint(checkpoint, (commit(), BenchSettings())) is None
+    longer = replace(TINY, offline_steps=(20, 30, 40))
+    save_checkpoint(checkpoint, (commit(), longer), state)
+    continued = offline("offline/room_0", bag, tmp_path, longer, True, checkpoint)
+    assert [row["steps"] for row in continued] == [20, 30, 40]
+    assert [row["psnr_db"] for row in continued[:2]] == [row["psnr_db"] for row in whole]
+    at_once = offline("offline/room_0", bag, tmp_path, replace(TINY, offline_steps=(40,)), True, tmp_path / "third")
+    assert continued[2]["psnr_db"] == at_once[0]["psnr_db"]
+    (tmp_path / "broken").write_bytes(b"cut o")
+    assert load_checkpoint(tmp_path / "broken", key) is None
 
 
 def test_what_broke_off_leaves_the_cases_before_it(tmp_path: Path) -> None:
