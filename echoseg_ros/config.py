@@ -77,6 +77,9 @@ class MapConfig:
         1000.0,
     )
     spare_share: float = setting(0.6, "share of its idle time that a live map spends on optimisation", "", 0.0, 1.0)
+    refine_poses: bool = setting(
+        False, "correct the poses of keyframes a little, at most 3 % of the depth and 1.7 degrees"
+    )
     final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
     seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
 

@@ -7,6 +7,7 @@ missing. OUT/map.json is written anew after each case, from all rows there are.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,8 @@ def run_cases(
         tqdm.write(f"({number}/{len(meant)}) {case.name}")
         if fresh:
             _checkpoint(runs, case.name).unlink(missing_ok=True)
-        write_json(file, {"case": case.name, "commit": commit(), "rows": case.measure()})
+        began = {"commit": commit(), "load_before": round(os.getloadavg()[0], 2)}
+        write_json(file, {"case": case.name, **began, "rows": case.measure()})
         _checkpoint(runs, case.name).unlink(missing_ok=True)
         write_bench(result, command, figures_of(_rows(cases, runs)), _rows(cases, runs))
     rows = _rows(cases, runs)
@@ -143,12 +145,13 @@ def report(rows: Sequence[Row]) -> str:
 
 
 def _rows(cases: Sequence[MapCase], runs: Path) -> list[Row]:
-    """The rows of all cases that have run, each with the commit it was measured at."""
+    """The rows of all cases that have run, each with the commit and the machine's load it was begun at."""
     rows: list[Row] = []
     for case in cases:
         if case.file(runs).exists():
             content = read_json(case.file(runs))
-            rows += [{**row, "commit": content["commit"]} for row in content["rows"]]
+            began = {name: content[name] for name in ("commit", "load_before")}
+            rows += [{**row, **began} for row in content["rows"]]
     return rows
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from echoseg_ros.config import Config
+from echoseg_ros.errors import EchosegError
 from echoseg_ros.eval.bench import commit
 from echoseg_ros.eval.bench_map_plot import plot_minutes
 from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
@@ -159,13 +160,17 @@ def step(name: str) -> list[Row]:
 
 
 def flat(name: str, bag: Path, runs: Path, settings: BenchSettings) -> list[Row]:
-    """A row for each minute of a long run in a process of its own, so that its memory is its own; and a plot."""
+    """A row for each minute of a long run in a process of its own, so that its memory is its own; and a plot.
+
+    Raises EchosegError if that process fails.
+    """
     result = runs / "flat_minutes.json"
     options = ["--minutes", str(settings.flat_minutes), "--steps-per-s", str(settings.flat_steps_per_s)]
     options += ["--width", str(settings.image_width_px)] + ([] if settings.progress else ["--quiet"])
-    subprocess.run(
-        [sys.executable, "-m", "echoseg_ros.eval.bench_map_flat", str(bag), str(result), *options], check=True
-    )
+    command = [sys.executable, "-m", "echoseg_ros.eval.bench_map_flat", str(bag), str(result), *options]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise EchosegError(f"the long run ended with exit code {code} (what it said stands above)")
     rows = [{"case": f"{name}/{row['minute']}", **row} for row in json.loads(result.read_text())]
     plot_minutes(runs / "flat.png", rows)
     return rows

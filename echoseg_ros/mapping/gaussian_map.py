@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from echoseg_ros.mapping.rotations import rotation_matrices
+
 # Adam as published (Kingma and Ba 2015); the small epsilon is 3DGS's, whose gradients are tiny.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
+
+# What a new Gaussian is taken to paint before it was seen again, and how fast old views stop counting.
+NEW_PX, FADING = 4.0, 0.95
+# Two halves of a Gaussian lie this many of its deviations to each side, and are this much shorter.
+SPLIT_OFFSET, SPLIT_LENGTH = 0.5, 0.7
 
 PARAMETERS = ("means", "quats_wxyz", "log_scales", "opacity_logits", "rgb")
 
@@ -81,7 +89,8 @@ class GaussianMap:
     """Parameters, Adam's moments and identities; insertion appends, pruning keeps the order.
 
     `uids` [N] int64 is strictly increasing over the rows and never reused, so that others can realign what they keep
-    per Gaussian. Never more than `max_gaussians` rows.
+    per Gaussian. `contribution` [N] is the most that a Gaussian painted in a keyframe lately, in pixels. Never more than
+    `max_gaussians` rows.
     """
 
     def __init__(self, max_gaussians: int, device: torch.device | str = "cpu") -> None:
@@ -98,6 +107,7 @@ class GaussianMap:
         self._first = Gaussians.empty(self.device)
         self._second = Gaussians.empty(self.device)
         self._updates = torch.zeros(0, device=self.device)
+        self.contribution = torch.zeros(0, device=self.device)
         self.uids = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._next_uid = getattr(self, "_next_uid", 0)
 
@@ -107,28 +117,59 @@ class GaussianMap:
         return self._updates
 
     def insert(self, new: Gaussians) -> int:
-        """Append Gaussians and return how many; where the cap is hit, the faintest of the old ones make room first.
+        """Append Gaussians and return how many; at the cap the old ones that contribute least make room first.
 
         Of `new` only the first `max_gaussians` rows are taken.
         """
         new = new.map(lambda tensor: tensor[: self.max_gaussians].to(self.device).detach())
         self._make_room(len(new))
+        self._append(new)
+        return len(new)
+
+    def split(self, rows: Tensor) -> None:
+        """Each of these Gaussians [n] becomes two halves along its longest axis: one in its row, one appended."""
+        rows = rows[: self.max_gaussians - len(self)]
+        parents = self.gaussians.map(lambda tensor: tensor[rows])
+        longest = parents.log_scales.argmax(dim=1, keepdim=True)
+        axis = rotation_matrices(parents.quats_wxyz).gather(2, longest[:, None].expand(-1, 3, 1))[..., 0]
+        offset = SPLIT_OFFSET * parents.log_scales.gather(1, longest).exp() * axis
+        shorter = parents.log_scales.scatter_add(1, longest, torch.full_like(offset[:, :1], math.log(SPLIT_LENGTH)))
+        self.gaussians.log_scales[rows] = shorter
+        self.gaussians.means[rows] = parents.means - offset
+        for moments in (self._first, self._second):
+            for _, tensor in moments.items():
+                tensor[rows] = 0
+        self._updates[rows] = 0
+        self._append(replace(parents, means=parents.means + offset, log_scales=shorter))
+
+    def _append(self, new: Gaussians) -> None:
         self.gaussians = concatenated(self.gaussians, new)
         self._first = concatenated(self._first, new.map(torch.zeros_like))
         self._second = concatenated(self._second, new.map(torch.zeros_like))
         self._updates = torch.cat([self._updates, torch.zeros(len(new), device=self.device)])
+        self.contribution = torch.cat([self.contribution, torch.full((len(new),), NEW_PX, device=self.device)])
         uids = torch.arange(self._next_uid, self._next_uid + len(new), device=self.device)
         self.uids = torch.cat([self.uids, uids])
         self._next_uid += len(new)
-        return len(new)
 
     def _make_room(self, wanted: int) -> None:
         excess = len(self) + wanted - self.max_gaussians
         if excess > 0:
-            order = torch.argsort(self.gaussians.opacity_logits, stable=True)
+            order = torch.argsort(self.contribution, stable=True)
             keep = torch.ones(len(self), dtype=torch.bool, device=self.device)
             keep[order[:excess]] = False
             self.keep(keep)
+
+    def see(self, painted_px: Tensor) -> None:
+        """Take note of what each Gaussian [N] paints in a new keyframe, the sum of its blending weights in pixels."""
+        seen = painted_px > 0
+        self.contribution = torch.where(seen, torch.maximum(painted_px, FADING * self.contribution), self.contribution)
+
+    @property
+    def pull(self) -> Tensor:  # [N]
+        """How strongly the loss pulls at each Gaussian: the usual change of the loss for a move by its own size."""
+        unbiased = (self._second.means / (1 - BETA2 ** self._updates.clamp(min=1))[:, None]).sqrt().norm(dim=1)
+        return unbiased * self.gaussians.log_scales.amax(dim=1).exp()
 
     def keep(self, mask: Tensor) -> None:
         """Drop the rows where `mask` [N] bool is False."""
@@ -139,6 +180,7 @@ class GaussianMap:
         self._first = self._first.map(lambda tensor: tensor[rows])
         self._second = self._second.map(lambda tensor: tensor[rows])
         self._updates = self._updates[rows]
+        self.contribution = self.contribution[rows]
         self.uids = self.uids[rows]
 
     def adam_step(self, gradients: Gaussians, learning_rates: dict[str, float | Tensor]) -> None:

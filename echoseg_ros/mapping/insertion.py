@@ -34,8 +34,8 @@ MIN_BARE_PX, MIN_IN_FRONT_PX = 3, 5
 FREE_SPACE, FREE_SPACE_PX = 0.06, 5
 # Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: sizes of
 # cells in pixels and their bounds, coarse to fine. Single pixels are left where a cell would cross an edge of depth.
-CELL_SIZES_PX = (8, 4, 2)
-MAX_CONTRAST = (0.03, 0.08, math.inf)
+CELL_SIZES_PX = (4, 2)
+MAX_CONTRAST = (0.015, math.inf)
 # Depths within a cell may spread by this share of the depth.
 MAX_DEPTH_SPREAD = 0.03
 # Standard deviation of a disc in units of its cell, its thickness in units of the deviation.

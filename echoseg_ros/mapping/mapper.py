@@ -126,9 +126,14 @@ class Mapper:
         return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
 
     def predicted(self, frame: CameraFrame) -> tuple[CameraFrame, Rendered]:
-        """(the frame at the map's resolution, what the map expects of it: colours in 0..1 in the exposure of its time)."""
+        """(the frame at the map's resolution, what the map expects of it).
+
+        Colours are in 0..1 and in the exposure of the frame's time; with `map.refine_poses` the pose is corrected like
+        those of the keyframes around it.
+        """
         small = reduced(frame, self._config.map.image_width_px)
-        drawn = self.render(small.camera, small.T_map_camera)
+        T_map_camera = self._optimizer.corrections.at(frame.stamp_ns, small.T_map_camera)
+        drawn = self.render(small.camera, T_map_camera)
         rgb = self._optimizer.exposures.at(frame.stamp_ns).apply(drawn.rgb).clamp(0, 1)
         return small, Rendered(rgb, drawn.depth, drawn.alpha)
 

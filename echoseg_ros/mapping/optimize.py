@@ -11,6 +11,7 @@ from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.exposure import Exposures
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
 from echoseg_ros.mapping.keyframes import Keyframe
+from echoseg_ros.mapping.pose_refinement import PoseCorrections
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
 from echoseg_ros.mapping.views import Sharpness, View
 
@@ -40,6 +41,10 @@ FREE_SPACE_LOGIT = 1.5
 MAX_ELONGATION = 4.0
 # Steps between two rounds of pruning.
 TIDY_EVERY = 10
+# Gaussians that paint at least this many pixels are split when, after so many updates, a move by their own size would
+# still change the summed colour error by this many pixels of full contrast.
+SPLIT_EVERY, SPLIT_AFTER = 100, 30
+SPLIT_PULL, SPLIT_MIN_PX = 0.5, 4.0
 
 
 class MapOptimizer:
@@ -47,6 +52,8 @@ class MapOptimizer:
 
     def __init__(self, gaussian_map: GaussianMap, rasterizer: Rasterizer, config: MapConfig) -> None:
         self._map = gaussian_map
+        self._refine_poses = config.refine_poses
+        self.corrections = PoseCorrections()
         self._rasterizer = rasterizer
         self._random = np.random.default_rng(config.seed)
         self.exposures = Exposures(gaussian_map.device)
@@ -55,6 +62,7 @@ class MapOptimizer:
     def clear(self) -> None:
         """Forget all keyframes."""
         self.exposures.clear()
+        self.corrections.clear()
         self._views: list[View] = []
         self._errors: list[float] = []
         self._new_errors: dict[int, Tensor] = {}
@@ -67,13 +75,16 @@ class MapOptimizer:
         del self._views[position]
         del self._errors[position]
         self.exposures.forget(position)
+        self.corrections.forget(position)
 
     def add(self, keyframe: Keyframe, confidence: Tensor | None = None) -> int:
         """Take a keyframe newer than all others: Gaussians where the map does not explain its depth; returns how many."""
         self._errors.append(UNKNOWN_ERROR)
         self._views.append(View.of(keyframe, self._map.device, self._sharpness.weight(keyframe.rgb)))
         self.exposures.add(keyframe.stamp_ns)
+        self.corrections.add(keyframe.stamp_ns)
         view, row = self._views[-1], len(self._views) - 1
+        view.T_map_camera = self.corrections.corrected(row, keyframe.T_map_camera)
         if view.depth is None:
             return 0
         self._carve(view)
@@ -82,7 +93,11 @@ class MapOptimizer:
         needed = insertion.unexplained(view.depth, drawn.depth, drawn.alpha)
         exposure = self.exposures.fit(row, drawn.rgb, drawn.alpha, view.image)
         new = insertion.new_gaussians(view, needed)
-        return self._map.insert(insertion.recoloured(new, exposure.undo))
+        inserted = self._map.insert(insertion.recoloured(new, exposure.undo))
+        everywhere = np.zeros((keyframe.camera.height, keyframe.camera.width), np.int32)
+        painted = self._rasterizer.lift(self._map.gaussians, keyframe.camera, view.T_map_camera, everywhere, 1)
+        self._map.see(painted[:, 0])
+        return inserted
 
     @torch.no_grad()
     def _carve(self, view: View) -> None:
@@ -100,6 +115,8 @@ class MapOptimizer:
             self._steps += 1
             if self._steps % TIDY_EVERY == 0:
                 self._tidy()
+            if self._steps % SPLIT_EVERY == 0:
+                self._split()
 
     @property
     def steps_done(self) -> int:
@@ -121,6 +138,10 @@ class MapOptimizer:
         rendered = self._rasterizer.render(leaves, view.keyframe.camera, view.T_map_camera)
         self._loss(rendered, row).backward()
         gradients = Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
+        if self._refine_poses:
+            depth = float(view.depth[view.depth > 0].median()) if view.depth is not None and view.depth.any() else 1.0
+            self.corrections.step(row, view.T_map_camera, self._map.gaussians, gradients, depth)
+            view.T_map_camera = self.corrections.corrected(row, view.keyframe.T_map_camera)
         with torch.no_grad():
             self._map.adam_step(gradients, self._rates())
 
@@ -163,3 +184,13 @@ class MapOptimizer:
         limit = log_scales.median(dim=1, keepdim=True).values + float(np.log(MAX_ELONGATION))
         torch.where(touched[:, None], torch.minimum(log_scales, limit), log_scales, out=log_scales)
         self._map.keep((self._map.gaussians.opacities > MIN_OPACITY) | ~touched)
+
+    @torch.no_grad()
+    def _split(self) -> None:
+        """Split Gaussians that were optimised for a while and that the loss still pulls at, the strongest first."""
+        pixels = self._views[-1].image[..., 0].numel()
+        pull = self._map.pull * pixels
+        tried = self._map.updates > SPLIT_AFTER
+        pull = torch.where(tried & (self._map.contribution > SPLIT_MIN_PX), pull, torch.zeros_like(pull))
+        rows = torch.nonzero(pull > SPLIT_PULL).squeeze(1)
+        self._map.split(rows[pull[rows].argsort(descending=True, stable=True)])

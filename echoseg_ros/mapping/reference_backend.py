@@ -26,6 +26,7 @@ from echoseg_ros.mapping.rasterizer import (
     ViewByView,
     check_labels,
 )
+from echoseg_ros.mapping.rotations import rotation_matrices
 from echoseg_ros.types import Array, Camera
 
 
@@ -88,7 +89,7 @@ def project(gaussians: Gaussians, camera: Camera, T_map_camera: Array) -> Projec
     rows = rows[torch.argsort(points[rows, 2].detach(), stable=True)]
     points = points[rows]
     x, y, z = points.unbind(1)
-    axes = T_camera_map[:3, :3] @ rotations(gaussians.quats_wxyz[rows]) * gaussians.scales[rows, None, :]
+    axes = T_camera_map[:3, :3] @ rotation_matrices(gaussians.quats_wxyz[rows]) * gaussians.scales[rows, None, :]
     projected_axes = _jacobian(x, y, z, camera) @ axes
     covariance = projected_axes @ projected_axes.transpose(1, 2)
     a, b, c = covariance[:, 0, 0] + EPS_2D_PX2, covariance[:, 0, 1], covariance[:, 1, 1] + EPS_2D_PX2
@@ -105,19 +106,6 @@ def _jacobian(x: Tensor, y: Tensor, z: Tensor, camera: Camera) -> Tensor:  # [V,
     row_u = torch.stack([camera.fx / z, zero, -camera.fx * slope_x / z], 1)
     row_v = torch.stack([zero, camera.fy / z, -camera.fy * slope_y / z], 1)
     return torch.stack([row_u, row_v], 1)
-
-
-def rotations(quats_wxyz: Tensor) -> Tensor:
-    """[N, 3, 3] rotation matrices of quaternions [N, 4] of any length."""
-    w, x, y, z = torch.nn.functional.normalize(quats_wxyz, dim=1).unbind(1)
-    return torch.stack(
-        [
-            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-        ],
-        1,
-    ).reshape(-1, 3, 3)  # fmt: skip
 
 
 def blending_weights(projected: Projected, opacities: Tensor, camera: Camera) -> Tensor:

@@ -22,3 +22,16 @@ def quaternions_wxyz(rotations: Tensor) -> Tensor:
     largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
     picked = candidates.take_along_dim(largest[:, None, None], dim=-2).squeeze(-2)
     return torch.nn.functional.normalize(picked, dim=-1)
+
+
+def rotation_matrices(quats_wxyz: Tensor) -> Tensor:
+    """[N, 3, 3] rotation matrices of quaternions [N, 4] of any length."""
+    w, x, y, z = torch.nn.functional.normalize(quats_wxyz, dim=1).unbind(1)
+    return torch.stack(
+        [
+            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+        ],
+        1,
+    ).reshape(-1, 3, 3)  # fmt: skip

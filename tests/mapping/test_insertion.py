@@ -15,8 +15,7 @@ from echoseg_ros import geometry
 from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.gaussian_map import Gaussians
 from echoseg_ros.mapping.keyframes import Keyframe, Reason
-from echoseg_ros.mapping.reference_backend import rotations
-from echoseg_ros.mapping.rotations import quaternions_wxyz
+from echoseg_ros.mapping.rotations import quaternions_wxyz, rotation_matrices
 from echoseg_ros.mapping.views import View
 from echoseg_ros.types import Array, Camera
 
@@ -89,7 +88,7 @@ def test_no_cell_lies_across_an_edge_of_depth() -> None:
 def test_discs_lie_on_a_slanted_plane() -> None:
     view = view_of(np.full((CAMERA.height, CAMERA.width, 3), 90), plane_depth(NORMAL_CAMERA))
     gaussians = insertion.new_gaussians(view, everything(view))
-    axes = rotations(gaussians.quats_wxyz).double().numpy()
+    axes = rotation_matrices(gaussians.quats_wxyz).double().numpy()
     scales = gaussians.scales.double().numpy()
     normal = T_MAP_CAMERA[:3, :3] @ NORMAL_CAMERA
     np.testing.assert_allclose(axes[:, :, 2], np.broadcast_to(normal, (len(axes), 3)), atol=2e-4)
@@ -129,7 +128,7 @@ def test_quaternions_of_rotations() -> None:
     torch.testing.assert_close(
         found, torch.from_numpy(np.roll(truth.as_quat(), 1, axis=1)).float() * _sign(found, truth)
     )
-    np.testing.assert_allclose(rotations(found).numpy(), truth.as_matrix(), atol=2e-6)
+    np.testing.assert_allclose(rotation_matrices(found).numpy(), truth.as_matrix(), atol=2e-6)
 
 
 def _sign(found: Tensor, truth: Rotation) -> Tensor:
@@ -204,6 +203,8 @@ def test_a_larger_world_gives_the_same_gaussians_larger() -> None:
     assert len(small) > 200
     torch.testing.assert_close(large.means, small.means * 10, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(large.log_scales, small.log_scales + math.log(10), rtol=0, atol=1e-3)
-    torch.testing.assert_close(rotations(large.quats_wxyz), rotations(small.quats_wxyz), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        rotation_matrices(large.quats_wxyz), rotation_matrices(small.quats_wxyz), rtol=0, atol=1e-3
+    )
     torch.testing.assert_close(large.rgb, small.rgb)
     torch.testing.assert_close(large.opacity_logits, small.opacity_logits)
