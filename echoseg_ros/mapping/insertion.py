@@ -42,7 +42,7 @@ MAX_DEPTH_SPREAD = 0.03
 DISC_SIGMA, THICKNESS = 0.55, 0.2
 # A slanted surface needs longer discs to be closed; no longer than this, for grazing normals are unreliable.
 MAX_STRETCH = 3.0
-INITIAL_OPACITY = 0.8
+INITIAL_OPACITY = 0.9
 # Normals come from the depths this many pixels to each side: closer ones are mostly noise.
 NORMAL_REACH_PX = 2
 # Slopes across an edge of depth, where depths differ by this share, are no surface.

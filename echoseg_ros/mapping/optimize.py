@@ -24,7 +24,7 @@ SETTLED_SHARES = {"means": 0.1}
 OTHER_SHARE = 1.0
 RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.005}
 # Weights of the terms next to the colour's L1: relative depth error, and missing coverage.
-DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.02
+DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.05
 # A depth farther off than this share is an edge or a reflection: it does not pull.
 MAX_DEPTH_ERROR = 0.1
 # How often a step takes the newest keyframe, one of the window, or any past one (by its error: no place is forgotten).
