@@ -36,6 +36,8 @@ _MARGIN_NS = round(SoundConfig().window_s / 2 * 1e9) - 5_000_000
 _POSE_OFFSETS_NS = tuple(round(t) for t in np.linspace(_MARGIN_NS, _SECOND_NS - _MARGIN_NS, 11))  # the middle is one
 # Longer than the steps within a second, shorter than from one second's last pose to the next one's first.
 _POSE_MAX_GAP_S = 0.3
+# Longer than any scene.
+_MEMORY_S = 600.0
 _CHUNKS_PER_S = 20
 # Right axes that all point one way say nothing of the turn about them; these spread far enough.
 _MIN_SPREAD = 0.05
@@ -152,8 +154,12 @@ def _chunks(scene: DatasetScene, frame: DatasetFrame) -> Iterator[tuple[float, f
 
 
 def _settings() -> str:
-    settings = {"pose_units": "arbitrary", "hold_out_every": 0, "pose_max_gap_s": _POSE_MAX_GAP_S}
-    return yaml.safe_dump({"/**": {"ros__parameters": {"input": settings}}}, sort_keys=False)
+    """Poses without metres, no views held back, and one source that is heard for the whole scene."""
+    stages = {
+        "input": {"pose_units": "arbitrary", "hold_out_every": 0, "pose_max_gap_s": _POSE_MAX_GAP_S},
+        "sources": {"memory_s": _MEMORY_S},
+    }
+    return yaml.safe_dump({"/**": {"ros__parameters": stages}}, sort_keys=False)
 
 
 def _unit(vector: Array) -> Array:

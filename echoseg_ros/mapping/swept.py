@@ -60,7 +60,7 @@ class SweptKeyframes:
         """Take a keyframe; returns those whose depth is known now, each with its confidence [H, W].
 
         points: [N, 3] sparse points of the map, which bound the depths. `depth_m` of what is returned has 0 where
-        fewer than two other views confirm a depth; it is in the units of the poses.
+        no other view confirms a depth; it is in the units of the poses.
         """
         if self._held and self._same_view(keyframe):
             self._waiting = f"{Parallax.NONE.value}; waiting"
