@@ -112,7 +112,7 @@ def _play(a: argparse.Namespace) -> None:
 def _render(a: argparse.Namespace) -> None:
     from echoseg_ros.eval.render import render_run
 
-    render_run(a.run, a.rgbd, a.out, progress=not a.quiet)
+    render_run(a.run, a.out, a.rgbd, a.scene, progress=not a.quiet)
 
 
 def _demo(a: argparse.Namespace) -> None:
@@ -174,9 +174,11 @@ def _parser() -> argparse.ArgumentParser:
         "--wait-for", nargs="*", metavar="TOPIC", help="start when these have subscribers (image and audio)"
     )
     play.add_argument("--wait-s", type=float, default=60.0, help="start after this all the same (default %(default)s)")
-    render = _command(commands, "render", _render, "a finished run seen from the poses of an RGB-D folder")
+    render = _command(commands, "render", _render, "a finished run seen from given poses: colour, depth, mask")
     render.add_argument("run", type=Path, metavar="RUN")
-    render.add_argument("--rgbd", type=Path, required=True, metavar="DIR")
+    poses = render.add_mutually_exclusive_group(required=True)
+    poses.add_argument("--rgbd", type=Path, metavar="DIR", help="the poses of an RGB-D folder")
+    poses.add_argument("--scene", type=Path, metavar="SCENE", help="the test views of a data-set scene")
     render.add_argument("--out", type=Path, required=True, metavar="OUT")
     _add_demo(commands)
     _add_bench(commands)

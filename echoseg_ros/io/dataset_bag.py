@@ -62,7 +62,7 @@ def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> No
     train = scene.train
     if not train:
         raise DatasetError(f"{scene.path}: no train frame among its {len(scene.frames)} registered frames")
-    T_map_world = level_transform(np.stack([frame.T_world_camera for frame in train]))
+    T_map_world = scene_T_map_world(scene)
     array = replace(dataset_array(), sample_rate_hz=float(scene.sample_rate_hz))
     with BagWriter(Path(out)) as bag:
         bag.write_tf_static(BAG_START_NS, array.T_camera_array)
@@ -77,6 +77,11 @@ def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> No
             _write_second(bag, scene, frame, T_map_world)
         bag.write_file("array.yaml", yaml.safe_dump(array_to_mapping(array), sort_keys=False, default_flow_style=None))
         bag.write_file(SETTINGS_FILE, _settings())
+
+
+def scene_T_map_world(scene: DatasetScene) -> Array:
+    """T_map_world [4, 4] of the scene's bag: levelled by its train frames."""
+    return level_transform(np.stack([frame.T_world_camera for frame in scene.train]))
 
 
 def level_transform(T_world_camera: Array) -> Array:
