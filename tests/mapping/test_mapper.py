@@ -14,7 +14,6 @@ from echoseg_ros import geometry
 from echoseg_ros.config import KeyframeConfig
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.mapping.exposure import Exposure, Exposures, fitted_exposure
-from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
 from echoseg_ros.mapping.keyframes import (
     Keyframe,
     KeyframeSelector,
@@ -25,6 +24,9 @@ from echoseg_ros.mapping.keyframes import (
     reduced_rgb,
 )
 from echoseg_ros.mapping.mapper import Mapper
+
+# Of a pixel that is covered less than this the map's consumers believe nothing (masks/surface.py, Mapper).
+TRUSTED_ALPHA = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def test_unseen_view_is_predicted(mapper: Mapper) -> None:
     drawn = mapper.render(small.camera, small.T_map_camera)
     assert small.depth_m is not None
     error = np.abs(drawn.depth.numpy() - small.depth_m)
-    assert np.median(error) < 0.01 and float(drawn.alpha.mean()) > 0.95
+    assert np.median(error) < 0.01
+    assert float((drawn.alpha > TRUSTED_ALPHA).float().mean()) > 0.85
     is_box = small.depth_m < 1.5
     assert ((drawn.depth.numpy() < 1.5) != is_box).sum() < 0.6 * (is_box[:, 1:] != is_box[:, :-1]).sum() + 40
 
@@ -103,16 +106,32 @@ def test_cap_holds_and_uids_rise() -> None:
     assert int(mapper.gaussians.uids[0]) > int(uids[-1])
 
 
-def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
-    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
-    other = Mapper(SMALL)
+UNSEEN = room_view(99, pose(-0.07, 0.45))
+
+
+def mapped_in_turns(*exposures: tuple[float, float]) -> Mapper:
+    """A map of keyframes whose exposures (gain, bias) take turns."""
+    mapper = Mapper(SMALL)
     for i in range(5):
         frame = room_view(i, pose(-0.3 + 0.15 * i))
-        gain, bias = ((0.8, 20), (1.0, 0))[i % 2]
-        other.add_frame(replace(frame, rgb=(frame.rgb * gain + bias).astype(np.uint8)))
-        other.optimise(15)
-    frame = room_view(99, pose(-0.07, 0.45))
-    assert other.psnr_db(frame, compensate_exposure=True) > mapper.psnr_db(frame, compensate_exposure=True) - 1.0
+        gain, bias = exposures[i % len(exposures)]
+        mapper.add_frame(replace(frame, rgb=(frame.rgb * gain + bias).astype(np.uint8)))
+        mapper.optimise(15)
+    return mapper
+
+
+def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
+    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
+    other = mapped_in_turns((0.8, 20), (1.0, 0))
+    assert other.psnr_db(UNSEEN, compensate_exposure=True) > mapper.psnr_db(UNSEEN, compensate_exposure=True) - 2.0
+
+
+def test_without_exposures_of_their_own_keyframes_would_fight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gain and bias that alternate strongly."""
+    fitted = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
+    monkeypatch.setattr(Exposures, "fit", lambda self, row, *images: Exposure.neutral())
+    neutral = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
+    assert fitted > neutral + 3.0
 
 
 def test_exposure_fit_recovers_gain_and_bias() -> None:
@@ -155,43 +174,6 @@ def test_dropped_keyframes_are_forgotten() -> None:
         mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
         mapper.optimise(1)
     assert len(mapper._keyframes) == 3 and len(mapper._optimizer.exposures) == 3
-
-
-def some(count: int, logit: float = 1.0) -> Gaussians:
-    return Gaussians(
-        *(torch.rand(shape) for shape in ((count, 3), (count, 4), (count, 3))),
-        torch.full((count,), logit),
-        torch.rand(count, 3),
-    )
-
-
-def test_rows_stay_in_step() -> None:
-    """Inserting and pruning keep parameters, moments and uids aligned; at the cap the faintest old rows go."""
-    gaussian_map = GaussianMap(10)
-    gaussian_map.insert(some(4, 1.0))
-    gaussian_map.insert(some(4, -3.0))
-    gradients = gaussian_map.gaussians.map(lambda tensor: torch.ones_like(tensor))
-    gradients.opacity_logits[2] = 0.0
-    before = gaussian_map.gaussians.means.clone()
-    rates: dict[str, float | torch.Tensor] = dict.fromkeys(
-        ("means", "quats_wxyz", "log_scales", "opacity_logits", "rgb"), 0.1
-    )
-    gaussian_map.adam_step(gradients, rates)
-    # Adam's first step is the rate itself; a Gaussian without gradient stays.
-    torch.testing.assert_close(gaussian_map.gaussians.means[0], before[0] - 0.1)
-    assert torch.equal(gaussian_map.gaussians.means[2], before[2])
-    gaussian_map.keep(torch.tensor([True, False, True, True, True, True, True, True]))
-    assert gaussian_map.uids.tolist() == [0, 2, 3, 4, 5, 6, 7] and gaussian_map.updates.tolist() == [
-        1,
-        0,
-        1,
-        1,
-        1,
-        1,
-        1,
-    ]
-    gaussian_map.insert(some(5))
-    assert gaussian_map.uids.tolist() == [0, 2, 3, 6, 7, 8, 9, 10, 11, 12]
 
 
 def test_keyframe_choice() -> None:

@@ -1,0 +1,140 @@
+"""A map of a camera without a depth sensor: a known room, a sideways path, and worlds of other sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from checkered_room import SMALL, pose, room_view
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from echoseg_ros import geometry
+from echoseg_ros.mapping.depth import Parallax
+from echoseg_ros.mapping.keyframes import Keyframe, reduced
+from echoseg_ros.mapping.mapper import Mapper
+from echoseg_ros.types import Array, CameraFrame
+from echoseg_ros.units import scaled_frame
+
+VIEWS = 8
+UNSEEN = room_view(99, pose(-0.07, 0.4))
+
+
+def blind(index: int, T_map_camera: Array) -> CameraFrame:
+    """A view of the room without its depth."""
+    return replace(room_view(index, T_map_camera), depth_m=None)
+
+
+def sideways(index: int) -> Array:
+    return pose(-0.42 + 0.12 * index)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """joined: the keyframes that joined with each frame, and with the end of the recording last."""
+
+    mapper: Mapper
+    joined: list[list[Keyframe]]
+    problems: list[str | None]
+
+
+def mapped(factor: float) -> Mapped:
+    """A map of a world `factor` times as large."""
+    mapper, joined, problems = Mapper(SMALL), [], []
+    for i in range(VIEWS):
+        joined.append(mapper.add_frame(scaled_frame(blind(i, sideways(i)), factor)))
+        problems.append(mapper.problem)
+        mapper.optimise(10)
+    joined.append(mapper.finish())
+    mapper.optimise(10)
+    return Mapped(mapper, joined, problems)
+
+
+def relative_errors(mapper: Mapper, factor: float) -> Array:
+    """[n] of the drawn depth of an unseen view, where there is something to see; the map is `factor` times as large."""
+    truth = reduced(UNSEEN, SMALL.map.image_width_px)
+    drawn = mapper.render(truth.camera, scaled_frame(truth, factor).T_map_camera)
+    grey = truth.rgb.mean(axis=-1)
+    textured = ndimage.maximum_filter(grey, 5) - ndimage.minimum_filter(grey, 5) > 30
+    known = textured & (drawn.alpha.numpy() > 0.8)
+    assert known.mean() > 0.4
+    return (np.abs(drawn.depth.numpy() / factor - truth.depth_m) / truth.depth_m)[known]
+
+
+@pytest.fixture(scope="module")
+def usual() -> Mapped:
+    return mapped(1.0)
+
+
+def test_keyframes_join_with_depth_one_or_two_later(usual: Mapped) -> None:
+    assert [[keyframe.id for keyframe in keyframes] for keyframes in usual.joined] == [
+        [], [], *([i] for i in range(VIEWS - 2)), [VIEWS - 2, VIEWS - 1]
+    ]  # fmt: skip
+    assert usual.problems == [None] * VIEWS
+
+
+def test_keyframes_with_views_on_both_sides_have_the_right_depth(usual: Mapped) -> None:
+    """The first ones of a path have few views to go by."""
+    for keyframe in [keyframe for keyframes in usual.joined for keyframe in keyframes][3:]:
+        truth = reduced(room_view(keyframe.index, sideways(keyframe.index)), SMALL.map.image_width_px).depth_m
+        known = keyframe.depth_m > 0
+        errors = np.abs(keyframe.depth_m[known] / truth[known] - 1)
+        assert known.mean() > 0.4 and np.median(errors) < 0.02 and (errors < 0.1).mean() > 0.85, keyframe.id
+
+
+def test_an_unseen_view_is_predicted(usual: Mapped) -> None:
+    assert np.median(relative_errors(usual.mapper, 1.0)) < 0.03
+    assert usual.mapper.psnr_db(UNSEEN) > 20.0
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_the_size_of_the_world_does_not_matter(usual: Mapped, factor: float) -> None:
+    other = mapped(factor)
+    expected, errors = relative_errors(usual.mapper, 1.0), relative_errors(other.mapper, factor)
+    assert np.median(errors) == pytest.approx(np.median(expected), abs=0.003)
+    assert other.mapper.psnr_db(scaled_frame(UNSEEN, factor)) == pytest.approx(usual.mapper.psnr_db(UNSEEN), abs=0.3)
+    assert other.mapper.scene_depth == pytest.approx(usual.mapper.scene_depth * factor, rel=0.01)
+    assert [len(keyframes) for keyframes in other.joined] == [len(keyframes) for keyframes in usual.joined]
+
+
+@pytest.mark.parametrize("step_rad", [0.0, 0.04])
+def test_a_camera_that_stays_in_its_place_says_so(step_rad: float) -> None:
+    """Standing still, or only turning."""
+    mapper, problems = Mapper(SMALL), []
+    for i in range(5):
+        turn = geometry.transform(Rotation.from_euler("y", step_rad * i).as_matrix(), np.zeros(3))
+        assert mapper.add_frame(blind(2 * i, pose(0.0) @ turn)) == []
+        problems.append(mapper.problem)
+    assert problems[1:] == [f"{Parallax.NONE.value}; waiting"] * 4
+    assert mapper.finish() == [] and len(mapper.gaussians) == 0 and mapper.scene_depth is None
+
+
+def test_finish_lets_the_last_ones_join_once() -> None:
+    mapper = Mapper(SMALL)
+    for i in range(4):
+        mapper.add_frame(blind(i, sideways(i)))
+    before = len(mapper.gaussians)
+    assert [keyframe.id for keyframe in mapper.finish()] == [2, 3]
+    assert len(mapper.gaussians) > before > 0
+    assert mapper.finish() == []
+
+
+def test_clear_forgets_what_waits() -> None:
+    mapper = Mapper(SMALL)
+    for i in range(4):
+        mapper.add_frame(blind(i, sideways(i)))
+    mapper.clear()
+    assert len(mapper.gaussians) == 0 and mapper.scene_depth is None
+    assert mapper.finish() == []
+    assert mapper.add_frame(blind(4, sideways(4))) == [] == mapper.add_frame(blind(5, sideways(5)))
+    assert [keyframe.index for keyframe in mapper.add_frame(blind(6, sideways(6)))] == [4]
+
+
+def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
+    mapper = Mapper(SMALL)
+    for i in range(4):
+        mapper.add_frame(blind(i, sideways(i)))
+    count = len(mapper.gaussians)
+    mapper.rewind()
+    assert mapper.finish() == [] and len(mapper.gaussians) == count > 0

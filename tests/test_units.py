@@ -1,0 +1,155 @@
+"""Worlds of another size: what is scaled and back is the same, and the judge finds the same object in all of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from checkered_room import pose, room_view
+from table_world import PLACES, evidence, instance, snapshot
+
+from echoseg_ros.config import Config
+from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.pipeline import Judge
+from echoseg_ros.types import Box, Interval, MapSnapshot, SoundEvidence, SoundingObject, SoundSource, Verdict
+from echoseg_ros.units import (
+    scaled_evidence,
+    scaled_frame,
+    scaled_instance,
+    scaled_pose,
+    scaled_snapshot,
+    scaled_verdict,
+)
+
+ARBITRARY = Config().updated({"input.pose_units": "arbitrary"})
+FACTORS = [0.1, 10.0]
+THING = instance(1, PLACES[1])
+SPREAD_M2 = np.diag([0.01, 0.04, 0.09])
+SOURCE = SoundSource(4, PLACES[1] + 0.02, SPREAD_M2, 0.7, 1, ((1, 0.8), (None, 0.2)), (Interval(5, 9),))
+VERDICT = Verdict(10, 20, (SOURCE,), (SoundingObject(THING, SOURCE, 0.8, "object 1"),))
+
+
+def assert_same(a: object, b: object, name: str = "") -> None:
+    """Field by field, whatever the dataclass; numbers to six digits."""
+    if hasattr(a, "__dataclass_fields__"):
+        assert type(a) is type(b)
+        for f in fields(a):
+            assert_same(getattr(a, f.name), getattr(b, f.name), f"{name}.{f.name}")
+    elif isinstance(a, tuple):
+        assert len(a) == len(b), name
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{name}[{i}]")
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype, name
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-9, err_msg=name)
+    else:
+        assert a == b, name
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_there_and_back_is_the_same(factor: float) -> None:
+    rng = np.random.default_rng(0)
+    scaled_and_back = [
+        (value, change(change(value, factor), 1 / factor))
+        for change, value in (
+            (scaled_pose, pose(0.3)),
+            (scaled_frame, room_view(0, pose(0.3))),
+            (scaled_frame, replace(room_view(0, pose(0.3)), depth_m=None)),
+            (scaled_evidence, evidence(3, PLACES[0], rng)),
+            (scaled_instance, THING),
+            (scaled_snapshot, snapshot((THING,))),
+            (scaled_verdict, VERDICT),
+        )
+    ]
+    for before, after in scaled_and_back:
+        assert_same(before, after, type(before).__name__)
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_lengths_are_scaled_and_nothing_else(factor: float) -> None:
+    before = room_view(0, pose(0.3))
+    after = scaled_frame(before, factor)
+    np.testing.assert_allclose(after.T_map_camera[:3, 3], before.T_map_camera[:3, 3] * factor)
+    np.testing.assert_array_equal(after.T_map_camera[:3, :3], before.T_map_camera[:3, :3])
+    np.testing.assert_allclose(after.depth_m, before.depth_m * factor, rtol=1e-6)
+    assert after.depth_m.dtype == np.float32 and after.rgb is before.rgb and after.camera == before.camera
+
+    big = scaled_instance(THING, factor)
+    np.testing.assert_allclose(big.points_map, THING.points_map * factor, rtol=1e-6)
+    expected = Box(THING.box.center_m * factor, THING.box.size_m * factor, THING.box.quaternion_xyzw)
+    assert_same(expected, big.box)
+    np.testing.assert_allclose(big.position_m, THING.position_m * factor)
+
+    world = scaled_snapshot(snapshot((THING,)), factor)
+    np.testing.assert_allclose(world.surface_points, snapshot((THING,)).surface_points * factor, rtol=1e-6)
+    assert_same(big, world.instances[0])
+
+    verdict = scaled_verdict(VERDICT, factor)
+    np.testing.assert_allclose(verdict.sources[0].position_m, SOURCE.position_m * factor)
+    np.testing.assert_allclose(verdict.sources[0].covariance_m2, SPREAD_M2 * factor**2)
+    assert verdict.sounding[0].source is verdict.sources[0]
+    assert verdict.sounding[0].probability == 0.8 and verdict.sources[0].candidates == SOURCE.candidates
+    assert_same(big, verdict.sounding[0].instance)
+
+
+def test_what_is_scaled_is_a_copy() -> None:
+    T_map_camera = pose(0.3)
+    before = T_map_camera.copy()
+    scaled_pose(T_map_camera, 10.0)
+    np.testing.assert_array_equal(T_map_camera, before)
+
+
+def heard(windows: int = 40) -> list[SoundEvidence]:
+    rng = np.random.default_rng(2)
+    return [evidence(k, PLACES[2], rng) for k in range(windows)]
+
+
+def things() -> MapSnapshot:
+    return snapshot(tuple(instance(k, place) for k, place in enumerate(PLACES)))
+
+
+def judged(config: Config, windows: list[SoundEvidence], world: MapSnapshot) -> tuple[Judge, Verdict]:
+    judge = Judge(config)
+    return judge, [judge.add(window, world) for window in windows][-1]
+
+
+@pytest.fixture(scope="module")
+def metric() -> tuple[Judge, Verdict]:
+    return judged(Config(), heard(), things())
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_the_judge_finds_the_same_object_in_a_world_without_metres(
+    metric: tuple[Judge, Verdict], factor: float
+) -> None:
+    """Poses and map in units of 1 / factor metres; the verdict comes in the same units."""
+    expected_judge, expected = metric
+    world = replace(scaled_snapshot(things(), factor), metres_per_unit=1 / factor)
+    judge, verdict = judged(ARBITRARY, [scaled_evidence(window, factor) for window in heard()], world)
+    assert expected.sounding[0].instance.id == verdict.sounding[0].instance.id == 2
+    assert (verdict.stamp_ns, verdict.window_end_ns) == (expected.stamp_ns, expected.window_end_ns)
+    (source,), (truth,) = verdict.sources, expected.sources
+    np.testing.assert_allclose(source.position_m / factor, truth.position_m, atol=2e-3)
+    np.testing.assert_allclose(source.covariance_m2 / factor**2, truth.covariance_m2, atol=1e-4)
+    assert dict(source.candidates) == pytest.approx(dict(truth.candidates), abs=0.02)
+    assert source.heard == truth.heard and source.object_id == 2
+    assert verdict.sounding[0].probability == pytest.approx(expected.sounding[0].probability, abs=0.02)
+    np.testing.assert_allclose(verdict.sounding[0].instance.points_map, world.instances[2].points_map, rtol=1e-5)
+    points = things().surface_points[::40]
+    scores = judge.score(points * np.float32(factor))
+    np.testing.assert_allclose(scores, expected_judge.score(points), atol=0.01)
+    assert scores.max() > scores.min() + 0.05
+
+
+def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple[Judge, Verdict]) -> None:
+    """What was heard before counts once the unit is known."""
+    windows = [scaled_evidence(window, 10.0) for window in heard()]
+    judge = Judge(ARBITRARY)
+    for window in windows[:-1]:
+        verdict = judge.add(window, EMPTY_SNAPSHOT)
+        assert verdict.sources == () and verdict.stamp_ns == window.stamp_ns
+    world = replace(scaled_snapshot(things(), 10.0), metres_per_unit=0.1)
+    last = judge.add(windows[-1], world)
+    np.testing.assert_allclose(last.sources[0].position_m / 10, metric[1].sources[0].position_m, atol=2e-3)
+    assert last.sounding[0].instance.id == 2
