@@ -43,7 +43,7 @@ from echoseg_ros.types import (
     SoundEvidence,
     Verdict,
 )
-from echoseg_ros.units import metres_per_unit, scaled_evidence, scaled_frame, scaled_snapshot, scaled_verdict
+from echoseg_ros.units import MapScale, scaled_evidence, scaled_frame, scaled_snapshot, scaled_verdict
 
 # Spare time is used in bites of a few steps, and a map without new views is left alone after so many.
 SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME = 2, 100
@@ -69,7 +69,7 @@ class MapSide:
         self.live = False
         self._spare_steps = 0
         self._last_keyframe_ns: int | None = None
-        self._metres_per_unit: float | None = None
+        self._scale = MapScale(config.input.pose_units)
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
         """Take one message; return a snapshot for each keyframe it completed."""
@@ -104,7 +104,9 @@ class MapSide:
         self.keyframes += len(joined)
         self._spare_steps = SPARE_STEPS_PER_KEYFRAME
         self.mapper.optimise(0 if self.live else self._steps_due(stamp_ns))
-        scale = self.metres_per_unit or 1.0
+        if self.mapper.scene_depth is not None:
+            self._scale.see(self.mapper.scene_depth)
+        scale = self._scale.metres_per_unit or 1.0
         for keyframe in joined:
             drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
             seen = scaled_frame(keyframe, scale)
@@ -116,16 +118,9 @@ class MapSide:
             self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
         return self.snapshot(stamp_ns)
 
-    @property
-    def metres_per_unit(self) -> float | None:
-        """Metres, or nominal ones, of one map unit: fixed once the first surface is known."""
-        if self._metres_per_unit is None:
-            self._metres_per_unit = metres_per_unit(self.config.input.pose_units, self.mapper.scene_depth)
-        return self._metres_per_unit
-
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
-        return take_snapshot(stamp_ns, self.mapper, self.instances, self.metres_per_unit or 1.0)
+        return take_snapshot(stamp_ns, self.mapper, self.instances, self._scale.metres_per_unit or 1.0)
 
     def rewind(self) -> None:
         """Time went back (a bag that starts again): forget poses and what waits; the map, its objects and the camera stay."""
@@ -206,7 +201,7 @@ class Judge:
         self.chooser = Chooser(self.config.choice)
         self._newest_ns: int | None = None
         self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
-        self._metres_per_unit: float | None = None
+        self._metres_per_unit = MapScale(self.config.input.pose_units).metres_per_unit
 
     def add(self, evidence: SoundEvidence, snapshot: MapSnapshot) -> Verdict:
         """What is believed after one more window."""
@@ -215,8 +210,7 @@ class Judge:
         self._newest_ns = evidence.stamp_ns
         window_end_ns = evidence.stamp_ns + int(evidence.duration_s * 5e8)
         self._unheard.append(evidence)
-        if self._metres_per_unit is None:
-            self._metres_per_unit = metres_per_unit(self.config.input.pose_units, None) or snapshot.metres_per_unit
+        self._rescale(snapshot.metres_per_unit)
         if self._metres_per_unit is None:  # sounds wait for the first sight of a world without metres
             return Verdict(evidence.stamp_ns, window_end_ns)
         while self._unheard:
@@ -224,6 +218,15 @@ class Judge:
         seen = scaled_snapshot(snapshot, self._metres_per_unit)
         verdict = self.chooser.decide(self.tracker, seen, evidence.stamp_ns, window_end_ns)
         return scaled_verdict(verdict, 1 / self._metres_per_unit)
+
+    def _rescale(self, metres_per_unit: float | None) -> None:
+        """What was heard lies in nominal metres; it moves when the map finds that these are others."""
+        if metres_per_unit is None or metres_per_unit == self._metres_per_unit:
+            return
+        if self._metres_per_unit is not None:
+            self.tracker.rescale(metres_per_unit / self._metres_per_unit)
+            self.chooser.rescale(metres_per_unit / self._metres_per_unit)
+        self._metres_per_unit = metres_per_unit
 
     def score(self, points_map: NDArray[np.floating]) -> NDArray[np.float32]:
         """[P] in [0, 1]: how much of what was heard comes from the direction of each map point [P, 3]."""

@@ -38,7 +38,9 @@ def judge_run(objects: dict[str, Any], truth: dict[str, Any], timeline: list[dic
     box = float(np.mean(ious)) if ious else None
     if len(pairs) < len(true_sources):
         return TruthMetrics(None, False, box, false_objects, None)
-    error_m = float(np.mean([_distance(true_sources[t], found[f]) for t, f in pairs]))
+    # A scene without metric scale has its positions in its own units; the truth knows how long they are.
+    metres = float(truth.get("metres_per_unit", 1.0))
+    error_m = metres * float(np.mean([_distance(true_sources[t], found[f]) for t, f in pairs]))
     correct = all(right for _, right in overlaps)
     wanted = [found[f]["object_id"] for _, f in pairs]
     time_s = time_to_right(timeline, wanted, _onset_s(true_sources)) if correct else None

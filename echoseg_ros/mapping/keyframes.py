@@ -134,6 +134,11 @@ def reduced(frame: CameraFrame, width_px: int) -> CameraFrame:
     return replace(frame, camera=frame.camera.resized(width_px, height_px), rgb=rgb, depth_m=depth_m)
 
 
+def reduced_keyframe(keyframe: Keyframe, width_px: int) -> Keyframe:
+    """The keyframe at most `width_px` wide."""
+    return Keyframe.of(reduced(keyframe, width_px), keyframe.id, keyframe.reason)
+
+
 def reduced_rgb(rgb: RgbImage, height: int, width: int) -> RgbImage:
     """[height, width, 3] means over areas of [H, W, 3]."""
     factor = rgb.shape[0] // height

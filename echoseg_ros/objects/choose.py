@@ -56,6 +56,11 @@ class Chooser:
         self._tracks: list[Track] = []
         self._next_id = 0
 
+    def rescale(self, factor: float) -> None:
+        """The world is `factor` times as large as was thought."""
+        for track in self._tracks:
+            track.position_m = track.position_m * factor
+
     def clear(self) -> None:
         """Forget sources and choices (ids go on)."""
         self._tracks.clear()

@@ -88,6 +88,10 @@ class EvidenceMemory:
         self._stamps_ns[slot] = evidence.stamp_ns
         self._durations_s[slot] = evidence.duration_s
 
+    def rescale(self, factor: float) -> None:
+        """The world, and with it the array's path, is `factor` times as large as was thought."""
+        self._places *= np.float32(factor)
+
     def slots(self) -> NDArray[np.int64]:
         """[W] where the windows that are young enough lie, oldest first."""
         stamps_ns = self._stamps_ns[: self._count]

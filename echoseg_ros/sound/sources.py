@@ -68,6 +68,10 @@ class SourceTracker:
         """Remember a window."""
         self.memory.add(evidence)
 
+    def rescale(self, factor: float) -> None:
+        """The world is `factor` times as large as was thought."""
+        self.memory.rescale(factor)
+
     def clear(self) -> None:
         """Forget all evidence."""
         self.memory.clear()

@@ -150,9 +150,11 @@ def test_surfaces_that_views_disagree_about_are_rejected(views: list[Keyframe], 
     checked = DepthFromMotion().consistent(views[3], wrong, list(zip(views, estimates, strict=True)))
     assert (checked.depth[20:40, 20:40] > 0).mean() < 0.02
     assert (checked.depth > 0).mean() > 0.6
-    # One other view is not enough.
-    alone = DepthFromMotion().consistent(views[3], estimates[3], [(views[2], estimates[2])])
+    # A view's own word is not enough, one other view's is.
+    alone = DepthFromMotion().consistent(views[3], estimates[3], [(views[3], estimates[3])])
     assert not alone.depth.any()
+    two = DepthFromMotion().consistent(views[3], estimates[3], [(views[2], estimates[2])])
+    assert (two.depth > 0).mean() > 0.5
 
 
 def test_poses_turned_by_mistake_are_corrected(views: list[Keyframe], monkeypatch: pytest.MonkeyPatch) -> None:
