@@ -57,6 +57,7 @@ class MapSide:
 
     def __init__(self, config: Config, device: str = "cpu", use_depth: bool = True) -> None:
         self.config = config
+        self.device = device
         self.frames = FrameAssembler(config.input, use_depth)
         self.mapper = Mapper(config, device)
         self.masks = make_masks(config.masks)

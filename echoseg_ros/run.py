@@ -21,6 +21,7 @@ from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
+from echoseg_ros.warmup import warm_up
 from echoseg_ros.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -168,6 +169,7 @@ class _RealtimeRun(OfflineRun):
         self._start: tuple[float, int] | None = None
         self._sample_rate_hz = 1
         self._fatal: Exception | None = None
+        warm_up(pipeline.map_side.config, pipeline.sound_side.array, pipeline.map_side.device)
         pipeline.map_side.live = True
         self._map = Worker[CameraItem](
             "map", self._map_item, IMAGE_QUEUE, _is_image, self._skip, spare=pipeline.map_side.use_spare_time

@@ -27,6 +27,8 @@ def warm_up(config: Config, array: ArrayGeometry | None, device: str | None) -> 
     )
     try:
         snapshot = _map(small, device) if device is not None else None
+        if device is not None:
+            swept.warm_up()
         if array is not None:
             _sound(small, array, snapshot)
     except EchosegError as error:  # the real data will say the same, with a topic's name
@@ -68,4 +70,3 @@ def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -
 
 if __name__ == "__main__":  # what `make setup` calls to fill numba's cache
     warm_up(Config(), load_array("cube8"), "cpu")
-    swept.warm_up()

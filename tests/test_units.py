@@ -14,6 +14,8 @@ from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.pipeline import Judge
 from echoseg_ros.types import Box, Interval, MapSnapshot, SoundEvidence, SoundingObject, SoundSource, Verdict
 from echoseg_ros.units import (
+    NOMINAL_DEPTH_M,
+    MapScale,
     scaled_evidence,
     scaled_frame,
     scaled_instance,
@@ -153,3 +155,37 @@ def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple
     last = judge.add(windows[-1], world)
     np.testing.assert_allclose(last.sources[0].position_m / 10, metric[1].sources[0].position_m, atol=2e-3)
     assert last.sounding[0].instance.id == 2
+
+
+def test_metres_stay_metres() -> None:
+    scale = MapScale("metres")
+    scale.see(7.0)
+    assert scale.metres_per_unit == 1.0
+
+
+def test_nominal_metres_follow_what_is_usually_seen() -> None:
+    """One odd view, as the first one of a camera without depth may be, does not last; small changes are not worth it."""
+    scale = MapScale("arbitrary")
+    assert scale.metres_per_unit is None
+    scale.see(1.0)
+    assert scale.metres_per_unit == NOMINAL_DEPTH_M
+    for _ in range(5):
+        scale.see(5.0)
+    assert scale.metres_per_unit == NOMINAL_DEPTH_M / 5.0
+    for _ in range(50):
+        scale.see(5.2)
+    assert scale.metres_per_unit == NOMINAL_DEPTH_M / 5.0
+
+
+def test_what_was_heard_follows_the_nominal_metres(metric: tuple[Judge, Verdict]) -> None:
+    """The first sights took the world for twice its size: in the end the verdict is the same."""
+    world = replace(scaled_snapshot(things(), 10.0), metres_per_unit=0.2)
+    judge, ids = Judge(ARBITRARY), []
+    for k, window in enumerate(heard()):
+        verdict = judge.add(scaled_evidence(window, 10.0), world)
+        ids.append([source.id for source in verdict.sources])
+        if k == 20:
+            world = replace(world, metres_per_unit=0.1)
+    np.testing.assert_allclose(verdict.sources[0].position_m / 10, metric[1].sources[0].position_m, atol=2e-3)
+    assert verdict.sounding[0].instance.id == 2
+    assert len(ids[20]) == 1 and ids[20] == ids[21] == ids[-1]  # it is still the same source

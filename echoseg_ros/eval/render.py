@@ -47,7 +47,9 @@ def held_out_poses(scene: Path) -> list[Pose]:
     ]
 
 
-def render_run(run: Path, out: Path, rgbd: Path | None = None, scene: Path | None = None, progress: bool = True) -> None:
+def render_run(
+    run: Path, out: Path, rgbd: Path | None = None, scene: Path | None = None, progress: bool = True
+) -> None:
     """Write OUT/{rgb,depth,mask}/NAME.png, full size, for the poses of an RGB-D folder or of a data-set scene's test views."""
     finished = RunFolder(run)
     poses = (folder_poses(rgbd, finished.T_map_world) if rgbd else []) + (held_out_poses(scene) if scene else [])
