@@ -121,7 +121,7 @@ class MapSide:
 
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
-        return take_snapshot(stamp_ns, self.mapper, self.instances, self._scale.metres_per_unit or 1.0)
+        return take_snapshot(stamp_ns, self.mapper, self.instances, self._scale.metres_per_unit)
 
     def rewind(self) -> None:
         """Time went back (a bag that starts again): forget poses and what waits; the map, its objects and the camera stay."""

@@ -23,19 +23,21 @@ class PoseJumps:
         """The next pose is believed whatever it is."""
         self._last: CameraFrame | None = None  # the last frame whose pose was believed
         self._landed: CameraFrame | None = None  # the first one after a jump
+        self._newest: CameraFrame | None = None  # the last one that follows from it
 
     def consider(self, frame: CameraFrame, scene_depth: float | None) -> str | None:
         """Why the frame must stay out of the map; None if its pose follows from the ones before.
 
         scene_depth: how far away things are, in map units; before it is known no step is too far.
         """
-        if self._last is None or not _jumped(self._last, frame, scene_depth):
-            self._last, self._landed = frame, None
+        if self._last is None or self._follows(frame, scene_depth):
+            self._believe(frame)
             return None
-        if self._landed is None or _jumped(self._landed, frame, scene_depth):
+        if self._landed is None or self._newest is None or _jumped(self._newest, frame, scene_depth):
             self._landed = frame
+        self._newest = frame
         if (frame.stamp_ns - self._landed.stamp_ns) / 1e9 >= BELIEVED_AFTER_S:
-            self._last, self._landed = frame, None
+            self._believe(frame)
             return None
         moved, turned_rad = pose_difference(self._last.T_map_camera, frame.T_map_camera)
         elapsed_s = (frame.stamp_ns - self._last.stamp_ns) / 1e9
@@ -43,6 +45,19 @@ class PoseJumps:
             f"pose jump: {moved:.2f} map units and {turned_rad:.2f} rad in {elapsed_s:.2f} s; "
             f"kept out of the map until it comes back or stays for {BELIEVED_AFTER_S:g} s"
         )
+
+    def _believe(self, frame: CameraFrame) -> None:
+        self._last, self._landed, self._newest = frame, None, None
+
+    def _follows(self, frame: CameraFrame, scene_depth: float | None) -> bool:
+        """Whether the robot can have come here; after a jump it must also be nearer to where it was than to where it landed."""
+        assert self._last is not None
+        if _jumped(self._last, frame, scene_depth):
+            return False
+        if self._landed is None:
+            return True
+        back, on = (_moved(there.T_map_camera, frame.T_map_camera, scene_depth) for there in (self._last, self._landed))
+        return sum(back) < sum(on)
 
 
 def _jumped(before: CameraFrame, frame: CameraFrame, scene_depth: float | None) -> bool:

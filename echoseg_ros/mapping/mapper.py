@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Mapper:
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
         self._carried = CarriedFields()
         self._keyframe_count = 0
-        self._seeds: Array | None = None
+        self.seeds: Array | None = None
         # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
         self.scene_depth: float | None = None
         self.problem: str | None = None
@@ -59,9 +60,9 @@ class Mapper:
         """The map as it is now: tensors that later calls change, so copy what is to be kept."""
         return MapGaussians(**dict(self._map.gaussians.items()), uids=self._map.uids)
 
-    def add_seeds(self, points_map: NDArray[np.float32]) -> None:
+    def add_seeds(self, points_map: NDArray[np.floating]) -> None:
         """Points [N, 3] known to lie on surfaces: they bound the depths of cameras without a depth sensor."""
-        self._seeds = np.asarray(points_map, dtype=float)
+        self.seeds = np.asarray(points_map, dtype=float)
 
     def add_frame(self, frame: CameraFrame) -> list[Keyframe]:
         """Take a frame; returns the keyframes that joined the map with it, with depth and at the map's resolution.
@@ -77,7 +78,7 @@ class Mapper:
         self._keyframe_count += 1
         if keyframe.depth_m is not None:
             return self._take([keyframe])
-        ready = self._swept.add(keyframe, self._seeds)
+        ready = self._swept.add(keyframe, self.seeds)
         self.problem = self._swept.waiting or None
         return self._take([swept for swept, _ in ready])
 
@@ -86,15 +87,17 @@ class Mapper:
         return self._take([keyframe for keyframe, _ in self._swept.flush()])
 
     def _take(self, keyframes: list[Keyframe]) -> list[Keyframe]:
+        joined = []
         for keyframe in keyframes:
             assert keyframe.depth_m is not None
             if keyframe.depth_m.any():
                 self.scene_depth = float(np.median(keyframe.depth_m[keyframe.depth_m > 0]))
             self._optimizer.add(keyframe)
+            joined.append(replace(keyframe, T_map_camera=self._optimizer.newest_pose))
             dropped = self._keyframes.add(keyframe)
             if dropped is not None:
                 self._optimizer.forget(dropped)
-        return keyframes
+        return joined
 
     def _drawn_depth(self, keyframe: Keyframe) -> FloatImage | None:
         """[H, W] depth that the map shows in a keyframe's view, 0 where it shows nothing; None while the map is empty."""
@@ -167,8 +170,9 @@ class Mapper:
         self._swept.clear()
 
     def clear(self) -> None:
-        """Forget map and keyframes."""
+        """Forget map and keyframes; the seeds stay, for they are told only once."""
         self.rewind()
+        self.problem = None
         self._map.clear()
         self._carried = CarriedFields()
         self._keyframes.clear()

@@ -14,6 +14,7 @@ from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.pose_refinement import PoseCorrections
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
 from echoseg_ros.mapping.views import Sharpness, View
+from echoseg_ros.types import Array
 
 # Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
 MEAN_RATE = 0.25
@@ -117,6 +118,11 @@ class MapOptimizer:
                 self._tidy()
             if self._steps % SPLIT_EVERY == 0:
                 self._split()
+
+    @property
+    def newest_pose(self) -> Array:
+        """[4, 4] pose of the newest keyframe, corrected where poses are refined."""
+        return self._views[-1].T_map_camera
 
     @property
     def steps_done(self) -> int:

@@ -65,7 +65,6 @@ class PoseCorrections:
     def step(self, row: int, pose: Array, gaussians: Gaussians, gradients: Gaussians, scene_depth: float) -> None:
         """One step of Adam for the keyframe of that row, drawn from `pose` [4, 4] with these gradients."""
         gradient = _twist_gradient(pose, gaussians, gradients)
-        gradient[:3] *= scene_depth
         mean, square, count = self._moments[row]
         count += 1
         mean += (1 - BETA1) * (gradient - mean)

@@ -15,6 +15,8 @@ from echoseg_ros.types import Array, Camera, FloatImage
 # Keyframes held: sources and neighbours of the ones that wait. A keyframe that is still without depth when it leaves
 # is lost: the camera only turned for that long.
 WINDOW = 12
+# The first keyframes wait until there are so many: one or two sources alone may agree on a wrong depth.
+MIN_HELD = 4
 # Wider images are swept at this width: depth gains little from more, time is gained threefold.
 SWEPT_WIDTH_PX = 160
 # A later view of the same place than this part of the usual step apart, seen the same way, adds nothing.
@@ -72,6 +74,8 @@ class SweptKeyframes:
             return []
         small = reduced_keyframe(keyframe, SWEPT_WIDTH_PX)
         self._held.append(_Held(small, keyframe, _depth_range(keyframe, points)))
+        if len(self._held) < MIN_HELD:
+            return []
         self._sweep(self._held[:-1])
         ready = self._give(self._held[:-2])
         del self._held[: max(len(self._held) - WINDOW, 0)]

@@ -58,7 +58,7 @@ class Sharpness:
         self._recent: list[float] = []
 
     def weight(self, rgb: RgbImage) -> float:
-        """In [MIN_WEIGHT, 1]: the share of fine detail that the sharpest of the last views had."""
+        """In [MIN_WEIGHT, 1]: its fine detail as a share of what the last views usually had."""
         detail = _detail(rgb)
         self._recent = [*self._recent, detail][-SHARPNESS_WINDOW:]
         usual = float(np.median(self._recent))

@@ -113,6 +113,8 @@ class MapServices:
         fresh = half.new_side()
         if half.side.frames.camera is not None:
             fresh.add(half.side.frames.camera)
+        if half.side.mapper.seeds is not None:
+            fresh.mapper.add_seeds(half.side.mapper.seeds)
         return fresh
 
     def _reset(self) -> str:

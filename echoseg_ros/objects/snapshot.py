@@ -17,13 +17,16 @@ EMPTY_SNAPSHOT = MapSnapshot(
 )
 
 
-def take_snapshot(stamp_ns: int, mapper: Mapper, instances: InstanceMap, metres_per_unit: float = 1.0) -> MapSnapshot:
+def take_snapshot(
+    stamp_ns: int, mapper: Mapper, instances: InstanceMap, metres_per_unit: float | None = 1.0
+) -> MapSnapshot:
     """Copies of the instances and of a sample of the surface, at most SURFACE_POINTS points, in the map's units."""
+    scale = metres_per_unit or 1.0
     gaussians = mapper.gaussians
     uids, means = gaussians.uids.cpu().numpy(), gaussians.means.detach().cpu().numpy()
     rgb = (gaussians.rgb.detach().clamp(0, 1) * 255).round().byte().cpu().numpy()
-    found = instances.instances(uids, means * np.float32(metres_per_unit), rgb)
-    found = tuple(scaled_instance(instance, 1 / metres_per_unit) for instance in found)
+    found = instances.instances(uids, means * np.float32(scale), rgb)
+    found = tuple(scaled_instance(instance, 1 / scale) for instance in found)
     points, points_rgb, points_uids = mapper.surface_sample(SURFACE_POINTS)
     return MapSnapshot(
         stamp_ns, found, points, points_rgb, instances.assignment(points_uids), len(uids), metres_per_unit

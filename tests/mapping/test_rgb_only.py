@@ -67,15 +67,19 @@ def usual() -> Mapped:
     return mapped(1.0)
 
 
-def test_keyframes_join_with_depth_one_or_two_later(usual: Mapped) -> None:
+def test_keyframes_join_with_depth_two_later(usual: Mapped) -> None:
     assert [[keyframe.id for keyframe in keyframes] for keyframes in usual.joined] == [
-        [], [], *([i] for i in range(VIEWS - 2)), [VIEWS - 2, VIEWS - 1]
+        [], [], [], [0, 1], *([i] for i in range(2, VIEWS - 2)), [VIEWS - 2, VIEWS - 1]
     ]  # fmt: skip
     assert usual.problems == [None] * VIEWS
 
 
 def test_keyframes_with_views_on_both_sides_have_the_right_depth(usual: Mapped) -> None:
-    """The first ones of a path have few views to go by."""
+    """The first ones of a path have few views to go by, but none is far off."""
+    first = next(keyframes for keyframes in usual.joined if keyframes)[0]
+    truth = reduced(room_view(first.index, sideways(first.index)), SMALL.map.image_width_px).depth_m
+    known = first.depth_m > 0
+    assert np.median(np.abs(first.depth_m[known] / truth[known] - 1)) < 0.1
     for keyframe in [keyframe for keyframes in usual.joined for keyframe in keyframes][3:]:
         truth = reduced(room_view(keyframe.index, sideways(keyframe.index)), SMALL.map.image_width_px).depth_m
         known = keyframe.depth_m > 0
@@ -106,7 +110,7 @@ def test_a_camera_that_stays_in_its_place_says_so(step_rad: float) -> None:
         turn = geometry.transform(Rotation.from_euler("y", step_rad * i).as_matrix(), np.zeros(3))
         assert mapper.add_frame(blind(2 * i, pose(0.0) @ turn)) == []
         problems.append(mapper.problem)
-    assert problems[1:] == [f"{Parallax.NONE.value}; waiting"] * 4
+    assert problems[3:] == [f"{Parallax.NONE.value}; waiting"] * 2
     assert mapper.finish() == [] and len(mapper.gaussians) == 0 and mapper.scene_depth is None
 
 
@@ -127,8 +131,9 @@ def test_clear_forgets_what_waits() -> None:
     mapper.clear()
     assert len(mapper.gaussians) == 0 and mapper.scene_depth is None
     assert mapper.finish() == []
-    assert mapper.add_frame(blind(4, sideways(4))) == [] == mapper.add_frame(blind(5, sideways(5)))
-    assert [keyframe.index for keyframe in mapper.add_frame(blind(6, sideways(6)))] == [4]
+    for i in (4, 5, 6):
+        assert mapper.add_frame(blind(i, sideways(i))) == []
+    assert [keyframe.index for keyframe in mapper.add_frame(blind(7, sideways(7)))] == [4, 5]
 
 
 def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
