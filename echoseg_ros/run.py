@@ -27,7 +27,7 @@ from echoseg_ros.worker import Worker
 logger = logging.getLogger(__name__)
 
 # Images that may wait for the map, and audio messages for the sound, before the oldest goes.
-IMAGE_QUEUE = 10
+IMAGE_QUEUE = 20
 AUDIO_QUEUE = 200
 # Of the frames every so many-th is kept out of the map, to judge it by, unless settings say otherwise.
 HOLD_OUT_EVERY = 8
