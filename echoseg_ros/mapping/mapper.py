@@ -67,7 +67,7 @@ class Mapper:
     def add_frame(self, frame: CameraFrame) -> list[Keyframe]:
         """Take a frame; returns the keyframes that joined the map with it, with depth and at the map's resolution.
 
-        A frame with depth joins at once if it is a keyframe; without, it joins one or two keyframes later, when parallax
+        A frame with depth joins at once if it is a keyframe; without, it joins two keyframes later, when parallax
         has given it depth. `problem` says what is amiss, None if nothing is.
         """
         self.problem = self._jumps.consider(frame, self.scene_depth)

@@ -10,7 +10,7 @@ from echoseg_ros.config import MapConfig
 from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.exposure import Exposures
 from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
-from echoseg_ros.mapping.keyframes import Keyframe
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeStore
 from echoseg_ros.mapping.pose_refinement import PoseCorrections
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
 from echoseg_ros.mapping.views import Sharpness, View
@@ -18,11 +18,8 @@ from echoseg_ros.types import Array
 
 # Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
 MEAN_RATE = 0.25
-# A Gaussian finds its place in its first steps and then only follows slowly, so that surfaces stay thin and what past
-# views said is kept: its rates fall with its own count of updates, down to these shares.
-SETTLING_UPDATES = 15.0
-SETTLED_SHARES = {"means": 0.1}
-OTHER_SHARE = 1.0
+# A centre finds its place in its first steps and then only follows slowly, so that surfaces stay thin.
+SETTLING_UPDATES, SETTLED_SHARE = 15.0, 0.1
 RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.005}
 # Weights of the terms next to the colour's L1: relative depth error, and missing coverage.
 DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.05
@@ -30,7 +27,6 @@ DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.05
 MAX_DEPTH_ERROR = 0.1
 # How often a step takes the newest keyframe, one of the window, or any past one (by its error: no place is forgotten).
 NEWEST_SHARE, WINDOW_SHARE = 0.15, 0.25
-WINDOW = 4
 # Mean colour error of a view that was not drawn yet.
 UNKNOWN_ERROR = 0.2
 # A Gaussian fainter than this no longer matters.
@@ -78,8 +74,8 @@ class MapOptimizer:
         self.exposures.forget(position)
         self.corrections.forget(position)
 
-    def add(self, keyframe: Keyframe, confidence: Tensor | None = None) -> int:
-        """Take a keyframe newer than all others: Gaussians where the map does not explain its depth; returns how many."""
+    def add(self, keyframe: Keyframe) -> None:
+        """Take a keyframe newer than all others: Gaussians where the map does not explain its depth."""
         self._errors.append(UNKNOWN_ERROR)
         self._views.append(View.of(keyframe, self._map.device, self._sharpness.weight(keyframe.rgb)))
         self.exposures.add(keyframe.stamp_ns)
@@ -87,18 +83,17 @@ class MapOptimizer:
         view, row = self._views[-1], len(self._views) - 1
         view.T_map_camera = self.corrections.corrected(row, keyframe.T_map_camera)
         if view.depth is None:
-            return 0
+            return
         self._carve(view)
         with torch.no_grad():
             drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
         needed = insertion.unexplained(view.depth, drawn.depth, drawn.alpha)
         exposure = self.exposures.fit(row, drawn.rgb, drawn.alpha, view.image)
         new = insertion.new_gaussians(view, needed)
-        inserted = self._map.insert(insertion.recoloured(new, exposure.undo))
+        self._map.insert(insertion.recoloured(new, exposure.undo))
         everywhere = np.zeros((keyframe.camera.height, keyframe.camera.width), np.int32)
         painted = self._rasterizer.lift(self._map.gaussians, keyframe.camera, view.T_map_camera, everywhere, 1)
         self._map.see(painted[:, 0])
-        return inserted
 
     @torch.no_grad()
     def _carve(self, view: View) -> None:
@@ -134,7 +129,7 @@ class MapOptimizer:
         if draw < NEWEST_SHARE:
             return count - 1
         if draw < NEWEST_SHARE + WINDOW_SHARE:
-            return int(self._random.integers(max(count - WINDOW, 0), count))
+            return int(self._random.integers(max(count - KeyframeStore.WINDOW, 0), count))
         errors = np.cumsum(self._errors)
         return min(int(np.searchsorted(errors, self._random.random() * errors[-1])), count - 1)
 
@@ -149,16 +144,11 @@ class MapOptimizer:
             self.corrections.step(row, view.T_map_camera, self._map.gaussians, gradients, depth)
             view.T_map_camera = self.corrections.corrected(row, view.keyframe.T_map_camera)
         with torch.no_grad():
-            self._map.adam_step(gradients, self._rates())
+            self._map.adam_step(gradients, {**RATES, "means": self._mean_rates()})
 
-    def _rates(self) -> dict[str, float | Tensor]:
-        """Adam's step sizes, one per Gaussian [N]: large in its first steps, then settling."""
-        settled = (1 + self._map.updates / SETTLING_UPDATES).reciprocal()
-        size = self._map.gaussians.log_scales.amax(dim=1).exp()
-        rates: dict[str, float | Tensor] = {
-            name: rate * settled.clamp(min=SETTLED_SHARES.get(name, OTHER_SHARE)) for name, rate in RATES.items()
-        }
-        return {**rates, "means": MEAN_RATE * size * settled.clamp(min=SETTLED_SHARES["means"])}
+    def _mean_rates(self) -> Tensor:  # [N]
+        settled = (1 + self._map.updates / SETTLING_UPDATES).reciprocal().clamp(min=SETTLED_SHARE)
+        return MEAN_RATE * settled * self._map.gaussians.log_scales.amax(dim=1).exp()
 
     def _loss(self, rendered: Rendered, row: int) -> Tensor:
         view = self._views[row]

@@ -38,7 +38,7 @@ class _Held:
 
 
 class SweptKeyframes:
-    """Keyframes in, keyframes with depth out: in order, one or two keyframes later, so that views from both sides count.
+    """Keyframes in, keyframes with depth out: in order, two keyframes later, so that views from both sides count.
 
     Each is swept once a later keyframe gives parallax, and given out once a later one's depth can confirm it. Bounded: never
     holds more than WINDOW keyframes. One thread.
