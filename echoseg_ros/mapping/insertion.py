@@ -67,7 +67,6 @@ class Cells(NamedTuple):
 
 def new_gaussians(view: View, needed: Tensor) -> Gaussians:
     """Gaussians for the `needed` pixels [H, W] bool that have a depth."""
-    assert view.depth is not None
     return _discs(view, cells_to_fill(view.image, view.depth, needed))
 
 
@@ -102,7 +101,6 @@ def _over_squares(image: Tensor, size_px: int, merge: Callable[[Tensor, Tensor],
 
 def in_free_space(view: View, means: Tensor) -> Tensor:
     """[N] bool: centres [N, 3] that lie clearly in front of every depth measured in the 5 x 5 pixels around them."""
-    assert view.depth is not None
     camera, T_camera_map = view.keyframe.camera, _on_device(geometry.inverse(view.T_map_camera), means)
     x, y, depth = (means @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]).unbind(1)
     ahead = depth > 0
@@ -161,7 +159,6 @@ def _picked(image: Tensor, mask: Tensor, size_px: int) -> Cells:
 
 def _discs(view: View, cells: Cells) -> Gaussians:
     """One Gaussian a cell."""
-    assert view.depth is not None
     camera, T_map_camera = view.keyframe.camera, _on_device(view.T_map_camera, view.depth)
     depth = view.depth[cells.rows, cells.columns]
     # The middle of a cell of even size is the corner between its pixels.

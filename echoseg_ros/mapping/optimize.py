@@ -82,8 +82,6 @@ class MapOptimizer:
         self.corrections.add(keyframe.stamp_ns)
         view, row = self._views[-1], len(self._views) - 1
         view.T_map_camera = self.corrections.corrected(row, keyframe.T_map_camera)
-        if view.depth is None:
-            return
         self._carve(view)
         with torch.no_grad():
             drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
@@ -140,7 +138,7 @@ class MapOptimizer:
         self._loss(rendered, row).backward()
         gradients = Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
         if self._refine_poses:
-            depth = float(view.depth[view.depth > 0].median()) if view.depth is not None and view.depth.any() else 1.0
+            depth = float(view.depth[view.depth > 0].median()) if view.depth.any() else 1.0
             self.corrections.step(row, view.T_map_camera, self._map.gaussians, gradients, depth)
             view.T_map_camera = self.corrections.corrected(row, view.keyframe.T_map_camera)
         with torch.no_grad():
@@ -158,8 +156,6 @@ class MapOptimizer:
         colour = ((exposure.apply(rendered.rgb) - view.image).abs().mean(-1) * mapped).mean()
         self._new_errors[row] = colour.detach()
         loss = view.weight * colour + COVERAGE_WEIGHT * ((1 - rendered.alpha) * mapped).mean()
-        if view.depth is None:
-            return loss
         error = (rendered.depth - view.depth).abs() / view.depth.clamp(min=1e-6)
         counts = (view.depth > 0) & (error < MAX_DEPTH_ERROR)
         return loss + DEPTH_WEIGHT * torch.where(counts, error, torch.zeros_like(error)).mean()

@@ -25,13 +25,12 @@ class View:
     """One keyframe to optimise by.
 
     image: [H, W, 3] in 0..1; depth: [H, W] map units, 0 = none; known: [H, W] bool, where a surface was measured or next
-    to it; weight: of its colours, less for a blurred image;
-    T_map_camera: the given pose, or the refined one.
+    to it; weight: of its colours, less for a blurred image; T_map_camera: the given pose, or the refined one.
     """
 
     keyframe: Keyframe
     image: Tensor
-    depth: Tensor | None
+    depth: Tensor
     known: Tensor
     weight: float
     T_map_camera: Array
@@ -40,10 +39,7 @@ class View:
     def of(keyframe: Keyframe, device: torch.device, weight: float = 1.0) -> View:
         """Upload a keyframe's images once."""
         image = torch.from_numpy(keyframe.rgb).to(device).float() / 255
-        if keyframe.depth_m is None:
-            return View(
-                keyframe, image, None, torch.zeros_like(image[..., 0], dtype=torch.bool), weight, keyframe.T_map_camera
-            )
+        assert keyframe.depth_m is not None  # sensed or swept: without, a keyframe does not join
         depth = torch.from_numpy(keyframe.depth_m).to(device)
         near = (
             torch.nn.functional.max_pool2d((depth > 0).float()[None], KNOWN_AROUND_PX, 1, KNOWN_AROUND_PX // 2)[0] > 0

@@ -68,7 +68,7 @@ def test_exposure_does_not_change_the_weight(gain: float, bias: float) -> None:
     np.testing.assert_allclose(weights(True), weights(False), atol=0.03)
 
 
-def keyframe(depth: np.ndarray | None) -> Keyframe:
+def keyframe(depth: np.ndarray) -> Keyframe:
     return Keyframe.of(replace(room_view(0, pose(0.0)), depth_m=depth), 0, Reason.FIRST)
 
 
@@ -81,11 +81,11 @@ def test_known_is_what_lies_around_measured_pixels() -> None:
     expected[50 - reach : 51 + reach, 70 - reach : 71 + reach] = True
     expected[119 - reach :, : 1 + reach] = True
     np.testing.assert_array_equal(view.known.numpy(), expected)
-    assert view.depth is not None and torch.equal(view.depth, torch.from_numpy(depth))
+    assert torch.equal(view.depth, torch.from_numpy(depth))
 
 
-def test_without_depth_nothing_is_known() -> None:
-    view = View.of(keyframe(None), torch.device("cpu"), weight=0.4)
-    assert view.depth is None and view.known.shape == (120, 160) and not view.known.any()
+def test_without_a_measured_pixel_nothing_is_known() -> None:
+    view = View.of(keyframe(np.zeros((120, 160), np.float32)), torch.device("cpu"), weight=0.4)
+    assert not view.depth.any() and view.known.shape == (120, 160) and not view.known.any()
     assert view.weight == 0.4
     torch.testing.assert_close(view.image, torch.from_numpy(view.keyframe.rgb).float() / 255)
