@@ -67,7 +67,7 @@ class MapConfig:
     backend: str = setting("auto", "rasterizer: auto takes gsplat where CUDA is there, else numba",
                            choices=("auto", "numba", "gsplat", "reference"))  # fmt: skip
     image_width_px: int = setting(256, "images are reduced to this width for the map", "px", 32, 4096)
-    max_gaussians: int = setting(80_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
+    max_gaussians: int = setting(150_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
     vram_gb: float = setting(0.0, "memory of the GPU that the process may take; 0 = no limit", "GiB", 0.0, 1024.0)
     steps_per_s: float = setting(
         20.0,

@@ -34,7 +34,9 @@ MIN_BARE_PX, MIN_IN_FRONT_PX = 3, 5
 FREE_SPACE, FREE_SPACE_PX = 0.06, 5
 # Cells with less contrast than this (standard deviation of brightness, 0..1) are flat enough for one Gaussian: sizes of
 # cells in pixels and their bounds, coarse to fine. Single pixels are left where a cell would cross an edge of depth.
+# A cell is filled from this share of it on: the rims of regions would else be single pixels.
 CELL_SIZES_PX = (4, 2)
+MIN_FILLED = 0.5
 MAX_CONTRAST = (0.015, math.inf)
 # Depths within a cell may spread by this share of the depth.
 MAX_DEPTH_SPREAD = 0.03
@@ -55,13 +57,13 @@ BRIGHTNESS = (0.299, 0.587, 0.114)
 class Cells(NamedTuple):
     """Squares of pixels that get one Gaussian each.
 
-    rows, columns: [N] int64 of the centre, for even sizes the pixel below and right of it; sizes_px: [N] float32;
-    rgb: [N, 3] mean colour.
+    positions_px: [N, 2] centre (x, y) of the cell's filled pixels, pixel centres at halves; sizes_px: [N]; depths: [N] at
+    the centre, for a plane exactly, and rgb: [N, 3], both means over the filled pixels. All float32.
     """
 
-    rows: Tensor
-    columns: Tensor
+    positions_px: Tensor
     sizes_px: Tensor
+    depths: Tensor
     rgb: Tensor
 
 
@@ -121,20 +123,22 @@ def cells_to_fill(image: Tensor, depth: Tensor, needed: Tensor) -> Cells:
     """Cells coarse to fine, row by row; every needed pixel [H, W] with a depth [H, W] is in one. image: [H, W, 3]."""
     brightness = BRIGHTNESS[0] * image[..., 0] + BRIGHTNESS[1] * image[..., 1] + BRIGHTNESS[2] * image[..., 2]
     left = torch.where(needed, depth, 0.0).clamp(min=0)
-    chosen: list[tuple[Tensor, int]] = []
+    parts = []
     for size_px, contrast in zip(CELL_SIZES_PX, MAX_CONTRAST, strict=True):
         flat = _flat_cells(brightness, left, size_px, contrast)
+        parts.append(_picked(image, left, flat, size_px))
         _blocks(left, size_px).masked_fill_(flat[:, None, :, None], 0.0)
-        chosen.append((flat, size_px))
-    parts = [_picked(image, mask, size_px) for mask, size_px in (*chosen, (left > 0, 1))]
+    parts.append(_picked(image, left, left > 0, 1))
     return Cells(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 def _flat_cells(brightness: Tensor, left: Tensor, size_px: int, max_contrast: float) -> Tensor:
     """[H // size, W // size] bool: cells of one brightness and of one surface; depths `left` [H, W] are 0 where filled."""
     depths = _blocks(left, size_px)
-    farthest = depths.amax(dim=(1, 3))
-    one_surface = farthest - depths.amin(dim=(1, 3)) < MAX_DEPTH_SPREAD * farthest
+    filled = depths > 0
+    farthest, nearest = depths.amax(dim=(1, 3)), torch.where(filled, depths, math.inf).amin(dim=(1, 3))
+    filled_enough = filled.mean(dim=(1, 3), dtype=torch.float32) >= MIN_FILLED
+    one_surface = filled_enough & (farthest - nearest < MAX_DEPTH_SPREAD * farthest)
     if max_contrast == math.inf:
         return one_surface
     values = _blocks(brightness, size_px)
@@ -149,29 +153,34 @@ def _blocks(image: Tensor, size_px: int) -> Tensor:
     return whole.unflatten(1, (w, size_px)).unflatten(0, (h, size_px))
 
 
-def _picked(image: Tensor, mask: Tensor, size_px: int) -> Cells:
-    """The cells of one size where the mask [h, w] holds."""
+def _picked(image: Tensor, left: Tensor, mask: Tensor, size_px: int) -> Cells:
+    """The cells of one size where the mask [h, w] holds; the depths `left` [H, W] are 0 where a pixel is not filled."""
     rows, columns = mask.nonzero(as_tuple=True)
-    rgb = _blocks(image, size_px)[rows, :, columns].mean(dim=(1, 2))
-    middle = size_px // 2
-    return Cells(rows * size_px + middle, columns * size_px + middle, rgb.new_full((len(rows),), size_px), rgb)
+    depths = _blocks(left, size_px)[rows, :, columns]
+    filled = (depths > 0).to(depths.dtype)
+    share = filled / filled.sum(dim=(1, 2), keepdim=True)
+    centres = torch.arange(size_px, device=depths.device) + 0.5
+    x = (share * centres).sum(dim=(1, 2)) + columns * size_px
+    y = (share * centres[:, None]).sum(dim=(1, 2)) + rows * size_px
+    rgb = (_blocks(image, size_px)[rows, :, columns] * share[..., None]).sum(dim=(1, 2))
+    # The inverse depth of a plane is linear in the image.
+    depth = (share * torch.where(depths > 0, depths, 1.0).reciprocal()).sum(dim=(1, 2)).reciprocal()
+    return Cells(torch.stack([x, y], dim=-1), torch.full_like(x, size_px), depth, rgb)
 
 
 def _discs(view: View, cells: Cells) -> Gaussians:
     """One Gaussian a cell."""
     camera, T_map_camera = view.keyframe.camera, _on_device(view.T_map_camera, view.depth)
-    depth = view.depth[cells.rows, cells.columns]
-    # The middle of a cell of even size is the corner between its pixels.
-    rays = _rays(camera, cells.rows, cells.columns, (cells.sizes_px == 1) * 0.5)
-    normals = surface_normals(camera, view.depth, cells.rows, cells.columns)
-    axes, stretch = _disc_axes(normals, rays)
-    sigma = cells.sizes_px * depth * (DISC_SIGMA / camera.fx)
+    x_px, y_px = cells.positions_px.unbind(1)
+    rays = _rays(camera, x_px, y_px)
+    axes, stretch = _disc_axes(surface_normals(camera, view.depth, y_px.long(), x_px.long()), rays)
+    sigma = cells.sizes_px * cells.depths * (DISC_SIGMA / camera.fx)
     scales = torch.stack([sigma * stretch, sigma, sigma * THICKNESS], dim=-1)
     return Gaussians(
-        means=(rays * depth[:, None]) @ T_map_camera[:3, :3].T + T_map_camera[:3, 3],
+        means=(rays * cells.depths[:, None]) @ T_map_camera[:3, :3].T + T_map_camera[:3, 3],
         quats_wxyz=quaternions_wxyz(T_map_camera[:3, :3] @ axes),
         log_scales=scales.clamp(min=1e-12).log(),
-        opacity_logits=torch.full_like(depth, math.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY))),
+        opacity_logits=torch.full_like(sigma, math.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY))),
         rgb=cells.rgb,
     )
 
@@ -194,19 +203,21 @@ def surface_normals(camera: Camera, depth: Tensor, rows: Tensor, columns: Tensor
     left, right = (columns - NORMAL_REACH_PX).clamp(min=0), (columns + NORMAL_REACH_PX).clamp(max=camera.width - 1)
     corners = [(rows, left), (rows, right), (low_row, columns), (high_row, columns)]
     depths = torch.stack([depth[at] for at in corners])
-    points = [_rays(camera, *at) * z[:, None] for at, z in zip(corners, depths.unbind(0), strict=True)]
+    points = [
+        _rays(camera, at[1] + 0.5, at[0] + 0.5) * z[:, None] for at, z in zip(corners, depths.unbind(0), strict=True)
+    ]
     normals = torch.linalg.cross(points[3] - points[2], points[1] - points[0])
     length = torch.linalg.vector_norm(normals, dim=1)
     farthest, nearest = depths.amax(dim=0), depths.amin(dim=0)
     known = (nearest > 0) & (farthest - nearest < MAX_SLOPE_SPREAD * farthest) & (length > 0)
-    rays = _rays(camera, rows, columns)
+    rays = _rays(camera, columns + 0.5, rows + 0.5)
     normals = torch.where(known[:, None], normals / length[:, None], -functional.normalize(rays, dim=1))
     return torch.where(_dot(normals, rays) > 0, -normals, normals)
 
 
-def _rays(camera: Camera, rows: Tensor, columns: Tensor, offset: Tensor | float = 0.5) -> Tensor:
-    """[N, 3] points of depth 1 at pixels [N]; an offset of 0.5 is the pixel's centre, 0 its upper left corner."""
-    x, y = (columns + offset - camera.cx) / camera.fx, (rows + offset - camera.cy) / camera.fy
+def _rays(camera: Camera, x_px: Tensor, y_px: Tensor) -> Tensor:
+    """[N, 3] points of depth 1 at positions [N] in the image."""
+    x, y = (x_px - camera.cx) / camera.fx, (y_px - camera.cy) / camera.fy
     return torch.stack([x, y, torch.ones_like(x)], dim=-1)
 
 
