@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,8 @@ class MapSide:
         scale = self._scale.metres_per_unit or 1.0
         for keyframe in joined:
             drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
-            seen = scaled_frame(keyframe, scale)
+            # Of one view's parallax and the map, which many views made, the map is the smoother.
+            seen = scaled_frame(replace(keyframe, depth_m=None) if keyframe.swept else keyframe, scale)
             proposal = self.masks.propose(
                 seen, drawn.depth.cpu().numpy() * np.float32(scale), drawn.alpha.cpu().numpy()
             )

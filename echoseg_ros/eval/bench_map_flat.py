@@ -41,8 +41,8 @@ _KERNEL_EVERY_FRAMES, _KERNEL_REPEATS = 20, 3
 Item = CameraItem | SoundItem
 
 
-def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> list[dict[str, Any]]:
-    """A row for each recorded minute of the whole pipeline without a clock.
+def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> Iterator[dict[str, Any]]:
+    """A row for each recorded minute of the whole pipeline without a clock, as soon as the minute is over.
 
     busy_ms: time of the map and the sound a frame (mean; of them map_ms the map's); kernel_ms: of the fixed kernel,
     median of the minute; busy_per_kernel: one by the other, which does not depend on what else the machine does;
@@ -57,20 +57,20 @@ def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> 
         pipeline.add(reader.audio_format)
     kernel = fixed_kernel()
     minute = _Minute()
-    rows: list[dict[str, Any]] = []
+    done = 0
     with tqdm(total=minutes * 60, desc="long run", unit=" s recorded", disable=not progress) as bar:
         for at_ns, items in endless(frames, chunks):
-            if at_ns >= (len(rows) + 1) * MINUTE_NS:
-                rows.append({"minute": len(rows) + 1, **minute.figures(pipeline)})
+            if at_ns >= (done + 1) * MINUTE_NS:
+                done += 1
+                yield {"minute": done, **minute.figures(pipeline)}
                 minute = _Minute()
                 bar.update(60)
-                if len(rows) >= minutes:
-                    return rows
+                if done >= minutes:
+                    return
             for item in items:
                 minute.add(pipeline, item)
             if minute.frames % _KERNEL_EVERY_FRAMES == 0 and isinstance(items[-1], ImageData):
                 minute.kernel_ms += [_milliseconds(kernel) for _ in range(_KERNEL_REPEATS)]
-    raise AssertionError("the recording is endless")
 
 
 def endless(frames: Sequence[CameraFrame], chunks: Sequence[AudioChunk]) -> Iterator[tuple[int, list[Item]]]:
@@ -161,7 +161,10 @@ def _main() -> None:
     parser.add_argument("--quiet", action="store_true")
     a = parser.parse_args()
     config = Config().updated({"map.image_width_px": a.width, "map.steps_per_s": a.steps_per_s})
-    write_json(a.out, long_run(a.bag, config, a.minutes, not a.quiet))
+    rows = []
+    for row in long_run(a.bag, config, a.minutes, not a.quiet):
+        rows.append(row)
+        write_json(a.out, rows)
 
 
 if __name__ == "__main__":

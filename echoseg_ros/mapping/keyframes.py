@@ -30,10 +30,14 @@ class Reason(Enum):
 
 @dataclass(frozen=True)
 class Keyframe(CameraFrame):
-    """A frame the map is built from, reduced to the map's resolution. id counts keyframes from 0."""
+    """A frame the map is built from, reduced to the map's resolution.
+
+    id counts keyframes from 0; swept: its depth comes from parallax with other keyframes, not from a sensor.
+    """
 
     id: int
     reason: Reason
+    swept: bool = False
 
     @staticmethod
     def of(frame: CameraFrame, id: int, reason: Reason) -> Keyframe:

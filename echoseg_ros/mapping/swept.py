@@ -110,7 +110,7 @@ class SweptKeyframes:
             checked = self._depth.consistent(entry.keyframe, entry.estimate, known)
             entry.given = True
             depth, confidence = (_enlarged(image, entry.full.camera) for image in (checked.depth, checked.confidence))
-            ready.append((replace(entry.full, depth_m=depth), confidence))
+            ready.append((replace(entry.full, depth_m=depth, swept=True), confidence))
         return ready
 
     def _same_view(self, keyframe: Keyframe) -> bool:

@@ -160,7 +160,7 @@ def test_the_endless_recording_goes_back_and_forth_without_jumps(bag: Path) -> N
 
 def test_a_long_run_has_a_row_for_each_minute(bag: Path) -> None:
     config = TINY.config(bag).updated({"map.steps_per_s": 1.0, "sound.hop_s": 2.0, "sound.directions": 200})
-    rows = long_run(bag, config, minutes=1, progress=False)
+    rows = list(long_run(bag, config, minutes=1, progress=False))
     assert [row["minute"] for row in rows] == [1]
     assert rows[0]["busy_ms"] > rows[0]["map_ms"] > 0 and rows[0]["rss_mb"] > 50 and rows[0]["gaussians"] > 100
 
