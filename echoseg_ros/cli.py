@@ -115,6 +115,12 @@ def _render(a: argparse.Namespace) -> None:
     render_run(a.run, a.out, a.rgbd, a.scene, progress=not a.quiet)
 
 
+def _explain(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.explain import explained
+
+    print(explained(a.run, a.object))
+
+
 def _demo(a: argparse.Namespace) -> None:
     from echoseg_ros.nodes.demo import DemoSpec, run_demo
 
@@ -180,6 +186,9 @@ def _parser() -> argparse.ArgumentParser:
     poses.add_argument("--rgbd", type=Path, metavar="DIR", help="the poses of an RGB-D folder")
     poses.add_argument("--scene", type=Path, metavar="SCENE", help="the test views of a data-set scene")
     render.add_argument("--out", type=Path, required=True, metavar="OUT")
+    explain = _command(commands, "explain", _explain, "why an object is believed to sound: what was heard and seen")
+    explain.add_argument("run", type=Path, metavar="RUN")
+    explain.add_argument("--object", type=_count, metavar="ID", help="default: every object that sounds")
     _add_demo(commands)
     _add_bench(commands)
     return parser

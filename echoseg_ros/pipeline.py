@@ -22,6 +22,7 @@ from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.masks.backend import make_masks
 from echoseg_ros.objects.choose import Chooser
+from echoseg_ros.objects.explain import Why, explain
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.lift import lift_proposal
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT, take_snapshot
@@ -230,6 +231,11 @@ class Judge:
             self.tracker.rescale(metres_per_unit / self._metres_per_unit)
             self.chooser.rescale(metres_per_unit / self._metres_per_unit)
         self._metres_per_unit = metres_per_unit
+
+    def explain(self, verdict: Verdict, snapshot: MapSnapshot) -> tuple[Why, ...]:
+        """Why the newest verdict is what it is (objects.explain), from the evidence in memory."""
+        factor = self._metres_per_unit or 1.0
+        return explain(self.tracker, scaled_verdict(verdict, factor), scaled_snapshot(snapshot, factor).instances)
 
     def score(self, points_map: NDArray[np.floating]) -> NDArray[np.float32]:
         """[P] in [0, 1]: how much of what was heard comes from the direction of each map point [P, 3]."""

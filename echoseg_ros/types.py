@@ -167,7 +167,9 @@ class Instance:
     """One object of the map, as the Gaussians that make it up.
 
     uids: [n] int64, ids of its Gaussians in the map; points_map: [n, 3] float32 their centres, metres; rgb: [n, 3] uint8;
-    views: keyframes that proposed it; confidence in [0, 1]: how well those views agree.
+    views: keyframes that proposed it; confidence in [0, 1]: how well those views agree; support: (stamp_ns, weight) of
+    the views that said most about it, in order of time, weight in Gaussians: positive where it was proposed, negative
+    where it was in view and was not.
     """
 
     id: int
@@ -178,6 +180,7 @@ class Instance:
     box: Box
     views: int
     confidence: float
+    support: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,11 +214,27 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class MotionHint:
+    """What the robot should do so that it becomes clear where a sound is.
+
+    kind: "move", "turn" (about the vertical) or "tilt"; from_map: [3] where the array is; vector_map: [3] in the map,
+    metres to move, or the axis to turn about times radians; text: the same in words, with the reason.
+    """
+
+    kind: str
+    from_map: Array
+    vector_map: Array
+    text: str
+
+
+@dataclass(frozen=True)
 class SoundSource:
     """A place that sounds, before any snapping to an object.
 
     position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: the instance it is
-    assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), best first, sums to 1.
+    assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), best first, sums to 1;
+    alternatives: (probability, [3] position) of every place that fits, the likeliest first (a flat array hears a mirror
+    image, a pair a whole cone); hint: how to find out, None where nothing is open.
     """
 
     id: int
@@ -225,6 +244,8 @@ class SoundSource:
     object_id: int | None
     candidates: tuple[tuple[int | None, float], ...]
     heard: tuple[Interval, ...]
+    alternatives: tuple[tuple[float, Array], ...] = ()
+    hint: MotionHint | None = None
 
 
 @dataclass(frozen=True)

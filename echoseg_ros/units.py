@@ -18,6 +18,7 @@ from echoseg_ros.types import (
     CameraFrame,
     Instance,
     MapSnapshot,
+    MotionHint,
     SoundEvidence,
     SoundingObject,
     SoundSource,
@@ -100,4 +101,15 @@ def scaled_verdict(verdict: Verdict, factor: float) -> Verdict:
 
 
 def _scaled_source(source: SoundSource, factor: float) -> SoundSource:
-    return replace(source, position_m=source.position_m * factor, covariance_m2=source.covariance_m2 * factor**2)
+    return replace(
+        source,
+        position_m=source.position_m * factor,
+        covariance_m2=source.covariance_m2 * factor**2,
+        alternatives=tuple((probability, place * factor) for probability, place in source.alternatives),
+        hint=None if source.hint is None else _scaled_hint(source.hint, factor),
+    )
+
+
+def _scaled_hint(hint: MotionHint, factor: float) -> MotionHint:
+    vector_map = hint.vector_map * factor if hint.kind == "move" else hint.vector_map
+    return replace(hint, from_map=hint.from_map * factor, vector_map=vector_map)

@@ -22,7 +22,7 @@ from echoseg_ros.types import AudioFormat
 CONFIG = Config().updated(
     {"sound.array": "cube8", "map.image_width_px": 160, "map.steps_per_s": 4, "input.hold_out_every": 8}
 )
-FILES = {"run.json", "objects.json", "timeline.json", "metrics.json", "map.ply"}
+FILES = {"run.json", "objects.json", "why.json", "timeline.json", "metrics.json", "map.ply"}
 
 
 def truth_of_scene() -> dict:

@@ -152,6 +152,7 @@ def draw_timeline(ax: Axes, run: RunFolder) -> None:
         spans = [(a, b - a) for a, b in entry["heard_s"]]
         ax.broken_barh(spans, (len(rows) - 0.35, 0.7), color=[c / 255 for c in draw.colour(number)])
         rows.append(f"heard: {entry['label']}")
+        rows += _draw_reasons(ax, run, entry["id"], len(rows))
     rows += _draw_beliefs(ax, run, len(rows))
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -159,6 +160,21 @@ def draw_timeline(ax: Axes, run: RunFolder) -> None:
     ax.set_xlim(0, end_s)
     ax.grid(axis="x", alpha=0.3)
     ax.set(xlabel="time (s)", title="What sounded, what was heard, what was believed")
+
+
+def _draw_reasons(ax: Axes, run: RunFolder, object_id: int, row: int) -> list[str]:
+    """A row of marks for the windows that spoke most for an object (up) and for its rival (down), by how much."""
+    reasons = [r for why in run.reasons if why["object_id"] == object_id and why["rank"] == 0 for r in why["windows"]]
+    if not reasons:
+        return []
+    most = max(abs(reason["share"]) for reason in reasons)
+    for reason in reasons:
+        up = reason["share"] > 0
+        height = 0.45 * abs(reason["share"]) / most
+        ax.plot([reason["t_s"]] * 2, [row, row - height if up else row + height], lw=3, solid_capstyle="butt",
+                color="#2a7a2a" if up else "#b03030")  # fmt: skip
+    ax.axhline(row, color="#999999", lw=0.5)
+    return ["why: for (up), against (down)"]
 
 
 def _draw_beliefs(ax: Axes, run: RunFolder, first_row: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: run.json, objects.json, timeline.json, metrics.json and map.ply."""
+"""What a run leaves behind: run.json, objects.json, why.json, timeline.json, metrics.json and map.ply."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from echoseg_ros.config import Config
 from echoseg_ros.history import History
 from echoseg_ros.io.files import write_json
 from echoseg_ros.mapping.map_copy import MapCopy
+from echoseg_ros.objects.explain import Why
 from echoseg_ros.pipeline import Judge, MapSide
 from echoseg_ros.types import Array, Box, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
@@ -85,6 +86,7 @@ def run_files(
     documents = {
         "run.json": _run_json(info),
         "objects.json": objects_json(verdict, state.snapshot, info.start_ns),
+        "why.json": why_json(judge.explain(verdict, state.snapshot), info.start_ns),
         "timeline.json": history.as_json(info.start_ns),
         "metrics.json": metrics_json(counters, state.snapshot.gaussians, state.psnr_db),
     }
@@ -118,6 +120,23 @@ def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict
         "sources": [_source_json(s) for s in sorted(verdict.sources, key=lambda s: -s.activity)],
         "instances": [{"id": i.id, **_box_json(i.box), "gaussians": len(i.uids)} for i in snapshot.instances],
     }
+
+
+def why_json(reasons: tuple[Why, ...], start_ns: int) -> list[dict[str, Any]]:
+    """The content of why.json: for each source its likeliest objects, what moved them (t_s, share), who was next."""
+    return [
+        {
+            "source_id": why.source_id,
+            "object_id": why.object_id,
+            "probability": _rounded(why.probability),
+            "rank": why.rank,
+            "rival_id": why.rival_id,
+            "rival_probability": _rounded(why.rival_probability),
+            "windows": [_reason_json(reason, start_ns) for reason in why.windows],
+            "views": [_reason_json(reason, start_ns) for reason in why.views],
+        }
+        for why in reasons
+    ]
 
 
 def metrics_json(counters: RunCounters, gaussians: int, psnr_db: float | None) -> dict[str, Any]:
@@ -190,6 +209,8 @@ def _source_json(source: SoundSource) -> dict[str, Any]:
         "activity": _rounded(source.activity),
         "object_id": source.object_id,
         "candidates": [[candidate, _rounded(probability)] for candidate, probability in source.candidates],
+        "alternatives": [[_rounded(place), _rounded(probability)] for probability, place in source.alternatives],
+        "hint": None if source.hint is None else source.hint.text,
     }
 
 
@@ -200,6 +221,11 @@ def _box_json(box: Box) -> dict[str, Any]:
         "size_m": _rounded(box.size_m),
         "orientation_xyzw": _rounded(box.quaternion_xyzw, 6),
     }
+
+
+def _reason_json(reason: tuple[int, float], start_ns: int) -> dict[str, float]:
+    stamp_ns, share = reason
+    return {"t_s": round((stamp_ns - start_ns) / 1e9, 3), "share": round(share, 4)}
 
 
 def _interval_s(interval: Interval, start_ns: int) -> list[float]:

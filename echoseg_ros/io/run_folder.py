@@ -25,6 +25,7 @@ class RunFolder:
         run = read_json(self.path / "run.json")
         self.objects: dict[str, Any] = read_json(self.path / "objects.json")
         self.timeline: list[dict[str, Any]] = read_json(self.path / "timeline.json")
+        self.reasons: list[dict[str, Any]] = read_json(self.path / "why.json")
         self.metrics: dict[str, Any] = read_json(self.path / "metrics.json")
         truth = self.path / "truth.json"
         self.truth: dict[str, Any] | None = read_json(truth) if truth.exists() else None

@@ -16,7 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from echoseg_ros.draw import colour
 from echoseg_ros.geometry import box_corners, quaternion_xyzw
 from echoseg_ros.nodes.convert import header, point, pose, quaternion, vector
-from echoseg_ros.types import Array, SoundingObject, SoundSource, Verdict
+from echoseg_ros.types import Array, MotionHint, SoundingObject, SoundSource, Verdict
 
 # Longer than the time between verdicts, so that nothing flickers; short enough that a dead node leaves no ghosts.
 LIFETIME_S = 5
@@ -30,6 +30,7 @@ MAX_POINTS = 500
 ELLIPSOID_SIGMAS = 2.795
 # Beyond this an ellipsoid hides the room.
 MAX_ELLIPSOID_M = 3.0
+ARROW_M = (0.02, 0.05, 0.08)
 # A source that belongs to no object.
 NOBODYS = (220, 220, 220)
 # The pairs of corners (x fastest) that an edge joins.
@@ -97,6 +98,17 @@ def _source_markers(source: SoundSource, rgb: tuple[int, int, int]) -> Iterator[
         probability = dict(source.candidates).get(None, 0.0)
         corners = np.asarray(source.position_m, dtype=float)[None]
         yield _label("source_label", source.id, f"elsewhere  {probability:.0%}", corners, rgb)
+    if source.hint is not None:
+        yield from _hint_markers(source.id, source.hint, rgb)
+
+
+def _hint_markers(source_id: int, hint: MotionHint, rgb: tuple[int, int, int]) -> Iterator[Marker]:
+    """An arrow from the array: the way to move, or the axis to turn about by the right-hand rule; and the words."""
+    arrow = _marker("motion_hint", source_id, Marker.ARROW, rgb, 0.9)
+    arrow.points = [point(hint.from_map), point(hint.from_map + hint.vector_map)]
+    arrow.scale = vector(ARROW_M)
+    yield arrow
+    yield _label("motion_hint_label", source_id, hint.text, np.asarray(hint.from_map, dtype=float)[None], rgb)
 
 
 def _label(namespace: str, marker_id: int, text: str, corners: Array, rgb: tuple[int, int, int]) -> Marker:

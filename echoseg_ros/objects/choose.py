@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
+from echoseg_ros.sound.hint import motion_hint
 from echoseg_ros.sound.sources import SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
@@ -80,9 +81,11 @@ class Chooser:
             probabilities = dict(candidates)
             track.object_id = self._steady(track.object_id, probabilities)
             heard = _update_heard(track, belief)
+            hint = motion_hint(belief.position_m, belief.covariance_m2, belief.alternatives, belief.heard_from_m)
             source = SoundSource(
-                track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard
-            )
+                track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard,
+                belief.alternatives, hint,
+            )  # fmt: skip
             sources.append(source)
             instance = next((i for i in instances if i.id == track.object_id), None)
             if instance is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,18 @@ _NEW_WEIGHT = 0.3
 _MIN_TOGETHER = 2
 # Body and box are found on a sample of about this many Gaussians.
 _BODY_POINTS = 1500
+# Views remembered for saying why: those that said most.
+_SUPPORT_VIEWS = 12
 # Larger than this is furniture that came together from parts.
 _MAX_SIDE_M = 1.1
 
 
 @dataclass
 class _Track:
-    """One instance in the making; `instance` is the published value, `stale` once votes came in since."""
+    """One instance in the making.
+
+    support: weight by stamp of the views that said most; instance: the published value; stale: votes came in since.
+    """
 
     id: int
     views: int = 0
@@ -47,6 +52,17 @@ class _Track:
     age: int = 0
     instance: Instance | None = None
     stale: bool = True
+    support: dict[int, float] = field(default_factory=dict)
+
+    def remember(self, stamp_ns: int, weight: float) -> None:
+        """What a view said, for (positive) or against."""
+        self.support[stamp_ns] = self.support.get(stamp_ns, 0.0) + weight
+        if len(self.support) > _SUPPORT_VIEWS:
+            del self.support[min(self.support, key=lambda stamp: abs(self.support[stamp]))]
+
+    def sorted_support(self) -> tuple[tuple[int, float], ...]:
+        """(stamp_ns, weight) in order of time."""
+        return tuple(sorted(self.support.items()))
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,7 @@ class InstanceMap:
         shared, visible, whole = self._table.overlap(share, len(self._tracks))
         overlap = _Overlap(shared, visible, whole, familiar @ share[:, 1:], share[:, 1:].sum(axis=0))
         targets = self._associate(overlap)
+        self._remember(proposal.stamp_ns, overlap, targets)
         self._table.add(share, targets, np.asarray(proposal.scores, np.float32))
         for track in self._tracks:
             track.age += 1
@@ -135,6 +152,8 @@ class InstanceMap:
             elif track.stale or track.instance is None:
                 track.instance = _instance(track, members, uids, means, rgb, float(membership[members].mean()), free)
                 track.stale = False
+            elif (support := track.sorted_support()) != track.instance.support:
+                track.instance = replace(track.instance, support=support)
         found = [track.instance for track in self._tracks if track.instance is not None]
         return tuple(sorted(found, key=lambda instance: instance.id))
 
@@ -167,6 +186,15 @@ class InstanceMap:
         self._together += both & same
         self._apart += both & ~same
 
+    def _remember(self, stamp_ns: int, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
+        """Keep what the view says for and against each track, to explain it later."""
+        for k, track in enumerate(targets):
+            if track >= 0:
+                self._tracks[track].remember(stamp_ns, float(overlap.proposed[k]))
+        missed = np.setdiff1d(np.flatnonzero(overlap.visible >= _MIN_VISIBLE), targets)
+        for track in missed:
+            self._tracks[track].remember(stamp_ns, -float(overlap.visible[track]))
+
     def _open(self) -> int:
         """A new track; returns its column."""
         self._tracks.append(_Track(self._next_id))
@@ -186,6 +214,8 @@ class InstanceMap:
             keep, lose = (a, b) if self._tracks[a].views >= self._tracks[b].views else (b, a)
             target[target == lose] = keep
             self._tracks[keep].stale = True
+            for stamp_ns, weight in self._tracks[lose].support.items():
+                self._tracks[keep].remember(stamp_ns, weight)
             gone.add(lose)
         self._remove(gone, target)
 
@@ -253,4 +283,5 @@ def _instance(
         box=box,
         views=track.views,
         confidence=agreement,
+        support=track.sorted_support(),
     )

@@ -106,6 +106,10 @@ class EvidenceMemory:
         """[W] activity of the windows."""
         return self._activity[slots]
 
+    def place(self, slot: int) -> Array:
+        """[3] where the array of a window was."""
+        return self._places[slot].astype(float)
+
     def gathered(self, slots: NDArray[np.int64], weights: Array, cell_m: float) -> Windows:
         """The windows [W] with their weights, those within a cell of space put together."""
         group = self.cells(slots, cell_m)

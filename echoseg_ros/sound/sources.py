@@ -40,7 +40,8 @@ class SourceBelief:
 
     position_m, covariance_m2: mean and spread of where it is; contrast: its score, 0 = diffuse, 1 = a lone plane wave;
     posterior: where it may be before the map's surface is taken into account; stamps_ns, durations_s: [W] the windows;
-    towards: [W] each window's activity-weighted contrast towards it.
+    towards: [W] each window's activity-weighted contrast towards it; alternatives: (probability, mean position [3]) of
+    every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last.
     """
 
     position_m: Array
@@ -50,6 +51,8 @@ class SourceBelief:
     stamps_ns: NDArray[np.int64]
     durations_s: Array
     towards: Array
+    alternatives: tuple[tuple[float, Array], ...]
+    heard_from_m: Array
 
 
 class SourceTracker:
@@ -82,6 +85,17 @@ class SourceTracker:
         if len(slots) == 0 or len(points_map) == 0:
             return np.zeros(len(points_map), dtype=np.float32)
         return np.clip(self.memory.gathered(slots, weights, PLACE_M).score(points_map), 0.0, 1.0)
+
+    def preference(self, place_m: Array, rival_m: Array | None) -> tuple[NDArray[np.int64], Array]:
+        """([W] stamps, [W] how far each window prefers a place [3] over its rival, or over the mean of all directions).
+
+        Weighted as in the score, of which these are the summands.
+        """
+        slots, weights = self._weighted()
+        gain = self.memory.towards(slots, place_m)
+        if rival_m is not None:
+            gain = gain - self.memory.towards(slots, rival_m)
+        return self.memory.times(slots)[0], weights * gain
 
     def estimate(self, surface_points: NDArray[np.floating[Any]]) -> tuple[SourceBelief, ...]:
         """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
@@ -124,19 +138,30 @@ class SourceTracker:
         return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
 
     def _belief(self, posterior: Posterior, slots: NDArray[np.int64], surface: cKDTree | None) -> SourceBelief:
-        position_m, covariance_m2 = self._moments(posterior, surface)
-        towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
-        return SourceBelief(position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards)
-
-    def _moments(self, posterior: Posterior, surface: cKDTree | None) -> tuple[Array, Array]:
-        """Mean [3] and covariance [3, 3] of the heaviest peak, with the surface's odds and what nothing removes."""
         mass = posterior.mass
         if surface is not None:
             off_m, _ = surface.query(posterior.cells)
             mass = mass * (1.0 + SURFACE_ODDS * np.exp(-0.5 * (off_m / SURFACE_M) ** 2))
+        places = _places(posterior, mass / mass.sum(), self._config.position_error_m)
         # Of several peaks the heaviest: the mean of a place and its mirror image is neither.
-        own = posterior.part == int(np.argmax(np.bincount(posterior.part, weights=mass)))
-        cells, mass = posterior.cells[own], mass[own] / mass[own].sum()
-        mean_m = mass @ cells
-        spread = (cells - mean_m).T @ ((cells - mean_m) * mass[:, None])
-        return mean_m, spread + self._config.position_error_m**2 * np.eye(3)
+        _, position_m, covariance_m2 = places[0]
+        towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
+        return SourceBelief(
+            position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
+            tuple((probability, mean_m) for probability, mean_m, _ in places), self.memory.place(int(slots[-1])),
+        )  # fmt: skip
+
+
+def _places(posterior: Posterior, mass: Array, error_m: float) -> list[tuple[float, Array, Array]]:
+    """(probability, mean [3], covariance [3, 3] with what nothing removes) of each peak, the likeliest first."""
+    found = []
+    for part in np.unique(posterior.part):
+        own = posterior.part == part
+        probability = float(mass[own].sum())
+        if probability <= 0:
+            continue
+        cells, weights = posterior.cells[own], mass[own] / probability
+        mean_m = weights @ cells
+        spread = (cells - mean_m).T @ ((cells - mean_m) * weights[:, None])
+        found.append((probability, mean_m, spread + error_m**2 * np.eye(3)))
+    return sorted(found, key=lambda place: -place[0])
