@@ -132,6 +132,22 @@ class ChoiceConfig:
 
 
 @dataclass(frozen=True)
+class LabelConfig:
+    """What a source sounds like, from a beam towards it."""
+
+    tagger: str = setting("features", "who names the sound: its measures, or a model in label.model_path; off: nobody",
+                          choices=("off", "features", "clap", "ast"))  # fmt: skip
+    model_path: str = setting("", "local folder of the model's files; nothing is downloaded")
+    classes: str = setting("", "what clap may say: names with commas between, as 'clock tick, dog bark, rain'")
+    min_probability: float = setting(0.1, "a model's label is used from this probability on", "", 0.0, 1.0)
+    beam: str = setting("mvdr", "how a source is listened to; two microphones always delay and sum",
+                        choices=("mvdr", "delay_and_sum"))  # fmt: skip
+    memory_s: float = setting(10.0, "audio kept, and the length of OUT/source_ID.wav", "s", 1.0, 60.0)
+    listen_s: float = setting(5.0, "what a label is made from: the last of the audio kept", "s", 1.0, 30.0)
+    every_s: float = setting(1.0, "time between two labels of a source", "s", 0.25, 60.0)
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """What the nodes publish and how often."""
 
@@ -152,6 +168,7 @@ class Config:
     sound: SoundConfig = field(default_factory=SoundConfig)
     sources: SourceConfig = field(default_factory=SourceConfig)
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
+    label: LabelConfig = field(default_factory=LabelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
