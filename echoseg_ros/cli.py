@@ -148,6 +148,15 @@ def _bench_map(a: argparse.Namespace) -> None:
     bench_map(a.out, a.runs, a.data, a.only, a.command, a.fresh, BenchSettings(progress=not a.quiet))
 
 
+def _bench_sound(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.bench_sound import bench_sound, self_test
+
+    if a.self_test is not None:
+        self_test(a.self_test)
+        return
+    bench_sound(a.out, a.runs, a.data, a.only, a.command, a.fresh, a.quick, a.jobs, not a.quiet)
+
+
 def _bench_ros(a: argparse.Namespace) -> None:
     from echoseg_ros.eval.bench_ros import bench_ros
 
@@ -283,6 +292,19 @@ def _add_bench(commands: Any) -> None:
         "--only", nargs="+", default=[], metavar="CASE", help="by kind, scene or both: online kitchen step scale/room_0"
     )
     view.add_argument("--fresh", action="store_true", help="run cases again that have run before")
+    sound = _command(names, "sound", _bench_sound, "directions, places and right objects in rooms where all is known")
+    _add_bench_folders(sound, Path("results/runs/bench_sound"))
+    sound.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="CASE",
+        help="by array, kind, condition or all: binaural rt0.4 several2",
+    )
+    sound.add_argument("--fresh", action="store_true", help="run cases again that have run before")
+    sound.add_argument("--quick", action="store_true", help="a few short cases; results stay in RUNS/quick")
+    sound.add_argument("--jobs", type=_count, default=2, help="runs at a time (default %(default)s)")
+    sound.add_argument("--self-test", type=Path, metavar="BAG", help="check the array of a recording instead")
     ros = _command(names, "ros", _bench_ros, "the live demo over many cases")
     _add_bench_folders(ros, Path("results/bench_runs"))
     ros.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this; prints, writes no JSON")

@@ -1,0 +1,232 @@
+"""`echoseg bench sound`: directions, places and right objects in rooms where all is known, beside what others find.
+
+Each case writes its runs to RUNS/cases when it is done; a later call takes them from there and goes on with what is
+missing. OUT/sound.json is written anew after each case, from all there are. Responses are kept in RUNS/responses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from echoseg_ros.errors import ConfigError, FolderError
+from echoseg_ros.eval.bench import commit, data_folder, text_table, write_bench
+from echoseg_ros.eval.bench_sound_cases import BenchCase, BenchSettings, all_cases, find_clips, run_case
+from echoseg_ros.eval.bench_sound_figures import Results, case_row, figures_of, target_rows
+from echoseg_ros.eval.sound_scoring import RunRow
+from echoseg_ros.io.files import write_json
+from echoseg_ros.io.run_folder import read_json
+
+# For CI: every kind once, short ways.
+QUICK = BenchSettings({"cube8": 1, "square4": 1, "binaural": 1}, {"cube8": 1, "square4": 1, "binaural": 1}, 12, 1, 2)
+QUICK_CASES = (
+    "cube8/single/rt0.2/snr20/noise",
+    "square4/single/rt0.2/snr20/noise",
+    "binaural/single/rt0.2/snr20/noise",
+    "cube8/several2/rt0.2/snr20/mixed",
+    "cube8/own_noise1/rt0.4/snr20/noise",
+    "cube8/silence/rt0.4",
+    "cube8/diffuse/rt0.4",
+)
+# Seconds of computing for a window, and for one of the methods of others; for the estimate of the time only.
+_WINDOW_COST_S = {"cube8": 0.1, "square4": 0.08, "binaural": 0.12}
+_BASELINE_COST_S = 0.6
+# Heads of the tables and the columns below them.
+_PLACE_COLUMNS = {
+    "case": "case", "runs": "runs", "dir deg": "direction_deg_p50", "p90": "direction_deg_p90",
+    "azimuth": "azimuth_deg_p50", "place m": "position_m_p50", "p90 ": "position_m_p90",
+    "ransac": "ransac_position_m_p50", "right %": "right_pct", "likeliest %": "likeliest_right_pct",
+    "in 95 %": "inside_95_pct", "after s": "time_to_right_s_p50", "false": "false_objects", "hours": "hours",
+    "ms": "extract_ms", "judge ms": "judge_ms",
+}  # fmt: skip
+_SEVERAL_COLUMNS = {
+    "case": "case", "runs": "runs", "recall %": "recall_pct", "count right %": "count_right_pct",
+    "all right %": "all_right_pct", "place m": "position_m_p50", "p90": "position_m_p90",
+}  # fmt: skip
+_OTHER_COLUMNS = {
+    "case": "case", "dir deg": "direction_deg_p50", "SRP-PHAT": "SRP_direction_deg_p50",
+    "NormMUSIC": "NormMUSIC_direction_deg_p50", "MUSIC": "MUSIC_direction_deg_p50", "place m": "position_m_p50",
+    "louder side, averaged": "reference_position_m_p50", "raw": "reference_raw_position_m_p50", "right %": "right_pct",
+    "averaged": "reference_right_pct", "raw ": "reference_raw_right_pct",
+}  # fmt: skip
+_TARGET_COLUMNS = ("figure", "value", "target", "verdict")
+
+
+@dataclass(frozen=True)
+class BenchFolders:
+    """result: the JSON; runs: cases, responses and plots; data: recordings or None."""
+
+    result: Path
+    runs: Path
+    data: Path | None
+
+    def case_file(self, case: BenchCase) -> Path:
+        """Where a case's runs are kept."""
+        return self.runs / "cases" / f"{case.name.replace('/', '_')}.json"
+
+
+def bench_sound(
+    out: Path, runs: Path, data: Path | None, only: Sequence[str], command: str, fresh: bool = False,
+    quick: bool = False, jobs: int = 2, progress: bool = True,
+) -> None:  # fmt: skip
+    """Run the cases that `only` names by array, kind, sound or all of it (none: all), print tables, write OUT/sound.json.
+
+    quick: a handful of short cases, written to RUNS/quick alone, so that no result is overwritten. fresh: also cases
+    that have run before. Without recordings their cases are left out. Raises ConfigError if no case is meant.
+    """
+    settings = QUICK if quick else BenchSettings()
+    folders = BenchFolders(out / "sound.json", runs, _recordings(data))
+    if quick:
+        folders = BenchFolders(runs / "quick" / "sound.json", runs / "quick", folders.data)
+    cases = all_cases(settings, find_clips(folders.data))
+    if folders.data is None:
+        tqdm.write("no recordings (--data, ECHOSEG_TEST_DATA): the cases with clips are left out")
+    if quick:
+        cases = [case for case in cases if case.name in QUICK_CASES]
+    run_cases(cases, settings, folders, only, command, fresh, jobs, progress)
+
+
+def run_cases(
+    cases: Sequence[BenchCase], settings: BenchSettings, folders: BenchFolders, only: Sequence[str], command: str,
+    fresh: bool = False, jobs: int = 1, progress: bool = True,
+) -> None:  # fmt: skip
+    """Run what is meant and not there yet; tables and plots at the end, the result after each case."""
+    meant = [case for case in cases if case.is_meant(only)]
+    if not meant:
+        raise ConfigError(f"--only {' '.join(only)}: no such case; there are {', '.join(case.name for case in cases)}")
+    missing = [case for case in meant if fresh or not folders.case_file(case).exists()]
+    cost_s = {case.name: _cost_s(case, settings) for case in missing}
+    total_s = sum(cost * len(case.runs) for case, cost in zip(missing, cost_s.values(), strict=True))
+    tqdm.write(f"{len(meant)} cases, {len(missing)} of them to run: about {total_s / 60 / max(jobs, 1):.0f} min")
+    began = {"commit": commit(), "load_before": round(os.getloadavg()[0], 2)}
+    done: dict[str, list[RunRow]] = {case.name: [] for case in missing}
+    with _bar(total_s, progress) as bar:
+        for case, row in _all_runs(missing, settings, folders.runs / "responses", jobs):
+            done[case.name].append(row)
+            bar.update(round(cost_s[case.name], 1))
+            if len(done[case.name]) < len(case.runs):
+                continue
+            rows = sorted(done[case.name], key=lambda run: (run["room"], run["draw"]))
+            write_json(folders.case_file(case), {"case": case.name, **began, "runs": rows})
+            _write(cases, folders, command)
+            bar.set_postfix_str(case.name)
+    _write(cases, folders, command)
+    results = read_results(cases, folders)
+    from echoseg_ros.eval.bench_sound_plot import plot_all
+
+    plots = plot_all(folders.runs / "plots", results)
+    print(report(results))
+    print("plots: " + " ".join(map(str, plots)))
+
+
+def _bar(total_s: float, progress: bool) -> Any:
+    form = "{l_bar}{bar}| {elapsed}<{remaining} {postfix}"
+    return tqdm(total=round(total_s, 1), desc="runs", unit="s", disable=not progress, bar_format=form)
+
+
+def _all_runs(
+    cases: Sequence[BenchCase], settings: BenchSettings, cache: Path, jobs: int
+) -> Iterator[tuple[BenchCase, RunRow]]:
+    """Every run of the cases as it is done, `jobs` at a time, each in a process with one thread."""
+    runs = [(case, room, draw) for case in cases for room, draw in case.runs]
+    if jobs <= 1 or len(runs) <= 1:
+        for case, room, draw in runs:
+            yield case, run_case(case, room, draw, settings, cache)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
+        asked: dict[Future[RunRow], BenchCase] = {}
+        for case, room, draw in runs:
+            asked[pool.submit(run_case, case, room, draw, settings, cache)] = case
+        try:
+            for future in as_completed(asked):
+                yield asked[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import numba
+    import torch
+
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+    with contextlib.suppress(RuntimeError):
+        torch.set_num_interop_threads(1)
+
+
+def _cost_s(case: BenchCase, settings: BenchSettings) -> float:
+    """Of one run, by experience."""
+    with_others = sum(case.has_baselines(room, draw, settings) for room, draw in case.runs) / max(len(case.runs), 1)
+    others = 0.0 if case.array == "binaural" else 3 * settings.baseline_windows * _BASELINE_COST_S * with_others
+    several = 2.0 if case.kind == "several" else 1.0
+    return 1.0 + (settings.poses or case.poses) * several * _WINDOW_COST_S[case.array] + others
+
+
+def read_results(cases: Sequence[BenchCase], folders: BenchFolders) -> Results:
+    """All cases that have run."""
+    files = [(case, folders.case_file(case)) for case in cases]
+    return [(case, read_json(file)["runs"]) for case, file in files if file.exists()]
+
+
+def _write(cases: Sequence[BenchCase], folders: BenchFolders, command: str) -> None:
+    results = read_results(cases, folders)
+    rows = []
+    for case, runs in results:
+        kept = read_json(folders.case_file(case))
+        rows.append({**case_row(case, runs), "commit": kept["commit"], "load_before": kept["load_before"]})
+    write_bench(folders.result, command, figures_of(results), rows)
+
+
+def report(results: Results) -> str:
+    """All cases and figures as text, the figures with what they should be."""
+    rows = [case_row(case, runs) for case, runs in results]
+    several = [row for row in rows if "recall_pct" in row]
+    compared = [row for row in rows if "SRP_direction_deg_p50" in row or "reference_right_pct" in row]
+    parts = [_table(rows, _PLACE_COLUMNS)] if rows else []
+    parts += [_table(several, _SEVERAL_COLUMNS)] if several else []
+    parts += [_table(compared, _OTHER_COLUMNS)] if compared else []
+    figures = figures_of(results)
+    parts.append("\n".join(f"{name:<42} {_text(value)}" for name, value in figures.items() if value is not None))
+    parts.append(_table(target_rows(figures), {column: column for column in _TARGET_COLUMNS}))
+    return "\n\n".join(parts)
+
+
+def self_test(bag: Path) -> None:
+    """What a recording says about its array: microphones, wiring, clocks. Prints a line for each check."""
+    from echoseg_ros.sound.self_test import self_test_bag
+
+    for line in self_test_bag(bag):
+        print(line)
+
+
+def _recordings(data: Path | None) -> Path | None:
+    """The folder of recordings. Raises FolderError only if it was named and is not there."""
+    try:
+        return data_folder(data)
+    except FolderError:
+        if data is not None:
+            raise
+        return None
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> str:
+    """Columns that no row has a value for are left out."""
+    used = {head: key for head, key in columns.items() if any(row.get(key) is not None for row in rows)}
+    shown = [{head: _text(row.get(key)) for head, key in used.items()} for row in rows]
+    return text_table(shown, tuple(used))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, (str, int)) else f"{value:.4g}"
