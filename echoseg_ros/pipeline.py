@@ -29,6 +29,7 @@ from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT, take_snapshot
 from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.sound.backproject import MAX_WINDOWS
 from echoseg_ros.sound.evidence import EvidenceExtractor
+from echoseg_ros.sound.label import Listener
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.sound.stream import AudioStream
 from echoseg_ros.types import (
@@ -169,6 +170,7 @@ class SoundSide:
         # Without metres the array's offset from the camera means nothing: it is taken to be where the camera is.
         self.array = array if config.input.pose_units == "metres" else array.at_the_camera()
         self.poses = PoseTrack(config.input.pose_max_gap_s)
+        self.ear = Listener(config, self.array)
         self.stream: AudioStream | None = None
         self.problems: deque[str] = deque(maxlen=100)
 
@@ -185,11 +187,15 @@ class SoundSide:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
         else:
             self.problems.extend(self.stream.add(item))
-        return [self._extract(window) for window in self.stream.windows(self.poses)] if self.stream else []
+        windows = self.stream.windows(self.poses) if self.stream else []
+        for window in windows:
+            self.ear.add(window)
+        return [self._extract(window) for window in windows]
 
     def rewind(self) -> None:
-        """Time went back: forget the poses; the stream notices by itself."""
+        """Time went back: forget the poses and what was heard; the stream notices by itself."""
         self.poses.clear()
+        self.ear.clear()
 
 
 class Judge:
@@ -256,8 +262,12 @@ class Pipeline:
         if isinstance(item, CameraItem):
             self.snapshot = ([self.snapshot] + self.map_side.add(item))[-1]
         if isinstance(item, SoundItem):
-            return [self.judge.add(evidence, self.snapshot) for evidence in self.sound_side.add(item)]
+            return [self.hear(evidence) for evidence in self.sound_side.add(item)]
         return []
+
+    def hear(self, evidence: SoundEvidence) -> Verdict:
+        """What is believed after one more window, with a label for each source."""
+        return self.sound_side.ear.name(self.judge.add(evidence, self.snapshot))
 
 
 def _starts_again(stamp_ns: int, newest_ns: int | None) -> bool:

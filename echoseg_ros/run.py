@@ -18,6 +18,7 @@ from echoseg_ros.io.bag import BagReader, Problem
 from echoseg_ros.io.bag_writer import SETTINGS_FILE
 from echoseg_ros.io.results import RunCounters, RunInfo, write_run
 from echoseg_ros.io.run_folder import read_json
+from echoseg_ros.io.wav import write_beams
 from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
@@ -92,6 +93,7 @@ def run_bag(
     info = RunInfo(config, command, device, reader.start_ns, bag_T_map_world(bag))
     counters = runner.counters(reader.duration_s)
     write_run(out, info, counters, pipeline.map_side, pipeline.judge, runner.verdict, runner.history)
+    write_beams(out, pipeline.sound_side.ear.beams(runner.verdict))
 
 
 def replay_bag(reader: BagReader, pipeline: Pipeline, realtime: bool = False, progress: bool = True) -> OfflineRun:
@@ -171,6 +173,7 @@ class _RealtimeRun(OfflineRun):
         self._fatal: Exception | None = None
         warm_up(pipeline.map_side.config, pipeline.sound_side.array, pipeline.map_side.device)
         pipeline.map_side.live = True
+        pipeline.sound_side.ear.go_live()
         self._map = Worker[CameraItem](
             "map", self._map_item, IMAGE_QUEUE, _is_image, self._skip, spare=pipeline.map_side.use_spare_time
         )
@@ -192,6 +195,7 @@ class _RealtimeRun(OfflineRun):
         self._sound.drain()
         self._map.stop()
         self._sound.stop()
+        self.pipeline.sound_side.ear.stop()
         if self._fatal is not None:
             raise self._fatal
         self.dropped_images = self._map.dropped
@@ -214,7 +218,7 @@ class _RealtimeRun(OfflineRun):
 
     def _sound_item(self, item: SoundItem) -> None:
         for evidence in self.pipeline.sound_side.add(item):
-            verdict = self.pipeline.judge.add(evidence, self.pipeline.snapshot)
+            verdict = self.pipeline.hear(evidence)
             self._believe(verdict)
             assert self._start is not None  # audio has a stamp
             now_ns = self._start[1] + (time.perf_counter() - self._start[0]) * 1e9

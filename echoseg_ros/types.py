@@ -234,7 +234,7 @@ class SoundSource:
     position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: the instance it is
     assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), best first, sums to 1;
     alternatives: (probability, [3] position) of every place that fits, the likeliest first (a flat array hears a mirror
-    image, a pair a whole cone); hint: how to find out, None where nothing is open.
+    image, a pair a whole cone); hint: how to find out, None where nothing is open; label: what it sounds like, "" = unknown.
     """
 
     id: int
@@ -250,6 +250,7 @@ class SoundSource:
 
 @dataclass(frozen=True)
 class SoundingObject:
+    label: str = ""
     """An instance judged to sound: what the whole package is for."""
 
     instance: Instance

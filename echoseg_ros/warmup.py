@@ -55,7 +55,7 @@ def _map(config: Config, device: str) -> MapSnapshot | None:
 
 
 def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -> None:
-    side, judge = SoundSide(config, array), Judge(config)
+    side, judge = SoundSide(config.updated({"label.tagger": "off"}), array), Judge(config)
     rate_hz = round(array.sample_rate_hz)
     samples = np.random.default_rng(0).normal(0, 0.1, (2 * rate_hz, array.channels)).astype(np.float32)
     side.add(AudioFormat(rate_hz, array.channels, "S16LE", "WAVE"))

@@ -207,6 +207,7 @@ def _source_json(source: SoundSource) -> dict[str, Any]:
         "position_m": _rounded(source.position_m),
         "covariance_m2": np.asarray(source.covariance_m2, dtype=float).tolist(),
         "activity": _rounded(source.activity),
+        "label": source.label,
         "object_id": source.object_id,
         "candidates": [[candidate, _rounded(probability)] for candidate, probability in source.candidates],
         "alternatives": [[_rounded(place), _rounded(probability)] for probability, place in source.alternatives],

@@ -63,6 +63,8 @@ class OutputNames:
     segments: str = "segments"
     map: str = "map"
     evidence: str = "evidence"
+    beam: str = "beam"
+    beam_info: str = "beam_info"
     overlay: str = "overlay"
     diagnostics: str = "/diagnostics"
 

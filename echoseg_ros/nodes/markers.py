@@ -97,7 +97,8 @@ def _source_markers(source: SoundSource, rgb: tuple[int, int, int]) -> Iterator[
     if source.object_id is None:
         probability = dict(source.candidates).get(None, 0.0)
         corners = np.asarray(source.position_m, dtype=float)[None]
-        yield _label("source_label", source.id, f"elsewhere  {probability:.0%}", corners, rgb)
+        text = f"{source.label}, elsewhere" if source.label else "elsewhere"
+        yield _label("source_label", source.id, f"{text}  {probability:.0%}", corners, rgb)
     if source.hint is not None:
         yield from _hint_markers(source.id, source.hint, rgb)
 

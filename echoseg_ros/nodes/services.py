@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from echoseg_ros.io.results import MapState, RunCounters, RunInfo, audio_intensity, run_files
+from echoseg_ros.io.wav import write_beams
 from echoseg_ros.nodes.base import Call, EchosegBase
 from echoseg_ros.nodes.map_half import MapHalf
 from echoseg_ros.nodes.sound_half import SoundHalf
 from echoseg_ros.nodes.verdict_half import VerdictHalf
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.pipeline import MapSide
+from echoseg_ros.sound.beam import BeamSignal
 from echoseg_ros.worker import Worker
 
 # Long enough for a keyframe in work.
@@ -67,11 +69,12 @@ class MapServices:
         node.serve("save_map", self._save)
         node.serve("load_map", self._load)
 
-    def save_results(self) -> None:
+    def save_results(self, beams: Mapping[int, BeamSignal] | None = None) -> None:
         """Once the threads have ended: write the files of this run, if `results_dir` is set and something was received."""
         folder = self._results_folder()
         if folder is not None:
             self._write_results(folder, self._map_state())
+            write_beams(folder, beams or {})
 
     def _results_folder(self) -> Path | None:
         folder = str(self._node.get_parameter("results_dir").value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2
@@ -32,6 +33,8 @@ class VerdictHalf:
         self._map_half = map_half
         self.lock = threading.Lock()
         self.judge = Judge(node.config)
+        # Whoever has the audio gives the sources their labels.
+        self.name: Callable[[Verdict], Verdict] = lambda verdict: verdict
         self.verdict = Verdict(0, 0)
         self.history = History()
         self.latencies_ms: deque[float] = deque(maxlen=MAX_LATENCIES)
@@ -47,7 +50,7 @@ class VerdictHalf:
         """Judge one more window and publish."""
         snapshot = self._map_half.snapshot
         with self.lock:
-            verdict = self.judge.add(evidence, snapshot)
+            verdict = self.name(self.judge.add(evidence, snapshot))
             self.verdict = self._map_half.verdict = verdict
             self.history.add(verdict)
         frame = self._node.params.map_frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from echoseg_ros.nodes.base import EchosegBase
+from echoseg_ros.nodes.beams import BeamHalf
 from echoseg_ros.nodes.map_half import MapHalf, chosen_device
 from echoseg_ros.nodes.services import MapServices
 from echoseg_ros.nodes.sound_half import SoundHalf
@@ -21,6 +22,8 @@ class EchosegNode(EchosegBase):
         self.map_half = MapHalf(self, device)
         self.verdict_half = VerdictHalf(self, self.map_half)
         self.sound_half = SoundHalf(self, self.verdict_half.add, self.verdict_half.rewind, always_publish=False)
+        self.beam_half = BeamHalf(self, self.sound_half)
+        self.verdict_half.name = self.beam_half.name
         warm_up(self.config, self.sound_half.array, device)
         self.map_services = MapServices(self, self.map_half, self.verdict_half, self.sound_half)
         self.start_workers()
@@ -37,4 +40,4 @@ class EchosegNode(EchosegBase):
     def finish(self) -> None:
         """Stop the threads and write the run's files where a folder is set."""
         super().finish()
-        self.map_services.save_results()
+        self.map_services.save_results(self.beam_half.finish(self.verdict_half.verdict))

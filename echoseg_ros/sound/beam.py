@@ -214,7 +214,7 @@ class Beamformer:
 
     def _wave(self, delays_s: Array) -> Matrices:
         """[F, M] what a wave with those delays [M] is in the microphones."""
-        return np.exp(-2j * np.pi * self.frequencies_hz[:, None] * delays_s)
+        return np.asarray(np.exp(-2j * np.pi * self.frequencies_hz[:, None] * delays_s), dtype=np.complex128)
 
     def _inverted(self, covariance: Matrices) -> Matrices:
         return np.linalg.inv(covariance + LOADING * np.eye(self._array.microphones))

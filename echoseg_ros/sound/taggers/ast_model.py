@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.sound.features import resampled
-from echoseg_ros.sound.taggers.backend import import_transformers, load_model, model_folder
+from echoseg_ros.sound.taggers.backend import import_transformers, load_model, load_part, model_folder
 
 KNOWN = (
     "MIT/ast-finetuned-audioset-10-10-0.4593 (BSD-3-Clause; "
-    "huggingface-cli download MIT/ast-finetuned-audioset-10-10-0.4593 --local-dir FOLDER)"
+    "hf download MIT/ast-finetuned-audioset-10-10-0.4593 --local-dir FOLDER)"
 )
 # More than enough to see what else it may be.
 BEST = 10
@@ -28,8 +28,8 @@ class AstTagger:
     def __init__(self, config: LabelConfig) -> None:
         folder = model_folder(config.model_path, KNOWN)
         transformers = import_transformers()
-        self._extractor = load_model(transformers.ASTFeatureExtractor.from_pretrained, folder)
-        self._model = load_model(transformers.ASTForAudioClassification.from_pretrained, folder).eval()
+        self._model = load_model(transformers.ASTForAudioClassification, folder)
+        self._extractor = load_part(transformers.ASTFeatureExtractor, folder)
         self._rate_hz = float(self._extractor.sampling_rate)
         self._exclusive = self._model.config.problem_type == "single_label_classification"
 

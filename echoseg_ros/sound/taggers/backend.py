@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,10 +57,28 @@ def model_folder(path: str, known: str) -> Path:
     raise BackendError(f"label.model_path {what}: want the local folder of a model, such as {known}")
 
 
-def load_model(load: Any, folder: Path) -> Any:
-    """`load(folder)` from local files only. Raises BackendError in one line if they do not hold that model."""
+def load_part(part: Any, folder: Path) -> Any:
+    """A class of transformers, such as a processor, from local files only. Raises BackendError in one line if it is not there."""
+    return _loaded(part, folder)
+
+
+def load_model(part: Any, folder: Path) -> Any:
+    """The same for a model, ready to be asked. Weights that are missing are an error: the package would invent them."""
+    kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    if kind != part.config_class.model_type:
+        raise BackendError(
+            f"label.model_path {folder}: holds a model of type {kind!r}, want {part.config_class.model_type!r}"
+        )
+    model, report = _loaded(part, folder, output_loading_info=True)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise BackendError(f"label.model_path {folder}: {len(missing)} weights are missing, such as {missing[0]}")
+    return model.eval()
+
+
+def _loaded(part: Any, folder: Path, **options: Any) -> Any:
     try:
-        return load(folder, local_files_only=True)
+        return part.from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:  # the package raises whatever its readers raise
         line = str(error).strip().splitlines() or [type(error).__name__]
-        raise BackendError(f"label.model_path {folder}: {line[0]}") from error
+        raise BackendError(f"label.model_path {folder}: no {part.__name__} there ({line[0]})") from error

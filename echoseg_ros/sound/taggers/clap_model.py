@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.errors import BackendError
 from echoseg_ros.sound.features import resampled
-from echoseg_ros.sound.taggers.backend import import_transformers, load_model, model_folder
+from echoseg_ros.sound.taggers.backend import import_transformers, load_model, load_part, model_folder
 
-KNOWN = "laion/clap-htsat-unfused (Apache-2.0; huggingface-cli download laion/clap-htsat-unfused --local-dir FOLDER)"
+KNOWN = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"
 # The texts CLAP was trained on are sentences.
 SENTENCE = "This is a sound of {}."
 
@@ -27,8 +27,8 @@ class ClapTagger:
             )
         folder = model_folder(config.model_path, KNOWN)
         transformers = import_transformers()
-        self._processor = load_model(transformers.ClapProcessor.from_pretrained, folder)
-        self._model = load_model(transformers.ClapModel.from_pretrained, folder).eval()
+        self._model = load_model(transformers.ClapModel, folder)
+        self._processor = load_part(transformers.ClapProcessor, folder)
         self._rate_hz = float(self._processor.feature_extractor.sampling_rate)
         self._texts = self._embedded_texts()
 
@@ -43,7 +43,8 @@ class ClapTagger:
         """See Tagger. The probabilities are those among the classes: one of them is always the best."""
         if not len(signal):
             return []
-        samples = resampled(signal, rate_hz, self._rate_hz)
+        longest = self._processor.feature_extractor.nb_max_samples  # of more it would take a piece at random
+        samples = resampled(signal, rate_hz, self._rate_hz)[-longest:]
         inputs = self._processor.feature_extractor(samples, sampling_rate=round(self._rate_hz), return_tensors="pt")
         with torch.inference_mode():
             sound = _unit(_embedding(self._model.get_audio_features(**inputs)))

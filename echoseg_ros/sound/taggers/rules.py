@@ -65,7 +65,7 @@ def _is_impulsive(sound: SoundFeatures) -> bool:
 
 
 def _impulses(sound: SoundFeatures) -> str:
-    if sound.voicing > 0.35 and sound.pitch_hz > 250 and sound.event_s > 0.08 and sound.pitch_spread < 1.2:
+    if sound.voicing > 0.25 and sound.pitch_hz > 250 and sound.event_s > 0.07 and sound.pitch_spread < 1.2:
         return f"{_regularity(sound)} calls{_rate(sound)}"
     if not _is_regular(sound) and sound.onset_hz > CRACKLE_HZ:
         return "irregular crackle"
