@@ -26,7 +26,7 @@ from echoseg_ros.io.files import write_json
 from echoseg_ros.io.run_folder import read_json
 
 # For CI: every kind once, short ways.
-QUICK = BenchSettings({"cube8": 1, "square4": 1, "binaural": 1}, {"cube8": 1, "square4": 1, "binaural": 1}, 12, 1, 2)
+QUICK = BenchSettings({"cube8": 1, "square4": 1, "binaural": 1}, {"cube8": 1, "square4": 1, "binaural": 1}, 8, 1, 2)
 QUICK_CASES = (
     "cube8/single/rt0.2/snr20/noise",
     "square4/single/rt0.2/snr20/noise",
@@ -202,11 +202,14 @@ def report(results: Results) -> str:
 
 
 def self_test(bag: Path) -> None:
-    """What a recording says about its array: microphones, wiring, clocks. Prints a line for each check."""
+    """Print what is wrong with the microphones of a recording, a line for each finding."""
     from echoseg_ros.sound.self_test import self_test_bag
 
-    for line in self_test_bag(bag):
-        print(line)
+    findings = self_test_bag(bag)
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print("microphones: nothing wrong found")
 
 
 def _recordings(data: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 import numpy as np
 
 from echoseg_ros.eval.bench_sound_cases import BenchCase
@@ -17,7 +18,8 @@ from echoseg_ros.eval.bench_sound_figures import MISSED_M, Results
 from echoseg_ros.eval.sound_scoring import RunRow
 from echoseg_ros.io.files import replacing
 
-_RT60_S, _SNR_DB = (0.2, 0.4, 0.7), (20.0, 10.0, 0.0)
+_SNR_DB = (20.0, 10.0, 0.0)
+_TICKS = [step * 10.0**power for power in range(-2, 3) for step in (1, 2, 5)]
 _DIRECTIONS = (("echoseg", "direction_deg", "C0"), ("SRP-PHAT", "SRP_direction_deg", "C1"),
                ("NormMUSIC", "NormMUSIC_direction_deg", "C2"), ("MUSIC", "MUSIC_direction_deg", "C3"))  # fmt: skip
 _PLACES = (("echoseg", "position_m", "C0"), ("RANSAC over its directions", "ransac_position_m", "C1"))
@@ -45,8 +47,10 @@ def _by_condition(
     path: Path, title: str, results: Sequence[tuple[BenchCase, list[RunRow]]], methods: Any, limits: tuple[float, float]
 ) -> Path:
     """A panel for each reverberation time, a group for each noise level: medians, lines up to the 90th percentile."""
-    figure, axes = plt.subplots(1, len(_RT60_S), figsize=(11, 3.8), sharey=True, layout="constrained")
-    for axis, rt60_s in zip(axes, _RT60_S, strict=True):
+    times_s = sorted({case.rt60_s for case, _ in results})
+    size = (2.2 + 3.0 * len(times_s), 3.8)
+    figure, axes = plt.subplots(1, len(times_s), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, rt60_s in zip(axes[0], times_s, strict=True):
         for number, (label, column, color) in enumerate(methods):
             shift = (number - (len(methods) - 1) / 2) * 0.18
             for place, snr_db in enumerate(_SNR_DB):
@@ -63,17 +67,24 @@ def _by_condition(
         axis.set_xlim(-0.6, len(_SNR_DB) - 0.4)
         axis.set_xlabel("SNR, dB")
         axis.set_yscale("log")
+        axis.set_yticks([tick for tick in _TICKS if limits[0] <= tick <= limits[1]])
         axis.set_ylim(limits[0] * 0.9, limits[1] * 1.15)
         axis.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axis.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axis.grid(alpha=0.3, axis="y")
     figure.suptitle(f"{title} (dot: median, bar: 90th percentile)", fontsize=11)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), frameon=False)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(len(methods), 2 + len(times_s)),
+        frameon=False,
+    )
     return _saved(figure, path)
 
 
 def _two_ears(path: Path, runs: list[RunRow]) -> Path:
     """How many runs have an error below each, and the right objects in the legend."""
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 4.6), layout="constrained")
     for label, column, right, color in _EARS:
         errors = np.sort([_number(run.get(column)) for run in runs])
         share = 100 * np.arange(1, len(errors) + 1) / len(errors)
@@ -81,14 +92,16 @@ def _two_ears(path: Path, runs: list[RunRow]) -> Path:
         axis.step(np.append(0.01, errors), np.append(0, share), where="post", color=color,
                   label=f"{label}: right object {correct:.0f} %")  # fmt: skip
     axis.set_xscale("log")
+    axis.set_xticks([tick for tick in _TICKS if 0.01 <= tick <= MISSED_M])
     axis.set_xlim(0.01, MISSED_M)
     axis.set_ylim(0, 101)
+    axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     axis.set_xlabel("position error after the way, m")
-    axis.set_ylabel("runs with less, %")
-    axis.set_title(f"two ears, {len(runs)} runs", fontsize=11)
+    axis.set_ylabel(f"share of {len(runs)} runs with less, %")
+    axis.set_title("two ears: position and right object", fontsize=11)
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left", frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     return _saved(figure, path)
 
 

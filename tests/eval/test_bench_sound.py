@@ -1,0 +1,182 @@
+"""The bench of the sound: baselines against known truth, resuming, figures and targets, and all of it in short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import waves
+
+from echoseg_ros.errors import ConfigError
+from echoseg_ros.eval import bench_sound
+from echoseg_ros.eval.bench_sound import BenchFolders, run_cases
+from echoseg_ros.eval.bench_sound_cases import BenchCase, BenchSettings, all_cases, sound_case
+from echoseg_ros.eval.bench_sound_figures import MISSED_M, TARGETS, figures_of, target_rows
+from echoseg_ros.eval.doa_baselines import (
+    DOA_METHODS,
+    DirectionFinder,
+    _trailing_mean,
+    louder_side,
+    object_at,
+    triangulate,
+)
+from echoseg_ros.eval.sound_rooms import make_room
+from echoseg_ros.eval.sound_scoring import RunRow, direction_errors
+from echoseg_ros.sound.array import load_array
+from echoseg_ros.types import AudioWindow
+
+
+def unit(*values: float) -> np.ndarray:
+    return np.array(values) / np.linalg.norm(values)
+
+
+@pytest.mark.parametrize("method", DOA_METHODS)
+def test_a_plane_wave_is_found_where_it_comes_from(method: str) -> None:
+    array = waves.cube()
+    find = DirectionFinder(array, method)
+    rng = np.random.default_rng(4)
+    for direction in (unit(0.48, 0.87, 0.1), unit(-0.7, 0.2, -0.6)):
+        said = find(waves.plane_wave(array, direction, rng))
+        assert np.degrees(np.arccos(said @ direction)) < 4.5  # the grid's spacing is 4 degrees
+
+
+def test_what_an_array_cannot_tell_is_not_held_against_it() -> None:
+    true = unit(0.5, 0.6, 0.4)
+    cube8, square4, binaural = (load_array(name) for name in ("cube8", "square4", "binaural"))
+    mirrored, turned = true * [1, 1, -1], np.array([0.4, true[1], 0.5])
+    turned[2] = -np.sqrt(1 - turned[0] ** 2 - turned[1] ** 2)
+    assert direction_errors(cube8, mirrored, true).direction == pytest.approx(2 * np.degrees(np.arcsin(true[2])))
+    assert direction_errors(square4, mirrored, true).direction == pytest.approx(0, abs=1e-6)
+    assert direction_errors(binaural, turned, true).direction == pytest.approx(0, abs=1e-6)
+    assert direction_errors(square4, unit(0.5, 0.6, 9.0), true).azimuth == pytest.approx(0, abs=1e-6)
+    assert direction_errors(cube8, unit(0.0, 1.0, 0.0), unit(1.0, 0.0, 0.0)).azimuth == pytest.approx(90)
+
+
+def test_lines_meet_in_spite_of_wrong_ones() -> None:
+    rng = np.random.default_rng(1)
+    truth = np.array([3.0, 2.0, 0.8])
+    places = rng.uniform([0.5, 0.5, 0.9], [1.5, 3.5, 1.1], (30, 3))
+    directions = truth - places + 0.04 * rng.standard_normal((30, 3))
+    directions[::4] = rng.standard_normal((8, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    found = triangulate(places, directions)
+    assert found is not None and np.linalg.norm(found - truth) < 0.06
+    assert triangulate(places[:1], directions[:1]) is None
+    assert triangulate(places[:5], np.tile([1.0, 0.0, 0.0], (5, 1))) is None
+
+
+def test_the_object_at_a_place_is_the_nearest_box() -> None:
+    room = make_room(0, 1)
+    for number, place in enumerate(room.sounding_m):
+        assert object_at(place, room.snapshot) == number
+    assert object_at(room.sounding_m[10] + [0, 0, 0.4], room.snapshot) == 10
+
+
+def test_the_louder_side_points_to_the_source_and_its_mean_lags() -> None:
+    room = make_room(1, 120)
+    true = 4
+    windows = []
+    for k, T_map_array in enumerate(room.poses):
+        seen = np.linalg.inv(T_map_array) @ np.append(room.sounding_m[true], 1.0)
+        left, right = (1.0, 0.5) if seen[1] > 0 else (0.5, 1.0)
+        tone = np.sin(np.arange(4410) * 0.1)
+        windows.append(AudioWindow(k, np.stack([left * tone, right * tone]).astype(np.float32), 44100.0, T_map_array))
+    raw, averaged = (louder_side(windows, room.snapshot, averaged) for averaged in (False, True))
+    error_m = [np.linalg.norm((found.position_m - room.sounding_m[true])[:2]) for found in (raw, averaged)]
+    assert error_m[0] < 0.6 and raw.object_id == true
+    assert error_m[1] > error_m[0]
+    steps = np.arange(8.0)[:, None] * np.ones(2)
+    assert _trailing_mean(steps)[:, 0].tolist() == [0, 1, 2, 3, 4, 2.5, 3.5, 4.5]
+
+
+def case(name: str, sounds: int = 1, runs: int = 2) -> BenchCase:
+    array, kind, *rest = name.split("/")
+    snr_db = float(rest[1].removeprefix("snr")) if len(rest) > 1 else None
+    sources = int(kind[-1]) if kind.startswith("several") else sounds
+    kind = "several" if kind.startswith("several") else kind.rstrip("12")
+    rt60_s = float(rest[0].removeprefix("rt"))
+    return BenchCase(name, array, kind, rt60_s, snr_db, (), "noise", sources, runs=tuple((k, 0) for k in range(runs)))
+
+
+def run_row(room: int = 0, **values: object) -> RunRow:
+    row = {"room": room, "draw": 0, "things": [1], "hours": 0.5, "false_objects": 0, "extract_ms": 8.0, "judge_ms": 2.0}
+    single = {"position_m": [0.1], "inside_95": [True], "found": 1, "sources_said": 1, "right": True,
+              "likeliest_right": True, "time_to_right_s": 2.0, "direction_deg": [1.0, 3.0]}  # fmt: skip
+    return {**row, **single, **values}
+
+
+def test_figures_and_their_verdicts() -> None:
+    results = [
+        (case("cube8/single/rt0.4/snr10/noise"), [run_row(), run_row(position_m=[None], right=False, inside_95=[])]),
+        (case("cube8/single/rt0.4/snr0/noise"), [run_row(position_m=[0.12])]),
+        (case("cube8/several2/rt0.4/snr20/mixed"), [run_row(things=[1, 2], found=1, sources_said=2)]),
+        (case("cube8/silence/rt0.4"), [{**run_row(), "false_objects": 1}]),
+        (case("binaural/single/rt0.2/snr20/noise"), [run_row(reference_right=False, reference_raw_right=True)]),
+    ]
+    figures = figures_of(results)
+    assert figures["cube8_direction_deg_p50"] == pytest.approx(2.0)
+    assert figures["cube8_position_m_p50"] == pytest.approx((0.1 + MISSED_M) / 2)  # what was missed is far away
+    assert figures["cube8_snr0_position_m_p50"] == pytest.approx(0.12)
+    assert figures["cube8_right_object_pct"] == pytest.approx(200 / 3)
+    assert figures["several_recall_pct"] == 50 and figures["several_count_right_pct"] == 100
+    assert figures["silence_false_objects_per_h"] == 2 and figures["diffuse_false_objects_per_h"] is None
+    assert figures["binaural_above_reference_points"] == 0
+    verdicts = {row["figure"]: row["verdict"] for row in target_rows(figures)}
+    assert verdicts["cube8_direction_deg_p50"] == "reached" and verdicts["cube8_snr0_position_m_p50"] == "reached"
+    assert (
+        verdicts["binaural_above_reference_points"] == "missed by 20" and verdicts["diffuse_false_objects_per_h"] == "-"
+    )
+    assert {name for name, _, _ in TARGETS} <= set(figures)
+
+
+def test_a_room_has_the_same_sources_in_every_case_and_clips_take_turns() -> None:
+    cases = all_cases(BenchSettings(), ["a.ogg", "b.ogg"])
+    assert len({c.name for c in cases}) == len(cases)
+    single = [c for c in cases if c.kind == "single" and c.array == "cube8"]
+    assert len({sound_case(c, 2, 1).sources for c in single}) == 1
+    clips = next(c for c in single if c.sound == "clips")
+    assert {sound_case(clips, room, draw).sounds[0] for room, draw in clips.runs} == {"a.ogg", "b.ogg"}
+    several = next(c for c in cases if c.name.startswith("cube8/several3"))
+    heard = sound_case(several, 0, 1)
+    assert len(set(heard.sources)) == len(set(heard.sounds)) == 3
+    assert not any(c.sound == "clips" for c in all_cases(BenchSettings(), []))
+
+
+def test_a_second_call_goes_on_and_fresh_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, int]] = []
+
+    def pretend(what: BenchCase, room: int, draw: int, settings: BenchSettings, cache: Path) -> RunRow:
+        ran.append((what.name, room))
+        return run_row(room)
+
+    monkeypatch.setattr(bench_sound, "run_case", pretend)
+    cases = [case("cube8/single/rt0.4/snr10/noise"), case("cube8/single/rt0.4/snr0/noise")]
+    folders = BenchFolders(tmp_path / "out" / "sound.json", tmp_path / "runs", None)
+    run_cases(cases, BenchSettings(), folders, ["snr0"], "test", progress=False)
+    run_cases(cases, BenchSettings(), folders, [], "test", progress=False)
+    assert [name.split("/")[3] for name, _ in ran] == ["snr0", "snr0", "snr10", "snr10"]
+    content = json.loads(folders.result.read_text())
+    assert [row["case"] for row in content["rows"]] == [c.name for c in cases]
+    assert content["rows"][0]["rooms"] == [0, 1] and content["figures"]["cube8_position_m_p50"] == pytest.approx(0.1)
+    run_cases(cases, BenchSettings(), folders, [cases[0].name], "test", fresh=True, progress=False)
+    assert len(ran) == 6
+    with pytest.raises(ConfigError, match="no such case"):
+        run_cases(cases, BenchSettings(), folders, ["nothing"], "test")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_quick_runs_every_kind_of_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench_sound.bench_sound(tmp_path / "out", tmp_path, None, [], "test", quick=True, jobs=1, progress=False)
+    assert not (tmp_path / "out").exists()
+    content = json.loads((tmp_path / "quick" / "sound.json").read_text())
+    assert {row["case"] for row in content["rows"]} == set(bench_sound.QUICK_CASES)
+    rows = {row["case"]: row for row in content["rows"]}
+    assert rows["cube8/single/rt0.2/snr20/noise"]["direction_deg_p50"] < 4
+    assert rows["cube8/single/rt0.2/snr20/noise"]["SRP_direction_deg_p50"] < 8
+    assert rows["cube8/silence/rt0.4"]["false_objects"] == 0
+    said = capsys.readouterr().out
+    assert "cube8_direction_deg_p50" in said and "binaural.png" in said
+    assert all(path.stat().st_size > 5000 for path in (tmp_path / "quick" / "plots").glob("*.png"))
