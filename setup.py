@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "echoseg_ros"
+TRANSFORMERS = "transformers>=5.0; python_version >= '3.11'"
 NODES = ["echoseg_node", "sound_node", "object_node"]
 
 
@@ -48,8 +49,10 @@ setup(
     ],
     extras_require={
         "gpu": ["gsplat>=1.5", "ninja", "packaging"],
+        # Names for sounds from a pretrained model (label.tagger); their newer releases have left Python 3.10 behind.
+        "models": [TRANSFORMERS],
         # pytest 9 breaks with the launch_testing plugin of a ROS installation.
-        "dev": ["mypy>=1.10", "pytest>=7.4,<9", "pytest-timeout>=2.2", "ruff>=0.6", "types-PyYAML"],
+        "dev": ["mypy>=1.10", "pytest>=7.4,<9", "pytest-timeout>=2.2", "ruff>=0.6", "types-PyYAML", TRANSFORMERS],
     },
     entry_points={
         "console_scripts": [

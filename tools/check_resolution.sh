@@ -8,8 +8,10 @@ uv="${VENV:-.venv}/bin/uv"
 
 # What the package itself asks for, with the tools to check it.
 requirements=$("${VENV:-.venv}/bin/python" -c '
+import re
 from importlib.metadata import requires
-print("\n".join(line.split(";")[0] for line in requires("echoseg_ros") if "gpu" not in line))')
+lines = [line for line in requires("echoseg_ros") if "gpu" not in line]
+print("\n".join(re.sub(r"( and|;) extra == .*", "", line) for line in lines))')
 
 check() { # CONSTRAINTS PYTHON
     echo "resolving $1 for Python $2"
