@@ -89,8 +89,8 @@ def test_in_the_free_field_the_sound_comes_from_where_it_is_said_to(array: str) 
     scene = make_scene(1, array, 0.0, None, poses=4)
     heard = hear(scene, SoundCase((NOISE,), (5,), snr_db=30.0))
     extract = EvidenceExtractor(scene.array, scene.array.sample_rate_hz, SoundConfig(window_s=1.0, hop_s=1.0))
-    # A sphere delays low tones more than the wave that creeps around it: up to 3 degrees at the side.
-    most_deg = 4.0 if scene.array.head is not None else 2.5
+    # The exact sphere's delays are some 7 % longer than Woodworth's, which far to the side makes 12 degrees.
+    most_deg = 12.0 if scene.array.head is not None else 2.5
     for window, pose in zip(heard.windows, heard.pose, strict=True):
         said = peak_direction(extract(window))
         assert direction_errors(scene.array, said, scene.direction_array(5, int(pose))).direction < most_deg
