@@ -127,6 +127,8 @@ class SoundEvidence:
     stamp_ns: the window's centre; duration_s: the window's length; directions_array: [D, 3] unit vectors in the array
     frame; energy: [B, D] float32, steered power per band, >= 0, comparable between windows; bands_hz: [B, 2];
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
+    correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
+    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it.
     """
 
     stamp_ns: int
@@ -137,6 +139,8 @@ class SoundEvidence:
     bands_hz: Array
     activity: float
     level_db: float
+    correlation: NDArray[np.float32] | None = None
+    lag_step_s: float = 0.0
 
 
 @dataclass(frozen=True)
