@@ -117,6 +117,7 @@ def _other_figures(results: Results) -> Figures:
         "own_noise_direction_deg_p90": percentile(_values(own, "direction_deg"), 90),
         "own_noise_position_m_p50": percentile(_values(own, "position_m", True), 50),
         "own_noise_right_object_pct": share(own, "right"),
+        "own_noise_false_objects_per_h": _per_hour(own),
     }
     for kind in ("silence", "diffuse", "off_map"):
         figures[f"{kind}_false_objects_per_h"] = _per_hour(
