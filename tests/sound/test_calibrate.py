@@ -1,0 +1,82 @@
+"""A wrong clock and a wrong yaw, put in and found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from echoseg_ros.eval.sound_calibration import Walk, listen, record_walk, track
+from echoseg_ros.geometry import PoseTrack, transform
+from echoseg_ros.sound.array import load_array
+from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration
+from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.sounds import load_sound
+
+CUBE = load_array("cube8")
+
+
+@pytest.fixture(scope="module")
+def walk() -> Walk:
+    """20 s of turning and walking in a room of 0.4 s, noise at 20 dB."""
+    return record_walk(CUBE, 5, sound="builtin:noise")
+
+
+@pytest.mark.parametrize(("offset_s", "yaw_deg"), [(0.12, -14.0), (-0.15, 9.0), (0.0, 0.0)])
+def test_offset_and_yaw_are_found_from_20_s_of_motion(walk: Walk, offset_s: float, yaw_deg: float) -> None:
+    estimate = listen(walk, CUBE, offset_s, np.radians(yaw_deg)).estimate()
+    assert estimate is not None and estimate.enough_motion
+    offset_error_s, yaw_error_rad = estimate.offset_s - offset_s, estimate.yaw_rad - np.radians(yaw_deg)
+    assert abs(offset_error_s) < 0.012 and abs(offset_error_s) < 3 * estimate.sigma_offset_s
+    assert abs(yaw_error_rad) < np.radians(1.2) and abs(yaw_error_rad) < 3 * estimate.sigma_yaw_rad
+    assert estimate.up_array == pytest.approx([0, 0, 1], abs=0.15)
+
+
+def test_an_array_mounted_back_to_front_is_found(walk: Walk) -> None:
+    estimate = listen(walk, CUBE, 0.0, np.pi).estimate()
+    assert estimate is not None
+    assert abs((estimate.yaw_rad % (2 * np.pi)) - np.pi) < np.radians(2.0)
+
+
+def on_the_spot(turning: bool) -> Walk:
+    """12 s of noise in the free field, heard by an array that does not move and may turn."""
+    times_s = np.arange(0.0, 12.02, 0.02)
+    turns = Rotation.from_rotvec(np.outer(0.8 * turning * np.sin(1.3 * times_s), [0, 0, 1])).as_matrix()
+    upright = Rotation.from_euler("x", -90, degrees=True).as_matrix()  # optical frame: z ahead, y down
+    poses = np.stack([transform(turn @ upright, np.array([0.0, 0.0, 1.2])) for turn in turns])
+    source_m = np.array([1.2, 0.5, 1.4])
+    source = SoundingSource("source", source_m, load_sound("builtin:noise", 16000), ((0.0, 12.0),))
+    room = Shoebox(np.array([-2.0, -2.0, 0.0]), np.array([4.0, 4.0, 2.5]))
+    heard = simulate_array(room, 0.0, CUBE, list(poses @ CUBE.T_camera_array), times_s, [source], 12.0)
+    return Walk(heard.samples, times_s, poses, source_m, "noise")
+
+
+@pytest.mark.parametrize("turning", [False, True])
+def test_what_the_motion_leaves_open_is_said_to_be_open(turning: bool) -> None:
+    """On the spot a yaw of the array looks like another bearing of the source; without a turn so does the clock."""
+    estimate = listen(on_the_spot(turning), CUBE, 0.1, 0.1).estimate()
+    assert estimate is not None and not estimate.enough_motion
+    assert estimate.sigma_yaw_rad > np.radians(20)
+    if turning:
+        assert abs(estimate.offset_s - 0.1) < 0.015 and estimate.sigma_offset_s < 0.08
+    else:
+        assert estimate.sigma_offset_s > 0.1
+
+
+def test_nothing_is_said_before_there_is_sound_and_motion() -> None:
+    assert SelfCalibration(CUBE).estimate() is None
+
+
+def test_corrected_poses_undo_the_offset_and_the_yaw(walk: Walk) -> None:
+    """The array as described, at the corrected pose, points where the array as mounted points at the true time."""
+    offset_s, yaw_rad = 0.07, 0.2
+    mounted = CUBE.T_camera_array @ transform(Rotation.from_euler("z", yaw_rad).as_matrix(), np.zeros(3))
+    estimate = CalibrationEstimate(offset_s, yaw_rad, 0.01, 0.01, True, np.array([0.0, 0, 1]), 0.2)
+    poses = track(walk)
+    corrected = CorrectedPoses(poses, CUBE, estimate)
+    at_ns = 104_000_000_000
+    T_map_camera, T_corrected = poses.at(at_ns + round(offset_s * 1e9)), corrected.at(at_ns)
+    assert T_map_camera is not None and T_corrected is not None
+    assert T_corrected @ CUBE.T_camera_array == pytest.approx(T_map_camera @ mounted, abs=1e-9)
+    assert poses.newest_ns is not None and corrected.newest_ns == poses.newest_ns - 70_000_000
+    assert CorrectedPoses(PoseTrack(), CUBE, estimate).at(at_ns) is None
