@@ -34,7 +34,9 @@ MAINLY_EVENTS = 0.3
 # An onset: a rise of the log energies by this share of the greatest rises, and by so many decades at least.
 ONSET_SHARE, ONSET_LEAST = 0.35, 0.12
 ONSET_RISE_FRAMES, ONSET_APART_S = 3, 0.06
-# Sounds that rise by less begin too softly for onsets: where they are loud gives their rhythm.
+# Onsets with this share of the strongest may keep a rhythm that weaker ones (echoes, other things) blur.
+STRONG_SHARE = 0.5
+# Sounds that rise by less begin too softly for onsets: where they are loud may give their rhythm.
 SOFT_DECADES = 0.25
 # Intervals this near to the median one are even.
 EVEN, LEAST_ONSETS = 0.16, 4
@@ -44,6 +46,8 @@ LOUD_SHARE = 0.1
 PARTIAL_BINS = 3
 PITCH_HZ = (60.0, 1000.0)
 PITCH_RATE_HZ, PITCH_FRAME_S, PITCH_HOP_S = 8000.0, 0.04, 0.032
+# A voice has its strong partials below this; a ringing tick has its own above, and would be given a pitch.
+PITCH_LOWPASS_HZ, LOW_SHARE = 1800.0, 0.1
 # YIN's threshold on its first dip, and the depth of the dip up to which a frame counts as periodic.
 YIN_DIP, YIN_PERIODIC = 0.2, 0.4
 # Lines are looked for with this frame; they stand this far above the median of their neighbourhood.
@@ -101,7 +105,7 @@ def measure(signal: NDArray[np.floating], rate_hz: float) -> SoundFeatures | Non
         return None
     rate_now_hz = min(rate_hz, RATE_HZ)
     samples = resampled(signal, rate_hz, rate_now_hz)
-    samples = sosfilt(_highpass(rate_now_hz), samples)
+    samples = sosfilt(_filter("highpass", LOW_HZ, rate_now_hz), samples)
     level = float(np.mean(np.square(samples, dtype=float)))
     samples = samples / np.float32(np.sqrt(level) + 1e-20)
     power, frequencies_hz = spectrogram(samples, rate_now_hz)
@@ -113,7 +117,10 @@ def measure(signal: NDArray[np.floating], rate_hz: float) -> SoundFeatures | Non
     rises = _rises(events, floor, frequencies_hz)
     onsets = _onsets(rises)
     onset_decades = float(np.median(rises[onsets])) if len(onsets) else 0.0
-    rate_hz_found, evenness = _rhythm(onsets if onset_decades > SOFT_DECADES else _starts(envelope))
+    beats = [onsets, onsets[rises[onsets] > STRONG_SHARE * rises[onsets].max(initial=0.0)]]
+    beats += [_starts(envelope)] if onset_decades < SOFT_DECADES else []
+    even = max(beats, key=lambda frames: _rhythm(frames)[1])
+    rate_hz_found, evenness = _rhythm(even)
     tone_hz, purity, tone_spread = _tone(np.maximum(power - floor, 0) if of_events else power, frequencies_hz, weights)
     pitch_hz, voicing, pitch_spread = _pitch(samples, rate_now_hz, weights)
     lines, line_hz = _lines(samples, rate_now_hz)
@@ -127,7 +134,7 @@ def measure(signal: NDArray[np.floating], rate_hz: float) -> SoundFeatures | Non
         onset_decades=onset_decades,
         rate_hz=rate_hz_found,
         evenness=evenness,
-        event_s=_event_length(envelope, onsets),
+        event_s=_event_length(envelope, even),
         onset_hz=_onset_centroid(power, onsets, frequencies_hz),
         tone_hz=tone_hz,
         purity=purity,
@@ -144,8 +151,8 @@ def measure(signal: NDArray[np.floating], rate_hz: float) -> SoundFeatures | Non
 
 
 @lru_cache(maxsize=4)
-def _highpass(rate_hz: float) -> Float32:
-    return np.asarray(butter(2, LOW_HZ, "highpass", fs=rate_hz, output="sos"), dtype=np.float32)
+def _filter(kind: str, edge_hz: float, rate_hz: float) -> Float32:
+    return np.asarray(butter(2, min(edge_hz, 0.45 * rate_hz), kind, fs=rate_hz, output="sos"), dtype=np.float32)
 
 
 def spectrogram(samples: Float32, rate_hz: float) -> tuple[Float32, Array]:
@@ -193,7 +200,8 @@ def _starts(envelope: Float32) -> NDArray[np.int64]:
     loud = envelope > LOUD_SHARE * np.quantile(envelope, 0.98)
     apart = round(ONSET_APART_S / HOP_S)
     closed = binary_closing(np.pad(loud, apart), np.ones(apart))[apart:-apart]
-    return np.flatnonzero(closed[1:] & ~closed[:-1]) + 1
+    starts = np.flatnonzero(closed[1:] & ~closed[:-1]) + 1
+    return starts[starts > 2 * apart]  # what was cut off at the beginning begins too late
 
 
 def _rhythm(onsets: NDArray[np.int64]) -> tuple[float, float]:
@@ -203,7 +211,7 @@ def _rhythm(onsets: NDArray[np.int64]) -> tuple[float, float]:
     intervals_s = np.diff(onsets) * HOP_S
     usual_s = float(np.sort(intervals_s)[len(intervals_s) // 2])
     even = np.abs(intervals_s / usual_s - 1) < EVEN
-    return float(1 / intervals_s[even].mean()), float(intervals_s[even].sum() / intervals_s.sum())
+    return float(1 / np.mean(intervals_s[even])), float(intervals_s[even].sum() / intervals_s.sum())
 
 
 def _event_length(envelope: Float32, onsets: NDArray[np.int64]) -> float:
@@ -246,7 +254,8 @@ def _tone(power: Float32, frequencies_hz: Array, weights: Float32) -> tuple[floa
 def _pitch(samples: Float32, rate_hz: float, weights: Float32) -> tuple[float, float, float]:
     """Fundamental, share of the (weighted) energy in periodic frames, octaves between the quartiles; YIN."""
     rate_now_hz = min(rate_hz, PITCH_RATE_HZ)
-    low = resampled(samples, rate_hz, rate_now_hz)
+    whole = resampled(samples, rate_hz, rate_now_hz)
+    low = sosfilt(_filter("lowpass", PITCH_LOWPASS_HZ, rate_now_hz), whole)
     frame, hop = round(PITCH_FRAME_S * rate_now_hz), round(PITCH_HOP_S * rate_now_hz)
     longest, shortest = int(rate_now_hz / PITCH_HZ[0]) + 1, int(rate_now_hz / PITCH_HZ[1])
     if len(low) < frame + longest:
@@ -256,6 +265,8 @@ def _pitch(samples: Float32, rate_hz: float, weights: Float32) -> tuple[float, f
     weight = weights[np.clip(np.round(centre), 0, len(weights) - 1).astype(np.int64)]
     loud = weight > 1e-3 * weight.max()
     segments, weight = segments[loud], weight[loud]
+    wide = np.lib.stride_tricks.sliding_window_view(whole, frame + longest)[::hop][loud]
+    share = np.einsum("ts,ts->t", segments, segments) / np.maximum(np.einsum("ts,ts->t", wide, wide), 1e-20)
     difference = _differences(segments, frame, longest)
     mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, longest, dtype=np.float32)
     dips: Float32 = (difference[:, 1:] / np.maximum(mean, 1e-30))[:, shortest - 1 :]  # column k is lag k + shortest
@@ -263,7 +274,7 @@ def _pitch(samples: Float32, rate_hz: float, weights: Float32) -> tuple[float, f
     rows = np.arange(len(dips))
     before, at, after = (dips[rows, lag + k] for k in (-1, 0, 1))
     shift = np.clip(0.5 * (before - after) / np.maximum(before - 2 * at + after, 1e-9), -0.5, 0.5)
-    periodic = at < YIN_PERIODIC
+    periodic = (at < YIN_PERIODIC) & (share > LOW_SHARE)
     if not weight[periodic].sum() > 0:
         return 0.0, 0.0, 0.0
     pitches_hz = rate_now_hz / (lag + shortest + shift)

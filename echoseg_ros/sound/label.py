@@ -26,15 +26,16 @@ log = logging.getLogger(__name__)
 LEAST_S, LATELY_S = 2.0, 1.0
 # What is heard of a source begins and ends this much before and after the windows that say so.
 MARGIN_S = 0.25
-# A label changes when a new one comes this often in succession; a number in it when it is off by this share.
-IN_SUCCESSION, OFF_SHARE = 2, 0.1
+# A label changes when another one comes this often in succession; one that differs only in numbers, by no more than this
+# share, has to come more often.
+OTHER_TIMES, NEAR_TIMES, NEAR_SHARE = 2, 3, 0.1
 # Slow taggers leave the cores to the sound and the map.
 NICENESS = 5
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:\s*kHz)?")
 
 
 class SteadyLabel:
-    """A text that does not flicker: what is said twice in a row replaces it, unless only a number moved a little."""
+    """A text that does not flicker: what is said twice in a row replaces it, three times if only numbers moved a little."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -45,13 +46,12 @@ class SteadyLabel:
         """Take what was said last; returns what to show."""
         if not self.text:
             self.text = text
-        if same_label(text, self.text):
-            self._times = 0
-            return self.text
-        self._times = self._times + 1 if same_label(text, self._next) else 1
+        near = same_label(text, self.text)
+        again = text == self._next if near else same_label(text, self._next)
+        self._times = self._times + 1 if again else 1
         self._next = text
-        if self._times >= IN_SUCCESSION:
-            self.text, self._times = text, 0
+        if self._times >= (NEAR_TIMES if near else OTHER_TIMES):
+            self.text = text
         return self.text
 
 
@@ -60,7 +60,7 @@ def same_label(a: str, b: str) -> bool:
     if _NUMBER.sub("#", a) != _NUMBER.sub("#", b):
         return False
     pairs = zip(_numbers(a), _numbers(b))
-    return all(abs(x - y) <= OFF_SHARE * max(x, y) for x, y in pairs)
+    return all(abs(x - y) <= NEAR_SHARE * max(x, y) for x, y in pairs)
 
 
 def _numbers(text: str) -> list[float]:
@@ -166,10 +166,13 @@ class Listener:
             return
         named.asked_ns = verdict.stamp_ns
         question = _Question(source.id, source.position_m, _others(source, verdict), windows)
-        if self._worker is None:
-            self._answer(question)
-        else:
+        if self._worker is not None:
             self._worker.put(question)
+            return
+        try:
+            self._answer(question)
+        except Exception as error:
+            self._say_once(error)
 
     def _heard_windows(self, source: SoundSource, now_ns: int) -> tuple[HeardWindow, ...]:
         """The last windows, from where the source began in them to where it ended; () for too few of them."""

@@ -20,8 +20,10 @@ PAUSES, STEADY = 0.6, 0.35
 REGULAR = 0.7
 # Single events rise by so many decades of energy; what fills less of the time than this is made of single events.
 SHARP_DECADES, SPARSE = 0.4, 0.3
-# Between a knock and a tick, and between a tick and a crackle: centroids of what rises.
-TICK_HZ, CRACKLE_HZ = 1050.0, 2000.0
+# A beep lasts longer than a tick, and than what a room makes of one.
+TICK_S = 0.07
+# Between a knock and what ticks evenly, a knock and a click, a click and a crackle: centroids of what rises.
+TICK_HZ, CLICK_HZ, CRACKLE_HZ = 700.0, 1050.0, 2000.0
 
 
 class FeatureTagger:
@@ -40,14 +42,14 @@ def describe(sound: SoundFeatures) -> str:
     """The sound in a few words."""
     if sound.level_db < QUIET_DB:
         return "quiet"
-    if sound.lines > 0.5 and sound.duty > 0.5:
+    if sound.lines > 0.3 and sound.duty > 0.5:
         return f"steady {'hum' if sound.line_hz < 200 else 'tone'} at {_hertz(sound.line_hz)}"
     pauses = sound.event_share > PAUSES
-    if pauses and sound.purity > 0.7 and sound.tone_spread < 0.05 and sound.duty > 0.15:
+    if pauses and sound.purity > 0.7 and sound.tone_spread < 0.05 and sound.event_s > TICK_S:
         return f"beeps at {_hertz(sound.tone_hz)}{_rate(sound)}"
     if pauses and _is_voiced(sound) and sound.duty > SPARSE:
         return f"voice-like, pitch about {_hertz(sound.pitch_hz)}"
-    if pauses and sound.purity > 0.5 and sound.tone_hz > 1000 and sound.voicing < 0.3 and sound.duty > 0.2:
+    if pauses and _is_high_tone(sound) and sound.duty > 0.2 and sound.event_s > TICK_S:
         return f"chirps around {_hertz(sound.tone_hz)}{_rate(sound)}"
     if _is_impulsive(sound):
         return _impulses(sound)
@@ -55,7 +57,11 @@ def describe(sound: SoundFeatures) -> str:
 
 
 def _is_voiced(sound: SoundFeatures) -> bool:
-    return sound.voicing > 0.4 and sound.pitch_spread < 0.6 and 70 < sound.pitch_hz < 700
+    return sound.voicing > 0.33 and sound.pitch_spread < 0.6 and 70 < sound.pitch_hz < 700 and sound.event_s > TICK_S
+
+
+def _is_high_tone(sound: SoundFeatures) -> bool:
+    return sound.purity > 0.4 and sound.tone_hz > 1000 and sound.voicing < 0.3
 
 
 def _is_impulsive(sound: SoundFeatures) -> bool:
@@ -65,13 +71,20 @@ def _is_impulsive(sound: SoundFeatures) -> bool:
 
 
 def _impulses(sound: SoundFeatures) -> str:
-    if sound.voicing > 0.25 and sound.pitch_hz > 250 and sound.event_s > 0.07 and sound.pitch_spread < 1.2:
+    over_silence = sound.event_share > PAUSES - 0.1
+    if (
+        over_silence
+        and sound.voicing > 0.25
+        and sound.pitch_hz > 250
+        and sound.event_s > TICK_S
+        and sound.pitch_spread < 1.2
+    ):
         return f"{_regularity(sound)} calls{_rate(sound)}"
     if not _is_regular(sound) and sound.onset_hz > CRACKLE_HZ:
         return "irregular crackle"
     if _is_regular(sound):
         return f"regular {'tick' if sound.onset_hz > TICK_HZ else 'knocks'}{_rate(sound)}"
-    return f"irregular {'clicks' if sound.onset_hz > TICK_HZ else 'knocks'}"
+    return f"irregular {'clicks' if sound.onset_hz > CLICK_HZ else 'knocks'}"
 
 
 def _steady(sound: SoundFeatures) -> str:
