@@ -15,13 +15,14 @@ rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS i
 pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 import scene_bag
+from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import Marker, MarkerArray
 
-from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, TopicNames
+from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, NODE_INPUTS, STREAM, TopicNames
 from echoseg_ros.nodes.inputs import qos_profile
 from echoseg_ros.nodes.player import PlayOptions, play
 
@@ -58,6 +59,8 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
             (PointCloud2, "map", LATCHED),
             (PointCloud2, "segments", LATCHED),
             (PointCloud2, "evidence", STREAM),
+            (AudioDataStamped, "beam", AUDIO_STREAM),
+            (AudioInfo, "beam_info", LATCHED),
             (DiagnosticArray, "/diagnostics", STREAM),
         ):
             received[topic] = []
@@ -89,6 +92,12 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
     source = received["sources"][-1].detections[0].results[0]
     assert source.hypothesis.class_id == sounding.results[0].hypothesis.class_id
     assert source.pose.covariance[0] > 0
+    info, pieces = received["beam_info"][-1], received["beam"]
+    assert (info.channels, info.sample_rate, info.sample_format) == (1, 16000, "S16LE")
+    assert {len(piece.audio.data) for piece in pieces} == {2 * 4000}  # a hop of 0.25 s each, one after the other
+    stamps_s = [piece.header.stamp.sec + piece.header.stamp.nanosec * 1e-9 for piece in pieces]
+    np.testing.assert_allclose(np.diff(stamps_s) / 0.25, np.round(np.diff(stamps_s) / 0.25), atol=0.02)
+    assert np.abs(np.frombuffer(bytes(pieces[-1].audio.data), "<i2")).max() > 50
 
     def call(name):
         client = listener.create_client(Trigger, name)
