@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ import yaml
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import ArrayError
+from echoseg_ros.sound.head import measured_delays_s, sphere_path_m
 from echoseg_ros.types import Array
 
 SPEED_OF_SOUND_M_PER_S = 343.0
 MIN_MICROPHONES, MAX_MICROPHONES = 2, 16
 MIN_SPACING_M = 1e-3
-# A sphere that gives a human-sized head's delays, where a SOFA file is named but only delays are asked for.
+# A human-sized head: how nearness bends the delays of a SOFA file.
 DEFAULT_HEAD_RADIUS_M = 0.0875
 
 _KEYS = {"name", "sample_rate_hz", "microphones_m", "channel_order", "gains_db", "delays_s", "T_camera_array", "head"}
@@ -96,12 +98,55 @@ class ArrayGeometry:
             return -(unit @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
         return self._head_delays(unit)
 
+    def delays_at(self, points: NDArray[np.floating[Any]]) -> Array:
+        """[N, M] seconds after (+) or before (-) the array's origin that a sound at each point arrives.
+
+        points: [N, 3] metres, array frame. Spherical waves; with a head the shortest path around the sphere, and with
+        measured responses their far delays, bent by what nearness does to a sphere.
+        """
+        places: Array = np.asarray(points, dtype=np.float64)
+        if self.head is None:
+            apart_m = np.linalg.norm(places[:, None] - self.microphones_m, axis=2)
+            return (apart_m - np.linalg.norm(places, axis=1, keepdims=True)) / SPEED_OF_SOUND_M_PER_S
+        radius_m, ears = self.head.radius_m or DEFAULT_HEAD_RADIUS_M, self._ears()
+        near_s = sphere_path_m(places, ears, radius_m) / SPEED_OF_SOUND_M_PER_S
+        if self.head.sofa is None:
+            return near_s
+        unit = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
+        return self.delays_for(unit) + near_s - _sphere_delays(unit, ears, radius_m)
+
+    def _ears(self) -> Array:
+        return self.microphones_m / np.linalg.norm(self.microphones_m, axis=1, keepdims=True)
+
     def _head_delays(self, directions: Array) -> Array:
-        radius_m = (self.head.radius_m if self.head else None) or DEFAULT_HEAD_RADIUS_M
-        ears = self.microphones_m / np.linalg.norm(self.microphones_m, axis=1, keepdims=True)
-        cosine = np.clip(directions @ ears.T, -1.0, 1.0)
-        shadowed_arc = np.arccos(cosine) - np.pi / 2
-        return radius_m / SPEED_OF_SOUND_M_PER_S * np.where(cosine >= 0, -cosine, shadowed_arc)
+        assert self.head is not None
+        if self.head.sofa is not None:
+            return measured_delays_s(self.head.sofa, self._ears(), directions)
+        return _sphere_delays(directions, self._ears(), self.head.radius_m or DEFAULT_HEAD_RADIUS_M)
+
+
+def _sphere_delays(directions: Array, ears: Array, radius_m: float) -> Array:
+    cosine = np.clip(directions @ ears.T, -1.0, 1.0)
+    shadowed_arc = np.arccos(cosine) - np.pi / 2
+    return radius_m / SPEED_OF_SOUND_M_PER_S * np.where(cosine >= 0, -cosine, shadowed_arc)
+
+
+def array_from_frames(
+    T_camera_microphone: Sequence[Array], sample_rate_hz: float, name: str = "frames", **wiring: Any
+) -> ArrayGeometry:
+    """An array from the frame of each microphone, [4, 4] in the camera frame.
+
+    The array frame has the camera's axes and lies in the microphones' middle. `wiring`: channel_order, gains_db,
+    delays_s, as in an array file. Raises ArrayError.
+    """
+    frames = [np.asarray(frame, dtype=float) for frame in T_camera_microphone]
+    for frame in frames:
+        _check_rigid(frame)
+    places_m = np.array([frame[:3, 3] for frame in frames]).reshape(-1, 3)
+    T_camera_array = np.eye(4)
+    T_camera_array[:3, 3] = places_m.mean(axis=0) if len(places_m) else 0.0
+    content = {"name": name, "sample_rate_hz": sample_rate_hz, "T_camera_array": T_camera_array.tolist(), **wiring}
+    return array_from_mapping(content | {"microphones_m": (places_m - T_camera_array[:3, 3]).tolist()})
 
 
 def load_array(name_or_path: str | Path) -> ArrayGeometry:

@@ -6,7 +6,13 @@ import yaml
 from waves import cube
 
 from echoseg_ros.errors import ArrayError
-from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, array_from_mapping, array_names, load_array
+from echoseg_ros.sound.array import (
+    SPEED_OF_SOUND_M_PER_S,
+    array_from_frames,
+    array_from_mapping,
+    array_names,
+    load_array,
+)
 
 PAIR = {"name": "pair", "sample_rate_hz": 16000, "microphones_m": [[0, 0.05, 0], [0, -0.05, 0]]}
 
@@ -79,3 +85,53 @@ def test_channel_counts_that_do_not_fit_are_named() -> None:
         array.check_channels(9)
     # A card with a playback channel before its microphones: channel_order says which ones to take.
     array_from_mapping({**PAIR, "channel_order": [1, 2]}).check_channels(6)
+
+
+@pytest.mark.parametrize("name", ["cube8", "square4", "binaural"])
+def test_near_delays_become_the_far_ones_with_distance(name: str) -> None:
+    array = load_array(name)
+    directions = np.random.default_rng(0).standard_normal((50, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    far_s = array.delays_for(directions)
+    assert array.delays_at(1000.0 * directions) == pytest.approx(far_s, abs=2e-8)
+    near_s = array.delays_at(0.3 * directions)
+    assert np.abs(near_s - far_s).max() > 5e-6  # at 30 cm a wave is bent
+
+
+def test_near_delays_are_distances() -> None:
+    left, right = array_from_mapping(PAIR).delays_at(np.array([[0.0, 0.25, 0.0]]))[0]
+    assert (left, right) == pytest.approx((-0.05 / SPEED_OF_SOUND_M_PER_S, 0.05 / SPEED_OF_SOUND_M_PER_S))
+    # A sphere's hidden ear, seen from twice its radius: the tangent of sqrt(3) radii and an arc of 180 - 60 degrees.
+    radius_m = 0.0875
+    ears = array_from_mapping({**PAIR, "head": radius_m})
+    hidden_m = ears.delays_at(np.array([[0.0, 2 * radius_m, 0.0]]))[0, 1] * SPEED_OF_SOUND_M_PER_S
+    assert hidden_m == pytest.approx(radius_m * (np.sqrt(3) + 2 * np.pi / 3 - 2))
+
+
+def test_delays_of_a_measured_head_come_from_its_responses(test_data) -> None:
+    """KEMAR: about 0.65 ms between the ears for a sound from the side, later on the far ear, none from ahead."""
+    file = test_data / "hrtf" / "mit_kemar_normal_pinna.sofa"
+    if not file.exists():
+        pytest.skip(f"measured responses not found at {file}: set ECHOSEG_TEST_DATA")
+    pytest.importorskip("h5py")
+    ears = array_from_mapping({**PAIR, "head": str(file)})
+    late_s = np.diff(ears.delays_for(np.array([[0.0, 1, 0], [0, -1, 0], [1, 0, 0]])), axis=1)[:, 0]
+    assert late_s[0] == pytest.approx(6.5e-4, abs=1e-4) and late_s[1] == pytest.approx(-late_s[0], abs=5e-5)
+    assert late_s[2] == pytest.approx(0.0, abs=3e-5)
+
+
+def test_an_array_from_the_frames_of_its_microphones_hears_as_the_described_one() -> None:
+    described = load_array("cube8")
+    frames = []
+    for place in described.microphones_m:
+        frame = np.eye(4)
+        frame[:3, 3] = (described.T_camera_array @ np.append(place, 1.0))[:3]
+        frames.append(frame)
+    array = array_from_frames(frames, 16000.0, channel_order=list(range(7, -1, -1)))
+    towards_camera = np.array([[0.6, 0.0, 0.8]])
+    expected_s = described.delays_for(towards_camera @ described.T_camera_array[:3, :3])
+    assert array.delays_for(towards_camera @ array.T_camera_array[:3, :3]) == pytest.approx(expected_s, abs=1e-12)
+    assert array.T_camera_array[:3, 3] == pytest.approx(described.T_camera_array[:3, 3])
+    assert array.channel_order.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
+    with pytest.raises(ArrayError, match="1 microphones: want 2 to 16"):
+        array_from_frames(frames[:1], 16000.0)
