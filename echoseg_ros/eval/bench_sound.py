@@ -52,7 +52,7 @@ _SEVERAL_COLUMNS = {
     "all right %": "all_right_pct", "place m": "position_m_p50", "p90": "position_m_p90",
 }  # fmt: skip
 _OTHER_COLUMNS = {
-    "case": "case", "dir deg": "direction_deg_p50", "SRP-PHAT": "SRP_direction_deg_p50",
+    "case": "case", "dir deg": "compared_direction_deg_p50", "SRP-PHAT": "SRP_direction_deg_p50",
     "NormMUSIC": "NormMUSIC_direction_deg_p50", "MUSIC": "MUSIC_direction_deg_p50", "place m": "position_m_p50",
     "louder side, averaged": "reference_position_m_p50", "raw": "reference_raw_position_m_p50", "right %": "right_pct",
     "averaged": "reference_right_pct", "raw ": "reference_raw_right_pct",

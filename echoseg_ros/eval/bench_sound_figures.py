@@ -72,6 +72,8 @@ def figures_of(results: Results) -> Figures:
         figures[f"{array}_right_object_pct"] = share(single, "right")
         figures[f"{array}_likeliest_object_pct"] = share(single, "likeliest_right")
         figures[f"{array}_inside_95_pct"] = _mean_pct(_values(single, "inside_95"))
+        if array != "binaural":  # ours in the runs that the others were given, to compare like with like
+            over(f"{array}_compared_direction_deg", "direction_deg", compared_runs(fair))
         for method in DOA_METHODS if array != "binaural" else ():
             over(f"{array}_{method.lower()}_direction_deg", f"{method}_direction_deg", fair)
         figures[f"{array}_single_false_objects_per_h"] = _per_hour(single)
@@ -136,6 +138,8 @@ def case_row(case: BenchCase, runs: list[RunRow]) -> Row:
                            *((f"{method}_direction_deg", False) for method in DOA_METHODS)):  # fmt: skip
         values = _values(runs, column, places)
         row |= {f"{column}_p{p}": percentile(values, p) for p in (50, 90) if values}
+    if compared := compared_runs(runs):
+        row["compared_direction_deg_p50"] = percentile(_values(compared, "direction_deg"), 50)
     for column in ("right", "likeliest_right", "reference_right", "reference_raw_right"):
         if (value := share(runs, column)) is not None:
             row[f"{column}_pct"] = value
@@ -156,6 +160,11 @@ def target_rows(figures: Figures) -> list[Row]:
          "verdict": _verdict(figures.get(name), sign, limit)}
         for name, sign, limit in TARGETS
     ]  # fmt: skip
+
+
+def compared_runs(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Those in which other direction finders had the same windows."""
+    return [run for run in runs if f"{DOA_METHODS[0]}_direction_deg" in run]
 
 
 def percentile(values: Iterable[float], percent: float) -> float | None:

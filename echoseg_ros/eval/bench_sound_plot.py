@@ -14,7 +14,7 @@ import matplotlib.ticker
 import numpy as np
 
 from echoseg_ros.eval.bench_sound_cases import BenchCase
-from echoseg_ros.eval.bench_sound_figures import MISSED_M, Results
+from echoseg_ros.eval.bench_sound_figures import MISSED_M, Results, compared_runs
 from echoseg_ros.eval.sound_scoring import RunRow
 from echoseg_ros.io.files import replacing
 
@@ -33,8 +33,9 @@ def plot_all(folder: Path, results: Results) -> list[Path]:
     for array in ("cube8", "square4"):
         single = [(case, runs) for case, runs in results if case.array == array and case.kind == "single"]
         if single:
+            same = [(case, compared_runs(runs)) for case, runs in single]  # only what all methods were given
             made.append(_by_condition(folder / f"{array}_direction.png", f"{array}: direction error, degrees",
-                                      single, _DIRECTIONS, (0.5, 180.0)))  # fmt: skip
+                                      same, _DIRECTIONS, (0.5, 180.0)))  # fmt: skip
             made.append(_by_condition(folder / f"{array}_position.png", f"{array}: position error after the way, m",
                                       single, _PLACES, (0.01, MISSED_M)))  # fmt: skip
     ears = [run for case, runs in results if case.array == "binaural" and case.kind == "single" for run in runs]
