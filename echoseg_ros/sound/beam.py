@@ -217,7 +217,8 @@ class Beamformer:
         return np.asarray(np.exp(-2j * np.pi * self.frequencies_hz[:, None] * delays_s), dtype=np.complex128)
 
     def _inverted(self, covariance: Matrices) -> Matrices:
-        return np.linalg.inv(covariance + LOADING * np.eye(self._array.microphones))
+        loaded = covariance + LOADING * np.eye(self._array.microphones)
+        return np.asarray(np.linalg.inv(loaded), dtype=np.complex128)
 
 
 def diffuse_covariance(array: ArrayGeometry, frequencies_hz: Array) -> Matrices:

@@ -160,7 +160,7 @@ def spectrogram(samples: Float32, rate_hz: float) -> tuple[Float32, Array]:
     frame, hop = round(FRAME_S * rate_hz), round(HOP_S * rate_hz)
     frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
     spectra = scipy.fft.rfft(frames * np.hanning(frame).astype(np.float32), axis=1, workers=1)
-    frequencies_hz: Array = np.fft.rfftfreq(frame, 1 / rate_hz)
+    frequencies_hz: Array = np.asarray(np.fft.rfftfreq(frame, 1 / rate_hz), dtype=np.float64)
     used = (frequencies_hz >= LOW_HZ) & (frequencies_hz <= HIGH_HZ)
     spectra = spectra[:, used]
     power: Float32 = spectra.real**2 + spectra.imag**2
@@ -269,7 +269,9 @@ def _pitch(samples: Float32, rate_hz: float, weights: Float32) -> tuple[float, f
     share = np.einsum("ts,ts->t", segments, segments) / np.maximum(np.einsum("ts,ts->t", wide, wide), 1e-20)
     difference = _differences(segments, frame, longest)
     mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, longest, dtype=np.float32)
-    dips: Float32 = (difference[:, 1:] / np.maximum(mean, 1e-30))[:, shortest - 1 :]  # column k is lag k + shortest
+    dips = (difference[:, 1:] / np.maximum(mean, 1e-30))[:, shortest - 1 :].astype(
+        np.float32
+    )  # column k: lag k + shortest
     lag = np.clip(_first_dip(dips), 1, dips.shape[1] - 2)
     rows = np.arange(len(dips))
     before, at, after = (dips[rows, lag + k] for k in (-1, 0, 1))
