@@ -39,8 +39,9 @@ FULL_WEIGHT_DB = 10.0
 # speech, dog, clock and baby, 20 and 5 dB, against the root of a frame's power over the bin's loudest (degrees, median /
 # 90th percentile): 0.4 s 2.2/7.4 -> 1.9/7.2 and 3.8/23 -> 3.4/22; 0.7 s 2.7/12 -> 2.3/9.7 and 4.2/45 -> 4.1/31; the peak
 # stands out 1.5 to 1.7 times as far. The gain is in what begins (clock 2.4 -> 1.3, beeps); steady noise and rain are as
-# before, and at 0 dB, where noise begins too, the median is up to a fifth worse. Both together were worse than this alone, and a weight by the pairs' coherence over
-# 5 frames worse than none (0.7 s, 20 dB: 1.7/10 -> 2.2/21): it picks the bins where one strong reflection is alone.
+# before, and at 0 dB, where noise begins too, the median is up to a fifth worse. Both together were worse than this
+# alone, and a weight by the pairs' coherence over 5 frames worse than none (0.7 s, 20 dB: 1.7/10 -> 2.2/21): it picks the
+# bins where one strong reflection is alone.
 ECHO_S, LEAST_DIRECT = 1.0, 0.05
 # The floor is the least power of windows this long back: longer than any pause-free speech.
 FLOOR_MEMORY_S = 12.0
