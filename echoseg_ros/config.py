@@ -109,8 +109,13 @@ class SoundConfig:
     low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
     high_hz: float = setting(6000.0, "highest frequency used", "Hz", 100.0, 24_000.0)
     own_noise: str = setting(
-        "learn", "noise of the robot itself: off, learn (what stays with the array as it turns), or a recording (WAV, npz)"
+        "learn",
+        "noise of the robot itself: off, learn (what stays with the array as it turns), or a recording (WAV, npz)",
     )
+    self_calibration: str = setting(
+        "report", "find the audio's time offset and the array's yaw from the motion: off, report, or apply them",
+        choices=("off", "report", "apply"),
+    )  # fmt: skip
     directions: int = setting(2500, "directions of the map around the array", "directions", 100, 50_000)
 
 

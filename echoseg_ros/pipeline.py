@@ -28,6 +28,7 @@ from echoseg_ros.objects.lift import lift_proposal
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT, take_snapshot
 from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.sound.backproject import MAX_WINDOWS
+from echoseg_ros.sound.calibrate import CalibrationWatch
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.label import Listener
 from echoseg_ros.sound.sources import SourceTracker
@@ -171,6 +172,7 @@ class SoundSide:
         self.array = array if config.input.pose_units == "metres" else array.at_the_camera()
         self.poses = PoseTrack(config.input.pose_max_gap_s)
         self.ear = Listener(config, self.array)
+        self.calibration = CalibrationWatch(self.array, config.sound.self_calibration)
         self.stream: AudioStream | None = None
         self.problems: deque[str] = deque(maxlen=100)
 
@@ -187,15 +189,19 @@ class SoundSide:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
         else:
             self.problems.extend(self.stream.add(item))
-        windows = self.stream.windows(self.poses) if self.stream else []
+        windows = self.stream.windows(self.calibration.poses(self.poses)) if self.stream else []
         for window in windows:
             self.ear.add(window)
-        return [self._extract(window) for window in windows]
+        heard = [self._extract(window) for window in windows]
+        for evidence in heard:
+            self.calibration.add(evidence, self.poses)
+        return heard
 
     def rewind(self) -> None:
         """Time went back: forget the poses and what was heard; the stream notices by itself."""
         self.poses.clear()
         self.ear.clear()
+        self.calibration.clear()
 
 
 class Judge:

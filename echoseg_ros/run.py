@@ -145,6 +145,9 @@ class OfflineRun:
 
     def finish(self) -> None:
         self.pipeline.snapshot = self.pipeline.map_side.finish() or self.pipeline.snapshot
+        found = self.pipeline.sound_side.calibration.newest
+        if found is not None:
+            logger.info("self-calibration: %s", found)
 
     def busy_s(self) -> dict[str, float]:
         return self._busy_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -152,7 +153,14 @@ class SoundHalf:
     def statistics(self) -> dict[str, str]:
         """For the diagnostics."""
         received_s, dropped_s = self.seconds()
-        return {"audio received_s": f"{received_s:.2f}", "audio dropped_s": f"{dropped_s:.2f}"}
+        found = self.side.calibration.newest if self.side else None
+        calibration = {} if found is None else {
+            "calibration offset_s": f"{found.offset_s:.4f}", "calibration sigma_offset_s": f"{found.sigma_offset_s:.4f}",
+            "calibration yaw_deg": f"{math.degrees(found.yaw_rad):.2f}",
+            "calibration sigma_yaw_deg": f"{math.degrees(found.sigma_yaw_rad):.2f}",
+            "calibration enough_motion": str(found.enough_motion),
+        }  # fmt: skip
+        return {"audio received_s": f"{received_s:.2f}", "audio dropped_s": f"{dropped_s:.2f}"} | calibration
 
 
 def _droppable(item: Any) -> bool:

@@ -56,6 +56,10 @@ _ORIGIN: Float32 = np.zeros(3, dtype=np.float32)
 ENOUGH_S, ENOUGH_RAD = 0.03, np.radians(3.0)
 
 
+# Sensor time between two estimates of a running calibration: each costs about 0.1 s.
+PERIOD_S = 5.0
+
+
 @dataclass(frozen=True)
 class CalibrationEstimate:
     """What the motion says about clock and mounting, against how they are set now.
@@ -373,3 +377,40 @@ class CorrectedPoses(PoseTrack):
         """T_map_camera [4, 4] such that the array as it is described is where the array is."""
         T_map_camera = self._track.at(stamp_ns + self._offset_ns)
         return None if T_map_camera is None else T_map_camera @ self._T_camera_true
+
+
+class CalibrationWatch:
+    """Calibration beside a running sound side: an estimate every 5 s, applied to the poses if asked to.
+
+    mode: off, report or apply, as `sound.self_calibration`. `newest` is the last estimate, `applied` the one in use.
+    """
+
+    def __init__(self, array: ArrayGeometry, mode: str) -> None:
+        self._array, self._mode = array, mode
+        self._calibration = SelfCalibration(array)
+        self._due_ns: int | None = None
+        self.newest: CalibrationEstimate | None = None
+        self.applied: CalibrationEstimate | None = None
+
+    def add(self, evidence: SoundEvidence, poses: PoseTrack) -> None:
+        """Take a window and the camera's track as it came."""
+        if self._mode == "off":
+            return
+        self._calibration.add(evidence, poses)
+        if self._due_ns is None or evidence.stamp_ns < self._due_ns - 2 * PERIOD_S * 1e9:
+            self._due_ns = evidence.stamp_ns + int(PERIOD_S * 1e9)
+        if evidence.stamp_ns < self._due_ns:
+            return
+        self._due_ns = evidence.stamp_ns + int(PERIOD_S * 1e9)
+        self.newest = self._calibration.estimate() or self.newest
+        if self._mode == "apply" and self.newest is not None and self.newest.enough_motion:
+            self.applied = self.newest
+
+    def poses(self, track: PoseTrack) -> PoseTrack:
+        """The track as the sound has to read it."""
+        return track if self.applied is None else CorrectedPoses(track, self._array, self.applied)
+
+    def clear(self) -> None:
+        """Forget the windows (time went backwards); what was found stays."""
+        self._calibration.clear()
+        self._due_ns = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from echoseg_ros.config import Config
 from echoseg_ros.eval.sound_calibration import Walk, listen, record_walk, track
 from echoseg_ros.geometry import PoseTrack, transform
+from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.sound.array import load_array
 from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration
+from echoseg_ros.types import AudioChunk, AudioFormat, PoseData
 from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
 from echoseg_sim.sounds import load_sound
 
@@ -61,6 +66,29 @@ def test_what_the_motion_leaves_open_is_said_to_be_open(turning: bool) -> None:
         assert abs(estimate.offset_s - 0.1) < 0.015 and estimate.sigma_offset_s < 0.08
     else:
         assert estimate.sigma_offset_s > 0.1
+
+
+def test_a_sound_side_reports_and_applies_what_it_found(walk: Walk) -> None:
+    """Stamps 0.12 s early and an array turned by 12 degrees: after 20 s the poses of the windows are right."""
+    turned = replace(CUBE, T_camera_array=CUBE.T_camera_array @ transform(
+        Rotation.from_euler("z", -12, degrees=True).as_matrix(), np.zeros(3)))  # fmt: skip
+    for mode in ("off", "report", "apply"):
+        side = SoundSide(Config().updated({"sound.self_calibration": mode, "sound.own_noise": "off"}), turned)
+        side.add(AudioFormat(16000, 8, "S16LE", "WAVE"))
+        for at_s, T_map_camera in zip(walk.times_s, walk.poses, strict=True):
+            side.add(PoseData(100_000_000_000 + round(at_s * 1e9), T_map_camera))
+        last = None
+        for k in range(200):
+            chunk = AudioChunk(
+                100_000_000_000 + round((0.1 * k - 0.12) * 1e9), walk.samples[1600 * k : 1600 * k + 1600]
+            )
+            last = (side.add(chunk) or [last])[-1]
+        assert last is not None
+        true = track(walk).at(last.stamp_ns + 120_000_000)
+        assert true is not None
+        off = Rotation.from_matrix((true @ CUBE.T_camera_array)[:3, :3].T @ last.T_map_array[:3, :3]).magnitude()
+        assert (side.calibration.newest is None) == (mode == "off")
+        assert (np.degrees(off) < 4) == (mode == "apply"), (side.calibration.newest, np.degrees(off))
 
 
 def test_nothing_is_said_before_there_is_sound_and_motion() -> None:
