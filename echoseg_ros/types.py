@@ -128,7 +128,8 @@ class SoundEvidence:
     frame; energy: [B, D] float32, steered power per band, >= 0, comparable between windows; bands_hz: [B, 2];
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
     correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
-    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it.
+    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. dimensions: that the
+    microphones span: 1 for a pair or a line, 2 for a flat array, else 3.
     """
 
     stamp_ns: int
@@ -141,6 +142,7 @@ class SoundEvidence:
     level_db: float
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
+    dimensions: int = 3
 
 
 @dataclass(frozen=True)
@@ -250,11 +252,11 @@ class SoundSource:
     heard: tuple[Interval, ...]
     alternatives: tuple[tuple[float, Array], ...] = ()
     hint: MotionHint | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class SoundingObject:
-    label: str = ""
     """An instance judged to sound: what the whole package is for."""
 
     instance: Instance

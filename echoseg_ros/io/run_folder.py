@@ -25,7 +25,8 @@ class RunFolder:
         run = read_json(self.path / "run.json")
         self.objects: dict[str, Any] = read_json(self.path / "objects.json")
         self.timeline: list[dict[str, Any]] = read_json(self.path / "timeline.json")
-        self.reasons: list[dict[str, Any]] = read_json(self.path / "why.json")
+        reasons = self.path / "why.json"
+        self.reasons: list[dict[str, Any]] = read_json(reasons) if reasons.exists() else []
         self.metrics: dict[str, Any] = read_json(self.path / "metrics.json")
         truth = self.path / "truth.json"
         self.truth: dict[str, Any] | None = read_json(truth) if truth.exists() else None

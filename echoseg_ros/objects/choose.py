@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
 from echoseg_ros.sound.hint import motion_hint
-from echoseg_ros.sound.sources import SourceBelief, SourceTracker
+from echoseg_ros.sound.sources import NOTHING, SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
 # loses against it at 0.3 m, with 5 cm at 0.2 m; one whose range is open over metres still wins alone on its ray.
-ELSEWHERE_PER_M3 = 0.5
+ELSEWHERE_PER_M3 = 0.1
 # What sounds in an object need not lie where its seen points are.
 PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
@@ -72,7 +72,7 @@ class Chooser:
         """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
         surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
         instances = snapshot.instances if snapshot is not None else ()
-        beliefs = tracker.estimate(surface)
+        beliefs = tracker.estimate(surface, np.concatenate([NOTHING, *map(_places, instances)]))
         tracks = self._match(beliefs)
         shares = _shares(beliefs)
         sources, sounding = [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.types import Array, Instance, SoundSource, Verdict
@@ -61,11 +62,11 @@ def _why(tracker: SourceTracker, source: SoundSource, rank: int, by_id: dict[int
     )  # fmt: skip
 
 
-def _columns(pairs: tuple[tuple[int, float], ...]) -> tuple[Array, Array]:
+def _columns(pairs: tuple[tuple[int, float], ...]) -> tuple[NDArray[np.int64], Array]:
     return np.array([stamp for stamp, _ in pairs], np.int64), np.array([weight for _, weight in pairs], float)
 
 
-def _strongest(stamps_ns: Array, weights: Array) -> tuple[tuple[int, float], ...]:
+def _strongest(stamps_ns: NDArray[np.int64], weights: Array) -> tuple[tuple[int, float], ...]:
     """The MOST strongest reasons for and against, in order of time, as shares of the sum of all magnitudes."""
     total = float(np.abs(weights).sum())
     if total <= 0:

@@ -64,6 +64,7 @@ class EvidenceMemory:
     def __init__(self, memory_s: float) -> None:
         self._memory_ns = int(memory_s * 1e9)
         self._resample: CubeResampler | None = None
+        self.dimensions = 3  # that the newest window's microphones span
         self.clear()
 
     def clear(self) -> None:
@@ -80,6 +81,7 @@ class EvidenceMemory:
         """Remember a window, forget those that are too old; time that goes far back forgets all."""
         if self._count and evidence.stamp_ns < self._newest_ns - self._memory_ns:
             self.clear()
+        self.dimensions = evidence.dimensions
         self._newest_ns = max(self._newest_ns, evidence.stamp_ns) if self._count else evidence.stamp_ns
         slot = self._free_slot()
         self._cubes[slot] = self._contrast(evidence)

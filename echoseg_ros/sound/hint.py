@@ -36,7 +36,7 @@ def motion_hint(
     sight = position_m - from_m
     range_m = max(float(np.linalg.norm(sight)), 1e-6)
     along = sight / range_m
-    sigma_m = float(np.sqrt(max(along @ covariance_m2 @ along, 0.0)))
+    sigma_m = max(float(along @ covariance_m2 @ along), 0.0) ** 0.5
     if sigma_m <= max(OPEN_M, OPEN_SHARE * range_m):
         return None
     return _sideways(along, range_m, from_m)

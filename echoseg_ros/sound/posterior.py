@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.backproject import Windows
+from echoseg_ros.sound.reflectors import PULLS, Reflector, unpulled
 from echoseg_ros.types import Array
 
 GRID_STEP_M = 0.2
@@ -26,10 +27,15 @@ REACH_SIGMA, CELLS_ACROSS, CELLS_ALONG, CELL_M = 3.0, 7, (25, 97), 0.06
 RANGE_M = (0.15, 8.0)
 # Peaks that are looked at: a flat array hears a mirror image, a pair a whole cone. They differ by at least this angle.
 PEAKS, PEAKS_APART_RAD = 3, 0.45
+# Climbs from two sides of one peak end this close together.
+SAME_PEAK_M = 0.15
 # One block's error as reflections bend it, as a share of the lobe's width: 4 degrees for a 10 cm cube (reference: 2.4
 # to 5 at 0.4 s), more where the array resolves less. And how many blocks of observed scatter it is worth.
 BLOCK_ERROR_SCORE = 0.08
 BLOCK_ERROR_WORTH = 4.0
+# What reflections bend alike in all blocks, as a share of the lobe's width: no number of blocks removes it. Arrays that
+# span one, two or three dimensions: what comes from floor and ceiling falls into one lobe with the source for a flat one.
+LEAST_ERROR_SCORE = {1: 0.15, 2: 0.15, 3: 0.04}
 
 
 @dataclass(frozen=True)
@@ -72,17 +78,20 @@ def grid_around(surface_points: NDArray[np.floating[Any]], places: NDArray[np.fl
     return Grid(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), step_m, low, high)
 
 
-def locate(windows: Windows, blocks: Windows, grid: Grid) -> Posterior:
+def locate(
+    windows: Windows, blocks: Windows, grid: Grid, reflectors: tuple[Reflector, ...] = (), dimensions: int = 3
+) -> Posterior:
     """The strongest source's posterior: the grid's highest peaks, a scale for the score, cells where mass may be.
 
-    windows: gathered finely; blocks: the same gathered by where reflections are alike, which is enough for the grid.
+    windows: gathered finely; blocks: the same gathered by where reflections are alike, which is enough for the grid;
+    dimensions: that the microphones span.
     """
     peaks = _peaks(windows, blocks, grid)
     best_m, best = peaks[0]
-    scale = _scale(blocks, best_m)
+    scale = min(_scale(blocks, best_m), 1.0 / (LEAST_ERROR_SCORE[dimensions] ** 2 * max(best, 1e-6)))
     apex_m: Array = blocks.weights.astype(float) @ blocks.places.astype(float)
     high = [peak_m for peak_m, score in peaks if scale * (score - best) > -LOG_MARGIN]
-    parts = [_cells_around(windows, blocks, apex_m, peak_m, scale, best) for peak_m in high]
+    parts = [_cells_around(windows, blocks, apex_m, peak_m, scale, best, reflectors) for peak_m in high]
     cells = np.concatenate([found[0] for found in parts])
     log_mass = np.concatenate([found[1] for found in parts])
     part = np.repeat(np.arange(len(parts)), [len(found[0]) for found in parts])
@@ -101,9 +110,13 @@ def _peaks(windows: Windows, blocks: Windows, grid: Grid) -> list[tuple[Array, f
     sight /= np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), 1e-6)
     found: list[tuple[Array, float]] = []
     free = np.ones(len(scores), dtype=bool)
-    while len(found) < PEAKS and free.any():
+    for _ in range(PEAKS):
+        if not free.any():
+            break
         start = int(np.argmax(np.where(free, scores, -np.inf)))
-        found.append(_climb(windows, grid.points[start], grid.step_m))
+        top_m, score = _climb(windows, grid.points[start], grid.step_m)
+        if all(float(np.linalg.norm(top_m - other_m)) > SAME_PEAK_M for other_m, _ in found):
+            found.append((top_m, score))
         free &= sight @ sight[start] < np.cos(PEAKS_APART_RAD)
     return sorted(found, key=lambda peak: -peak[1])
 
@@ -166,7 +179,13 @@ def _derivatives(windows: Windows, point_m: Array) -> tuple[Array, Array]:
 
 
 def _cells_around(
-    windows: Windows, blocks: Windows, apex_m: Array, peak_m: Array, scale: float, best: float
+    windows: Windows,
+    blocks: Windows,
+    apex_m: Array,
+    peak_m: Array,
+    scale: float,
+    best: float,
+    reflectors: tuple[Reflector, ...],
 ) -> tuple[Array, Array, float]:
     """Cells [C, 3] of a frustum along the line of sight through a peak, their log-masses [C] and spacing.
 
@@ -185,7 +204,12 @@ def _cells_around(
     cells = apex_m + r[:, None] * along + (r / range_m)[:, None] * sideways
     spacing_m = float(max(ranges_m[1] - ranges_m[0], sigma_m.max() * (offsets[1] - offsets[0])))
     prior = sigma_m[0] * sigma_m[1] * (ranges_m[1] - ranges_m[0]) / range_m**2  # volume over distance squared
-    return cells, scale * (windows.score(cells).astype(float) - best) + np.log(prior), spacing_m
+    log_mass = scale * (windows.score(cells).astype(float) - best) + np.log(prior)
+    curvature = -float(np.trace(across @ hessian.sum(axis=0) @ across.T)) / 2
+    beam_m = float(np.sqrt(max(best, 1e-6) / max(curvature, 1e-6)))
+    undone = [unpulled(cells, reflectors, beam_m, pull) for pull in (PULLS if reflectors else PULLS[:1])]
+    log_masses = [log_mass + np.log(stretch / len(undone)) for _, stretch in undone]
+    return np.concatenate([places for places, _ in undone]), np.concatenate(log_masses), spacing_m
 
 
 def _spreads(precision: Array, along: Array, across: Array, most_m: float) -> tuple[Array, float]:

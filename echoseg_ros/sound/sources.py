@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from echoseg_ros.config import SourceConfig
 from echoseg_ros.sound.backproject import EvidenceMemory, Float32
 from echoseg_ros.sound.posterior import Posterior, grid_around, locate
+from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
 
 # Windows of arrays this close together hear the same reflections: one block. Those closer than PLACE_M see the same
@@ -30,8 +31,11 @@ MIN_ACTIVE_S = 0.75
 BEAM_RAD = 0.35
 # A further source must reach this share of the first one's score: weaker ones are mostly its reflections.
 FURTHER_SHARE = 0.35
-# Sources sit on things: a place on the mapped surface is this much likelier than one in free air, this far around it.
-SURFACE_ODDS, SURFACE_M = 15.0, 0.06
+# Sources sit on things: a place on a floor or wall, on other mapped surface, and in a thing that stands on it, is this much
+# likelier than one in free air, this far around it.
+WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
+
+NOTHING = np.empty((0, 3), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class SourceTracker:
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
         self.memory = EvidenceMemory(config.memory_s)
+        self._surface: NDArray[np.floating[Any]] | None = None
+        self._reflectors: tuple[Reflector, ...] = ()
+        self._beside_walls: NDArray[np.floating[Any]] = NOTHING
 
     @property
     def position_error_m(self) -> float:
@@ -97,10 +104,13 @@ class SourceTracker:
             gain = gain - self.memory.towards(slots, rival_m)
         return self.memory.times(slots)[0], weights * gain
 
-    def estimate(self, surface_points: NDArray[np.floating[Any]]) -> tuple[SourceBelief, ...]:
+    def estimate(
+        self, surface_points: NDArray[np.floating[Any]], thing_points: NDArray[np.floating[Any]] = NOTHING
+    ) -> tuple[SourceBelief, ...]:
         """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
 
-        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on.
+        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; thing_points:
+        [T, 3] places in the things that stand on it.
         """
         slots, weights = self._weighted()
         if len(slots) == 0 or self._active_s(slots) < MIN_ACTIVE_S:
@@ -108,18 +118,37 @@ class SourceTracker:
         windows = self.memory.gathered(slots, weights, PLACE_M)
         blocks = self.memory.gathered(slots, weights, BLOCK_M)
         grid = grid_around(surface_points, windows.places)
-        surface = cKDTree(surface_points, balanced_tree=False, compact_nodes=False) if len(surface_points) else None
+        reflectors = self._reflectors_of(surface_points, windows.places.mean(axis=0))
+        likelier = [
+            (cKDTree(points, balanced_tree=False, compact_nodes=False), odds)
+            for points, odds in (
+                (surface_points, WALL_ODDS),
+                (self._beside_walls, SURFACE_ODDS),
+                (thing_points, THING_ODDS),
+            )  # fmt: skip
+            if len(points)
+        ]
         beliefs: list[SourceBelief] = []
         least = self._config.min_contrast
         while len(beliefs) < self._config.max_sources:
-            posterior = locate(windows, blocks, grid)
+            posterior = locate(windows, blocks, grid, reflectors, self.memory.dimensions)
             if posterior.score < least:
                 break
-            beliefs.append(self._belief(posterior, slots, surface))
+            beliefs.append(self._belief(posterior, slots, likelier))
             least = max(least, FURTHER_SHARE * beliefs[0].contrast)
             if len(beliefs) < self._config.max_sources:
                 windows, blocks = (w.without(posterior.peak_m, BEAM_RAD) for w in (windows, blocks))
         return tuple(beliefs)
+
+    def _reflectors_of(self, surface_points: NDArray[np.floating[Any]], seen_from_m: Array) -> tuple[Reflector, ...]:
+        """The walls of the newest surface; looked for once a surface."""
+        if self._surface is not surface_points:
+            self._surface, self._reflectors = surface_points, find_reflectors(surface_points, seen_from_m)
+            on_wall = np.zeros(len(surface_points), dtype=bool)
+            for reflector in self._reflectors:
+                on_wall |= reflector.is_near(surface_points, SURFACE_M)
+            self._beside_walls = surface_points[~on_wall]
+        return self._reflectors
 
     def _active_s(self, slots: NDArray[np.int64]) -> float:
         """Sound time in memory: the windows' activity times their spacing."""
@@ -137,11 +166,14 @@ class SourceTracker:
         in_block = np.bincount(block, weights=activity)[block]
         return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
 
-    def _belief(self, posterior: Posterior, slots: NDArray[np.int64], surface: cKDTree | None) -> SourceBelief:
-        mass = posterior.mass
-        if surface is not None:
-            off_m, _ = surface.query(posterior.cells)
-            mass = mass * (1.0 + SURFACE_ODDS * np.exp(-0.5 * (off_m / SURFACE_M) ** 2))
+    def _belief(
+        self, posterior: Posterior, slots: NDArray[np.int64], likelier: list[tuple[cKDTree, float]]
+    ) -> SourceBelief:
+        odds = np.ones(len(posterior.cells))
+        for places, more in likelier:
+            off_m, _ = places.query(posterior.cells, distance_upper_bound=4 * SURFACE_M)
+            odds += more * np.exp(-0.5 * (off_m / SURFACE_M) ** 2)
+        mass = posterior.mass * odds
         places = _places(posterior, mass / mass.sum(), self._config.position_error_m)
         # Of several peaks the heaviest: the mean of a place and its mirror image is neither.
         _, position_m, covariance_m2 = places[0]
