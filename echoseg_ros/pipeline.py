@@ -37,11 +37,13 @@ from echoseg_ros.types import (
     RESTART_BACK_NS,
     AudioChunk,
     AudioFormat,
+    AudioWindow,
     Camera,
     CameraFrame,
     DepthData,
     ImageData,
     MapSnapshot,
+    NoiseOnly,
     PoseData,
     SeedPoints,
     SoundEvidence,
@@ -53,7 +55,7 @@ from echoseg_ros.units import MapScale, scaled_evidence, scaled_frame, scaled_sn
 SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME = 2, 100
 
 CameraItem = Camera | ImageData | DepthData | PoseData | SeedPoints
-SoundItem = AudioFormat | AudioChunk | PoseData
+SoundItem = AudioFormat | AudioChunk | PoseData | NoiseOnly
 
 
 class MapSide:
@@ -175,6 +177,7 @@ class SoundSide:
         self.calibration = CalibrationWatch(self.array, config.sound.self_calibration)
         self.stream: AudioStream | None = None
         self.problems: deque[str] = deque(maxlen=100)
+        self._noise_only_from_ns: int | None = None
 
     def add(self, item: SoundItem) -> list[SoundEvidence]:
         """Take one message; return the evidence of each window it completed. Raises ArrayError, AudioFormatError."""
@@ -185,6 +188,8 @@ class SoundSide:
             if _starts_again(item.stamp_ns, self.poses.newest_ns):
                 self.rewind()
             self.poses.add(item.stamp_ns, item.T_map_camera)
+        elif isinstance(item, NoiseOnly):
+            self._noise_only_from_ns = (self.stream.newest_ns or 0) if item.on and self.stream else None
         elif self.stream is None:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
         else:
@@ -192,13 +197,19 @@ class SoundSide:
         windows = self.stream.windows(self.calibration.poses(self.poses)) if self.stream else []
         for window in windows:
             self.ear.add(window)
-        heard = [self._extract(window) for window in windows]
+        heard = [self._extract(window, self._is_noise_only(window)) for window in windows]
         for evidence in heard:
             self.calibration.add(evidence, self.poses)
         return heard
 
+    def _is_noise_only(self, window: AudioWindow) -> bool:
+        """Whether the whole window was recorded since the robot said that only itself sounds."""
+        half_ns = int(window.samples.shape[1] / window.sample_rate_hz * 5e8)
+        return self._noise_only_from_ns is not None and window.stamp_ns - half_ns >= self._noise_only_from_ns
+
     def rewind(self) -> None:
         """Time went back: forget the poses and what was heard; the stream notices by itself."""
+        self._noise_only_from_ns = None
         self.poses.clear()
         self.ear.clear()
         self.calibration.clear()

@@ -74,6 +74,13 @@ class SeedPoints:
 
 
 @dataclass(frozen=True)
+class NoiseOnly:
+    """From now on nothing sounds but the robot itself (on), or something else may (not on). As the robot knows it."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
 class AudioChunk:
     """Consecutive samples of all microphones. stamp_ns: time of the first sample; samples: [S, M] float32 in [-1, 1]."""
 

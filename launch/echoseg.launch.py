@@ -20,6 +20,7 @@ TOPICS = {
     "audio_stamped": "audio_stamped",
     "audio_info": "audio_info",
     "points": "points",
+    "noise_only": "noise_only",
 }
 ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "echoseg.yaml"), "parameters of the nodes (YAML)"),

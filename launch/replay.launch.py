@@ -33,6 +33,7 @@ TOPICS = {
     "audio_stamped": "/audio/audio_stamped",
     "audio_info": "/audio/audio_info",
     "points": "/camera/points",
+    "noise_only": "/robot/noise_only",
 }
 # Handed on to echoseg.launch.py.
 HANDED_ON = ("params_file", "array", "rviz", "namespace", "nodes", "pose_source", "results_dir")

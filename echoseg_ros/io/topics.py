@@ -50,6 +50,7 @@ class TopicNames:
     tf_static: str = "/tf_static"
     truth: str = "/ground_truth/sources"
     points: str = "/camera/points"
+    noise_only: str = "/robot/noise_only"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ NODE_INPUTS = TopicNames(
     audio_info="audio_info",
     truth="ground_truth/sources",
     points="points",
+    noise_only="noise_only",
 )
 
 BAG_TYPES: dict[str, str] = {

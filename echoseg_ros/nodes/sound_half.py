@@ -9,6 +9,7 @@ from typing import Any
 
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 
 from echoseg_ros.errors import AudioFormatError, EchosegError, PoseError
@@ -19,7 +20,7 @@ from echoseg_ros.nodes.clouds import evidence_cloud
 from echoseg_ros.nodes.convert import transform_stamped
 from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.sound.array import ArrayGeometry, load_array
-from echoseg_ros.types import AudioChunk, AudioFormat, SoundEvidence
+from echoseg_ros.types import AudioChunk, AudioFormat, NoiseOnly, SoundEvidence
 from echoseg_ros.worker import Worker
 
 # Audio is what must not be lost: 20 s of messages of 0.1 s.
@@ -63,6 +64,15 @@ class SoundHalf:
         )
         node.inputs["audio"] = node.make_input(
             AudioDataStamped, NODE_INPUTS.audio, AUDIO_STREAM, self._chunk, self._put_chunk
+        )
+
+        node.inputs["noise_only"] = node.make_input(
+            Bool,
+            NODE_INPUTS.noise_only,
+            LATCHED,
+            lambda message: NoiseOnly(message.data),
+            self.worker.put,
+            needed=False,
         )
 
     def _named_array(self) -> ArrayGeometry:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from waves import cube, delayed, hear, plane_wave
 
-from echoseg_ros.config import SoundConfig
+from echoseg_ros.config import Config, SoundConfig
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.geometry import transform
+from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S
 from echoseg_ros.sound.evidence import EvidenceExtractor, peak_direction
 from echoseg_ros.sound.own_noise import directions_that_stayed
-from echoseg_ros.types import AudioWindow
+from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence
 
 RATE_HZ = 16000
 FAN_M, OTHER_FAN_M = np.array([-0.1, 0.05, -0.25]), np.array([0.2, -0.1, -0.2])
@@ -150,3 +151,27 @@ def test_a_recording_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             extractor(str(path))
     with pytest.raises(ConfigError, match="missing.wav"):
         extractor(str(tmp_path / "missing.wav"))
+
+
+def test_only_windows_wholly_within_noise_only_teach() -> None:
+    """The robot says so between two messages: the window that began before it may hold something else."""
+    side, rng = SoundSide(Config(), cube()), np.random.default_rng(0)
+    side.add(AudioFormat(RATE_HZ, 8, "S16LE", "WAVE"))
+    taught: list[tuple[int, bool]] = []
+    extract = side._extract
+
+    def spy(heard: AudioWindow, noise_only: bool = False) -> SoundEvidence:
+        taught.append((heard.stamp_ns, noise_only))
+        return extract(heard, noise_only)
+
+    side._extract = spy  # type: ignore[assignment]
+    for tenth in range(60):
+        at_ns = tenth * 100_000_000
+        side.add(PoseData(at_ns, np.eye(4)))
+        side.add(AudioChunk(at_ns, 0.01 * rng.standard_normal((RATE_HZ // 10, 8)).astype(np.float32)))
+        if tenth in (19, 39):
+            side.add(NoiseOnly(on=tenth == 19))
+    inside = [stamp_ns for stamp_ns, noise_only in taught if noise_only]
+    assert min(inside) >= 2_250_000_000 and max(inside) <= 4_000_000_000 and len(inside) >= 6
+    outside = [noise_only for stamp_ns, noise_only in taught if not 2_200_000_000 <= stamp_ns <= 4_300_000_000]
+    assert len(outside) > 10 and not any(outside)
