@@ -58,7 +58,7 @@ def overlay(run: RunFolder, frame: CameraFrame) -> RgbImage:
         entry = next(entry for entry in run.objects["objects"] if entry["id"] == instance_id)
         mask = run.mask([instance_id], frame.camera, frame.T_map_camera)
         mask = draw.resized_mask(mask, image.shape[1], image.shape[0])
-        image = draw.object_overlay(image, mask, f"{entry['label']} sounds, {entry['probability']:.0%}", number)
+        image = draw.object_overlay(image, mask, f"{entry['label']}, {entry['probability']:.0%}", number)
     if not run.sounding_ids:
         elsewhere = any(source["object_id"] is None for source in run.objects["sources"])
         draw.caption(image, "a sound from elsewhere" if elsewhere else "nothing sounds", (12, 30), (255, 255, 255))
@@ -91,7 +91,7 @@ def draw_top_view(ax: Axes, run: RunFolder, path_m: Array) -> None:
     ax.plot(*path_m[0, :2], marker="o", ms=5, color="#333333", ls="none", label="start")
     for number, instance_id in enumerate(run.sounding_ids):
         entry = next(entry for entry in run.objects["objects"] if entry["id"] == instance_id)
-        name = f"{entry['label']} sounds ({entry['probability']:.0%})"
+        name = f"{entry['label']} ({entry['probability']:.0%})"
         _draw_box(ax, entry, tuple(c / 255 for c in draw.colour(number)), name)
     for source in run.objects["sources"]:
         _draw_source(ax, source)

@@ -226,4 +226,4 @@ def _labelled(verdict: Verdict, texts: dict[int, str]) -> Verdict:
 
 
 def _labelled_object(found: SoundingObject, source: SoundSource) -> SoundingObject:
-    return replace(found, source=source, label=source.label or found.label)
+    return replace(found, source=source, label=f"{found.label}: {source.label}" if source.label else found.label)
