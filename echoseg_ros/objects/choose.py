@@ -22,6 +22,9 @@ from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, Sound
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
 # loses against it at 0.3 m, with 5 cm at 0.2 m; one whose range is open over metres still wins alone on its ray.
 ELSEWHERE_PER_M3 = 0.1
+# So much more of it as the place may lie outside of the mapped room: what is heard through a wall stays on a ray for
+# long, and the things on that ray did not do it.
+OUTSIDE_PER_M3 = 2.0
 # What sounds in an object need not lie where its seen points are.
 PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
@@ -130,7 +133,8 @@ def posterior_over(
     """
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
     ids: list[int | None] = [None, *(instance.id for instance in instances)]
-    densities = [ELSEWHERE_PER_M3, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
+    elsewhere = ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside
+    densities = [elsewhere, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
     total = sum(densities)
     pairs = [(key, density / total) for key, density in zip(ids, densities, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0] is not None, pair[0] or 0)))

@@ -48,6 +48,10 @@ class Reflector:
         distance_m = points @ self.normal - self.offset_m
         return np.where(self._beside(points) | (distance_m < 0), np.inf, distance_m)
 
+    def is_behind(self, points: NDArray[np.floating[Any]], at_least_m: float) -> NDArray[np.bool_]:
+        """[P] whether points [P, 3] lie beyond the known part of the plane, by more than the map is off."""
+        return ~self._beside(points) & (points @ self.normal - self.offset_m < -at_least_m)
+
     def is_near(self, points: NDArray[np.floating[Any]], within_m: float) -> NDArray[np.bool_]:
         """[P] whether points [P, 3] lie on the plane, give or take."""
         return ~self._beside(points) & (np.abs(points @ self.normal - self.offset_m) < within_m)

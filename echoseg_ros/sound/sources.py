@@ -48,7 +48,8 @@ class SourceBelief:
     position_m, covariance_m2: mean and spread of where it is; contrast: its score, 0 = diffuse, 1 = a lone plane wave;
     posterior: where it may be before the map's surface is taken into account; stamps_ns, durations_s: [W] the windows;
     towards: [W] each window's activity-weighted contrast towards it; alternatives: (probability, mean position [3]) of
-    every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last.
+    every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last; outside: how
+    likely it is behind the map's walls.
     """
 
     position_m: Array
@@ -60,6 +61,7 @@ class SourceBelief:
     towards: Array
     alternatives: tuple[tuple[float, Array], ...]
     heard_from_m: Array
+    outside: float = 0.0
 
 
 class SourceTracker:
@@ -158,6 +160,16 @@ class SourceTracker:
         stamps_ns, durations_s = self.memory.times(slots)
         return np.minimum(np.diff(stamps_ns / 1e9, prepend=stamps_ns[0] / 1e9 - 1.0), durations_s)
 
+    def _outside(self, posterior: Posterior) -> float:
+        """Probability, before anything is known of things, that the place lies beyond a wall."""
+        if self.memory.dimensions == 2:  # its places reach through walls whenever the height is open
+            return 0.0
+        behind = np.zeros(len(posterior.cells), dtype=bool)
+        for reflector in self._reflectors:
+            if reflector.normal[2] < 0.5:
+                behind |= reflector.is_behind(posterior.cells, SURFACE_M)
+        return float(posterior.mass[behind].sum())
+
     def _averaged_s(self, slots: NDArray[np.int64], weights: Array) -> float:
         """Time over which the score averages: of equal windows their sum, less the more their weights differ."""
         return float(weights.sum() ** 2 / np.sum(weights**2) * np.mean(self._spacing_s(slots)))
@@ -187,6 +199,7 @@ class SourceTracker:
         return SourceBelief(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
             tuple((probability, mean_m) for probability, mean_m, _ in places), self.memory.place(int(slots[-1])),
+            self._outside(posterior),
         )  # fmt: skip
 
 
