@@ -81,7 +81,7 @@ class Diagnostics:
             return _OK, "optional, nothing arrives"
         if silent:
             return _ERROR if topic.needed else _WARN, f"silent for {topic.age_s:.1f} s: {self._cause(topic)}"
-        if topic.bad and topic.bad == topic.received:
+        if topic.only_bad:
             return _ERROR, f"no message can be used: {topic.last_problem}"
         off = self._stamps_off(topic)
         if off:

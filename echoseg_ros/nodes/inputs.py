@@ -14,6 +14,9 @@ from echoseg_ros.io.topics import TopicQos
 from echoseg_ros.nodes.throttle import ThrottledLog
 from echoseg_ros.types import RESTART_BACK_NS
 
+# So long only bad messages: the good ones before do not matter any more.
+ONLY_BAD_S = 1.0
+
 
 def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = None) -> QoSProfile:
     """As rclpy wants it."""
@@ -61,6 +64,7 @@ class Input:
         self.last_problem = ""
         self.newest_ns: int | None = None
         self.arrived_s: float | None = None
+        self.good_s: float | None = None
         self.reliable, self.latched = True, qos.latched
         self._subscription: Any = self._subscribe(topic)
         self.topic = str(self._subscription.topic_name)
@@ -80,6 +84,13 @@ class Input:
     def age_s(self) -> float:
         """Seconds since the last message, or since the subscription without any."""
         return time.monotonic() - (self.started_s if self.arrived_s is None else self.arrived_s)
+
+    @property
+    def only_bad(self) -> bool:
+        """Messages were skipped, and none was good for a second before the newest, if ever."""
+        if not self.bad or self.arrived_s is None:
+            return False
+        return self.good_s is None or self.arrived_s - self.good_s > ONLY_BAD_S
 
     def forget_times(self) -> None:
         """Stamps may start again from anywhere."""
@@ -112,6 +123,7 @@ class Input:
             if item is not None:
                 self._check_time(getattr(item, "stamp_ns", None))
                 self._deliver(item)
+            self.good_s = self.arrived_s
         except Exception as error:  # a field that no one foresaw must not end the node
             self.skip(error)
 

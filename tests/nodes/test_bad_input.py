@@ -106,10 +106,17 @@ def test_wrong_channel_count_is_named(graph, wait_until):
     assert "8" in robot.statuses["audio_info"]
 
 
-def test_wrong_sample_rate_is_named(graph, wait_until):
-    start(graph)
+@pytest.mark.parametrize("good_before", [False, True])
+def test_wrong_sample_rate_is_named(graph, wait_until, good_before):
+    """Also after good audio: a single good message hid that all since were bad, and another warning took its place."""
+    node = start(graph)
     robot = Robot(graph)
     wait_until(matched(robot), "subscribers")
+    if good_before:
+        robot.send_info()
+        wait_until(lambda: node.sound_half.side.stream is not None, "the format")
+        robot.send_second(4.0)
+        wait_until(lambda: node.inputs["audio"].good_s is not None, "good audio")
     robot.send_info(sample_rate=44100)
     seconds = itertools.count(5)
 
