@@ -20,42 +20,61 @@ from tqdm import tqdm
 from echoseg_ros.errors import ConfigError, FolderError
 from echoseg_ros.eval.bench import commit, data_folder, text_table, write_bench
 from echoseg_ros.eval.bench_sound_cases import BenchCase, BenchSettings, all_cases, find_clips, run_case
-from echoseg_ros.eval.bench_sound_figures import Results, case_row, figures_of, target_rows
+from echoseg_ros.eval.bench_sound_figures import Results, array_rows, case_row, figures_of, target_rows
 from echoseg_ros.eval.sound_scoring import RunRow
 from echoseg_ros.io.files import write_json
 from echoseg_ros.io.run_folder import read_json
 
 # For CI: every kind once, short ways.
-QUICK = BenchSettings({"cube8": 1, "square4": 1, "binaural": 1}, {"cube8": 1, "square4": 1, "binaural": 1}, 8, 1, 2)
+_ONE = {"cube8": 1, "square4": 1, "binaural": 1}
+QUICK = BenchSettings(_ONE, _ONE, 8, 1, 2, walks=1, cost_seconds=8.0, cost_last_s=4.0)
 QUICK_CASES = (
     "cube8/single/rt0.2/snr20/noise",
     "square4/single/rt0.2/snr20/noise",
     "binaural/single/rt0.2/snr20/noise",
+    "cube8/blocked/rt0.4/snr20/noise",
     "cube8/several2/rt0.2/snr20/mixed",
     "cube8/own_noise1/rt0.4/snr20/noise",
     "cube8/silence/rt0.4",
     "cube8/diffuse/rt0.4",
+    "square4/calibration/rt0.4/snr20/mixed",
+    "cube8/cost/rt0.4/snr20/speech",
 )
-# Seconds of computing for a window, and for one of the methods of others; for the estimate of the time only.
+# Seconds of computing for a window, for one of the methods of others, for a recording's calibration and for each of its
+# seconds where cost is measured; for the estimate of the time only.
 _WINDOW_COST_S = {"cube8": 0.1, "square4": 0.08, "binaural": 0.12}
-_BASELINE_COST_S = 0.6
+_BASELINE_COST_S, _WALK_COST_S, _COST_COST_S = 0.6, 12.0, 1.5
 # Heads of the tables and the columns below them.
 _PLACE_COLUMNS = {
     "case": "case", "runs": "runs", "dir deg": "direction_deg_p50", "p90": "direction_deg_p90",
     "azimuth": "azimuth_deg_p50", "place m": "position_m_p50", "p90 ": "position_m_p90",
-    "ransac": "ransac_position_m_p50", "right %": "right_pct", "likeliest %": "likeliest_right_pct",
-    "in 95 %": "inside_95_pct", "after s": "time_to_right_s_p50", "false": "false_objects", "hours": "hours",
+    "ransac": "ransac_position_m_p50", "right": "right_object", "likeliest": "likeliest_object", "wrong": "wrong_object",
+    "in 95 %": "covariance_coverage_95", "after s": "time_to_right_s_p50", "false": "false_objects", "hours": "hours",
     "ms": "extract_ms", "judge ms": "judge_ms",
 }  # fmt: skip
+_ARRAY_COLUMNS = {
+    "one source": "case", "runs": "runs", "right": "right_object", "likeliest": "likeliest_object",
+    "wrong": "wrong_object", "in 95 %": "covariance_coverage_95", "after s": "time_to_right_s_p50",
+}  # fmt: skip
 _SEVERAL_COLUMNS = {
-    "case": "case", "runs": "runs", "recall %": "recall_pct", "count right %": "count_right_pct",
-    "all right %": "all_right_pct", "place m": "position_m_p50", "p90": "position_m_p90",
+    "case": "case", "runs": "runs", "recall": "recall", "count right": "count_right", "all right": "right_object",
+    "place m": "position_m_p50", "p90": "position_m_p90",
 }  # fmt: skip
 _OTHER_COLUMNS = {
     "case": "case", "dir deg": "compared_direction_deg_p50", "SRP-PHAT": "SRP_direction_deg_p50",
     "NormMUSIC": "NormMUSIC_direction_deg_p50", "MUSIC": "MUSIC_direction_deg_p50", "place m": "position_m_p50",
-    "louder side, averaged": "reference_position_m_p50", "raw": "reference_raw_position_m_p50", "right %": "right_pct",
-    "averaged": "reference_right_pct", "raw ": "reference_raw_right_pct",
+    "louder side, averaged": "reference_position_m_p50", "raw": "reference_raw_position_m_p50", "right": "right_object",
+    "averaged": "reference_right_object", "raw ": "reference_raw_right_object",
+}  # fmt: skip
+_CALIBRATION_COLUMNS = {
+    "case": "case", "runs": "runs", "left ms": "calibration_ms_p50", "p90": "calibration_ms_p90",
+    "left deg": "calibration_deg_p50", "p90 ": "calibration_deg_p90", "moved enough": "moved_enough",
+    "of these ms p90": "believed_ms_p90", "of these deg p90": "believed_deg_p90", "ms": "estimate_ms",
+}  # fmt: skip
+_COST_COLUMNS = {
+    "case": "case", "core share": "core_share", "evidence only": "evidence_core_share", "windows": "windows",
+    "listen ms": "listen_ms", "judge ms": "judge_ms", "label ms": "label_ms", "extract ms": "extract_ms",
+    "back-project ms": "back_project_ms",
 }  # fmt: skip
 _TARGET_COLUMNS = ("figure", "value", "target", "verdict")
 
@@ -102,7 +121,7 @@ def run_cases(
     meant = [case for case in cases if case.is_meant(only)]
     if not meant:
         raise ConfigError(f"--only {' '.join(only)}: no such case; there are {', '.join(case.name for case in cases)}")
-    missing = [case for case in meant if fresh or not folders.case_file(case).exists()]
+    missing = [case for case in meant if fresh or not has_run(case, folders)]
     cost_s = {case.name: _cost_s(case, settings) for case in missing}
     total_s = sum(cost * len(case.runs) for case, cost in zip(missing, cost_s.values(), strict=True))
     tqdm.write(f"{len(meant)} cases, {len(missing)} of them to run: about {total_s / 60 / max(jobs, 1):.0f} min")
@@ -166,21 +185,28 @@ def _one_thread() -> None:
 
 def _cost_s(case: BenchCase, settings: BenchSettings) -> float:
     """Of one run, by experience."""
+    if case.kind in ("calibration", "cost"):
+        return _WALK_COST_S if case.kind == "calibration" else _COST_COST_S * settings.cost_seconds
     with_others = sum(case.has_baselines(room, draw, settings) for room, draw in case.runs) / max(len(case.runs), 1)
     others = 0.0 if case.array == "binaural" else 3 * settings.baseline_windows * _BASELINE_COST_S * with_others
     several = 2.0 if case.kind == "several" else 1.0
     return 1.0 + (settings.poses or case.poses) * several * _WINDOW_COST_S[case.array] + others
 
 
+def has_run(case: BenchCase, folders: BenchFolders) -> bool:
+    """Whether the case's runs are there, those of the rooms and draws that are meant now."""
+    file = folders.case_file(case)
+    return file.exists() and {(run["room"], run["draw"]) for run in read_json(file)["runs"]} == set(case.runs)
+
+
 def read_results(cases: Sequence[BenchCase], folders: BenchFolders) -> Results:
     """All cases that have run."""
-    files = [(case, folders.case_file(case)) for case in cases]
-    return [(case, read_json(file)["runs"]) for case, file in files if file.exists()]
+    return [(case, read_json(folders.case_file(case))["runs"]) for case in cases if has_run(case, folders)]
 
 
 def _write(cases: Sequence[BenchCase], folders: BenchFolders, command: str) -> None:
     results = read_results(cases, folders)
-    rows = []
+    rows = array_rows(results)
     for case, runs in results:
         kept = read_json(folders.case_file(case))
         rows.append({**case_row(case, runs), "commit": kept["commit"], "load_before": kept["load_before"]})
@@ -189,16 +215,21 @@ def _write(cases: Sequence[BenchCase], folders: BenchFolders, command: str) -> N
 
 def report(results: Results) -> str:
     """All cases and figures as text, the figures with what they should be."""
-    rows = [case_row(case, runs) for case, runs in results]
-    several = [row for row in rows if "recall_pct" in row]
-    compared = [row for row in rows if "SRP_direction_deg_p50" in row or "reference_right_pct" in row]
-    parts = [_table(rows, _PLACE_COLUMNS)] if rows else []
-    parts += [_table(several, _SEVERAL_COLUMNS)] if several else []
-    parts += [_table(compared, _OTHER_COLUMNS)] if compared else []
-    figures = figures_of(results)
-    parts.append("\n".join(f"{name:<42} {_text(value)}" for name, value in figures.items() if value is not None))
-    parts.append(_table(target_rows(figures), {column: column for column in _TARGET_COLUMNS}))
-    return "\n\n".join(parts)
+    rows = [(case.kind, case_row(case, runs)) for case, runs in results]
+    tables = [
+        ([row for kind, row in rows if kind not in ("calibration", "cost")], _PLACE_COLUMNS),
+        (array_rows(results), _ARRAY_COLUMNS),
+        ([row for kind, row in rows if kind == "several"], _SEVERAL_COLUMNS),
+        ([row for _, row in rows if "SRP_direction_deg_p50" in row or "reference_right_object" in row], _OTHER_COLUMNS),
+        ([row for kind, row in rows if kind == "calibration"], _CALIBRATION_COLUMNS),
+        ([row for kind, row in rows if kind == "cost"], _COST_COLUMNS),
+    ]
+    parts = [_table(some, columns) for some, columns in tables if some]
+    figures, targets = figures_of(results), target_rows(figures_of(results))
+    judged = {row["figure"] for row in targets}
+    free = [f"{name:<42} {_text(value)}" for name, value in figures.items() if name not in judged and value is not None]
+    parts += ["\n".join(free)] if free else []
+    return "\n\n".join([*parts, _table(targets, {column: column for column in _TARGET_COLUMNS})])
 
 
 def self_test(bag: Path) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from echoseg_ros.config import Config
+from echoseg_ros.eval.sound_calibration import SOUNDS as CALIBRATION_SOUNDS
+from echoseg_ros.eval.sound_calibration import calibration_rows
+from echoseg_ros.eval.sound_cost import cost_row
 from echoseg_ros.eval.sound_rooms import THINGS
 from echoseg_ros.eval.sound_scenes import BINAURAL_POSES, OFF_MAP, POSES, SoundCase, SoundScene, make_scene
 from echoseg_ros.eval.sound_scoring import RunRow, score_run
@@ -19,6 +22,8 @@ NOISE, SPEECH, TONE = "builtin:noise", "builtin:speech", "builtin:tone"
 # Sources that sound together take theirs in turn from here.
 TOGETHER = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
 FALSE_ALARM_POSES = 120
+# The rooms of the bench: constants were set in those of seeds 0 to 19 and looked at again in 20 to 31.
+FIRST_ROOM = 100
 # Sets of things that sound, of one room.
 DRAWN_APART = 3
 
@@ -27,22 +32,29 @@ DRAWN_APART = 3
 class BenchSettings:
     """How much is done.
 
-    rooms: seeds from 0 on by array; draws: things that sound, one after the other, in each room; poses: of a way, 0 =
-    as the case says; baseline_rooms, baseline_windows: what the slower methods of others get.
+    rooms: how many seeds from FIRST_ROOM on by array; draws: things that sound, one after the other, in each room;
+    poses: of a way, 0 = as the case says; baseline_rooms, baseline_windows: what the slower methods of others get;
+    walks: recordings of a calibration case; cost_seconds: of the recording whose cost is measured, cost_last_s: of
+    which only the last ones count.
     """
 
-    rooms: dict[str, int] = field(default_factory=lambda: {"cube8": 5, "square4": 3, "binaural": 4})
-    draws: dict[str, int] = field(default_factory=lambda: {"cube8": 3, "square4": 3, "binaural": 2})
+    rooms: dict[str, int] = field(default_factory=lambda: {"cube8": 5, "square4": 5, "binaural": 5})
+    draws: dict[str, int] = field(default_factory=lambda: {"cube8": 2, "square4": 2, "binaural": 2})
     poses: int = 0
-    baseline_rooms: int = 3
+    baseline_rooms: int = 2
     baseline_windows: int = 6
+    walks: int = 8
+    cost_seconds: float = 60.0
+    cost_last_s: float = 20.0
 
 
 @dataclass(frozen=True)
 class BenchCase:
-    """One cell of the grid. name: array/kind/...; kind: single, several, own_noise, silence, diffuse, off_map.
+    """One cell of the grid. name: array/kind/...; sounds: one for each source; of clips one after the other.
 
-    sounds: one for each source; of clips one after the other. snr_db: None where nothing sounds.
+    kind: single, blocked (no straight way), several, own_noise, silence, diffuse, off_map; calibration (a recording with
+    a wrong clock and yaw); cost (what a core has to do). snr_db: None where nothing sounds. runs: (seed of the room,
+    number of the draw).
     """
 
     name: str
@@ -69,9 +81,9 @@ class BenchCase:
 
     def has_baselines(self, room: int, draw: int, settings: BenchSettings) -> bool:
         """Whether the methods of others run too; the vote of two ears costs nothing."""
-        if self.kind not in ("single", "own_noise"):
+        if self.kind != "single":
             return False
-        return self.array == "binaural" or (room < settings.baseline_rooms and draw == 0)
+        return self.array == "binaural" or (room < FIRST_ROOM + settings.baseline_rooms and draw == 0)
 
 
 def all_cases(settings: BenchSettings, clips: Sequence[str]) -> list[BenchCase]:
@@ -90,10 +102,12 @@ def all_cases(settings: BenchSettings, clips: Sequence[str]) -> list[BenchCase]:
     cases += [
         make("cube8", "own_noise", 0.4, 20.0, sound, files, 1, fans) for fans in (1, 2) for sound, files in sounds
     ]
+    cases += [make("cube8", "blocked", 0.4, 20.0, sound, files) for sound, files in sounds]
     for array in ("cube8", "square4"):
         cases += [make(array, "silence", 0.4, None, "", (), 0), make(array, "diffuse", 0.4, None, "", (), 0)]
         cases += [make(array, "off_map", 0.4, 20.0, sound, files) for sound, files in sounds]
-    return cases
+        cases += [make(array, "calibration", 0.4, 20.0, "mixed", CALIBRATION_SOUNDS)]
+    return [*cases, make("cube8", "cost", 0.4, 20.0, "speech", (SPEECH,))]
 
 
 def _case(
@@ -102,15 +116,19 @@ def _case(
 ) -> BenchCase:  # fmt: skip
     parts = [array, f"{kind}{sources}" if kind == "several" else f"{kind}{fans}" if fans else kind, f"rt{rt60_s:g}"]
     parts += [] if snr_db is None else [f"snr{snr_db:g}", sound]
-    draws = (
-        min(2, settings.draws[array]) if kind in ("several", "silence", "diffuse", "off_map") else settings.draws[array]
-    )
-    runs = tuple((room, draw) for room in range(settings.rooms[array]) for draw in range(draws))
+    rooms, draws = settings.rooms[array], settings.draws[array]
+    if kind in ("calibration", "cost"):
+        rooms, draws = (settings.walks if kind == "calibration" else 1), 1
+    runs = tuple((FIRST_ROOM + room, draw) for room in range(rooms) for draw in range(draws))
     return BenchCase("/".join(parts), array, kind, rt60_s, snr_db, sounds, sound, sources, fans, runs)
 
 
 def run_case(case: BenchCase, room: int, draw: int, settings: BenchSettings, cache: Path) -> RunRow:
     """One run: the row of what came out, with its seeds."""
+    if case.kind == "calibration":
+        return {"room": room, "draw": draw, **calibration_rows([room], [case.array])[0]}
+    if case.kind == "cost":
+        return {"room": room, "draw": draw, **cost_row(room, settings.cost_seconds, settings.cost_last_s)}
     scene = make_scene(room, case.array, case.rt60_s, cache, settings.poses or case.poses)
     heard = sound_case(case, room, draw)
     baselines = settings.baseline_windows if case.has_baselines(room, draw, settings) else 0
@@ -136,6 +154,7 @@ def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
         fans=case.fans,
         diffuse_db=20.0 if case.kind == "diffuse" else None,
         lead_s=3 if case.fans else 0,
+        blocked=case.kind == "blocked",
         seed=draw,
     )
 
@@ -143,7 +162,7 @@ def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
 def _config(case: BenchCase, scene: SoundScene, heard: SoundCase) -> Config:
     """The defaults, with windows as long as the array stands still and a memory of the whole way."""
     values: dict[str, Any] = {"sound.window_s": 1.0, "sound.hop_s": 1.0}
-    if case.kind in ("single", "own_noise", "several"):
+    if case.kind in ("single", "blocked", "own_noise", "several"):
         values["sources.memory_s"] = max(Config().sources.memory_s, len(scene.poses) + heard.lead_s + 1.0)
     if case.kind == "several":
         values["sources.max_sources"] = max(3, Config().sources.max_sources)

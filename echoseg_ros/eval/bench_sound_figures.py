@@ -13,139 +13,146 @@ from echoseg_ros.eval.sound_scoring import RunRow
 
 Row = dict[str, Any]
 Figures = dict[str, float | None]
+ARRAYS = ("cube8", "square4", "binaural")
+# Kinds of cases in which nothing of the map sounds.
+FALSE_ALARMS = ("silence", "diffuse", "off_map")
 # A case and its runs.
 Results = Sequence[tuple[BenchCase, list[RunRow]]]
 
 # What stands for the error of a source that was not found at all, so that percentiles exist.
 MISSED_M = 10.0
-# (figure, what it should be: at most or at least)
-TARGETS = (
-    ("cube8_direction_deg_p50", "<=", 2.5),
-    ("cube8_direction_deg_p90", "<=", 8.0),
-    ("cube8_position_m_p50", "<=", 0.10),
-    ("cube8_position_m_p90", "<=", 0.25),
-    ("cube8_snr0_position_m_p50", "<=", 0.15),
-    ("cube8_snr0_position_m_p90", "<=", 0.35),
-    ("cube8_tones_position_m_p50", "<=", 0.15),
-    ("cube8_tones_position_m_p90", "<=", 0.35),
-    ("cube8_rt0.7_direction_deg_p50", "<=", 4.0),
-    ("cube8_rt0.7_direction_deg_p90", "<=", 20.0),
-    ("cube8_right_object_pct", ">=", 98.0),
-    ("square4_azimuth_deg_p50", "<=", 3.0),
-    ("square4_position_m_p50", "<=", 0.30),
-    ("square4_right_object_pct", ">=", 98.0),
-    ("binaural_position_m_p50", "<=", 0.10),
-    ("binaural_position_m_p90", "<=", 0.50),
-    ("binaural_right_object_pct", ">=", 95.0),
-    ("binaural_above_reference_points", ">=", 20.0),
-    ("several_recall_pct", ">=", 90.0),
-    ("several_count_right_pct", ">=", 70.0),
-    ("own_noise_direction_deg_p50", "<=", 5.0),
-    ("own_noise_right_object_pct", ">=", 95.0),
-    ("silence_false_objects_per_h", "<=", 1.0),
-    ("diffuse_false_objects_per_h", "<=", 1.0),
-    ("off_map_false_objects_per_h", "<=", 1.0),
+# (figure, the least and the most that it should be)
+TARGETS: tuple[tuple[str, float | None, float | None], ...] = (
+    ("cube8_direction_deg_p50", None, 2.5),
+    ("cube8_direction_deg_p90", None, 8.0),
+    ("cube8_reverb_direction_deg_p50", None, 4.0),
+    ("cube8_reverb_direction_deg_p90", None, 20.0),
+    ("cube8_position_m_p50", None, 0.10),
+    ("cube8_position_m_p90", None, 0.25),
+    ("cube8_hard_position_m_p50", None, 0.15),
+    ("cube8_hard_position_m_p90", None, 0.35),
+    ("square4_azimuth_deg_p50", None, 3.0),
+    ("square4_position_m_p50", None, 0.30),
+    ("binaural_position_m_p50", None, 0.10),
+    ("binaural_position_m_p90", None, 0.50),
+    ("binaural_right_object", 0.95, None),
+    ("right_object_one_source", 0.98, None),
+    ("recall_multi", 0.90, None),
+    ("count_right_multi", 0.70, None),
+    ("ego_direction_deg_p50", None, 5.0),
+    ("ego_right_object", 0.95, None),
+    ("false_objects_per_hour", None, 1.0),
+    ("covariance_coverage_95", 0.90, 0.98),
+    ("calibration_ms_p90", None, 10.0),
+    ("calibration_deg_p90", None, 1.0),
+    ("core_share_10hz", None, 0.10),
 )
+# Two ears should name the right object in so much more of the runs than the louder side does.
+ABOVE_REFERENCE = 0.20
+REFERENCES = ("reference", "reference_raw")
 
 
 def figures_of(results: Results) -> Figures:
-    """Over all runs of the cases a figure is about; None where none has run.
+    """Over all runs of the cases a figure is about; None where none has run. Shares are in [0, 1].
 
-    Without a condition in the name: RT60 up to 0.4 s and SNR from 10 dB, all sounds but tones. Right objects are over
-    every case with one source of that array, the hard ones too.
+    Without a condition in the name: one source, RT60 up to 0.4 s and SNR from 10 dB, all sounds but tones. hard: 0 dB, or
+    tones, RT60 up to 0.4 s; reverb: RT60 0.7 s, 10 dB; multi: two and three sources; ego: own noise.
+    right_object_one_source, time_to_right_s and covariance_coverage_95: every case of kind "single" of every array, the hard
+    and the live ones too. calibration: what is left uncorrected, which is all of it where the estimate says that the
+    array moved too little.
     """
+    fair = {array: _runs(_of_array(results, array), _is_fair) for array in ARRAYS}
+    hard = _runs(results, lambda case: _is_cube8(case) and case.rt60_s <= 0.4 and _is_hard(case))
+    reverb = _runs(results, lambda case: _is_cube8(case) and case.rt60_s == 0.7 and case.snr_db == 10.0)
+    single = _runs(results, lambda case: case.kind == "single")
     figures: Figures = {}
-
-    def over(name: str, column: str, runs: list[RunRow], places: bool = False) -> None:
-        for percent in (50, 90):
-            figures[f"{name}_p{percent}"] = percentile(_values(runs, column, places), percent)
-
-    for array in ("cube8", "square4", "binaural"):
-        of_array = [(case, runs) for case, runs in results if case.array == array]
-        single = _runs(of_array, lambda case: case.kind == "single")
-        fair = _runs(of_array, _is_fair)
-        over(f"{array}_direction_deg", "direction_deg", fair)
-        over(f"{array}_azimuth_deg", "azimuth_deg", fair)
-        over(f"{array}_position_m", "position_m", fair, places=True)
-        over(f"{array}_ransac_position_m", "ransac_position_m", fair, places=True)
-        over(f"{array}_time_to_right_s", "time_to_right_s", single)
-        figures[f"{array}_right_object_pct"] = share(single, "right")
-        figures[f"{array}_likeliest_object_pct"] = share(single, "likeliest_right")
-        figures[f"{array}_inside_95_pct"] = _mean_pct(_values(single, "inside_95"))
-        if array != "binaural":  # ours in the runs that the others were given, to compare like with like
-            over(f"{array}_compared_direction_deg", "direction_deg", compared_runs(fair))
-        for method in DOA_METHODS if array != "binaural" else ():
-            over(f"{array}_{method.lower()}_direction_deg", f"{method}_direction_deg", fair)
-        figures[f"{array}_single_false_objects_per_h"] = _per_hour(single)
-        figures[f"{array}_window_ms_p50"] = percentile([_cost_ms(run) for run in single], 50)
-    noisy = _runs(results, lambda case: _is_cube8(case) and case.snr_db == 0.0 and case.rt60_s <= 0.4)
-    over("cube8_snr0_position_m", "position_m", noisy, places=True)
-    over("cube8_tones_position_m", "position_m", _runs(results, lambda case: case.sound == "tones"), places=True)
-    live = _runs(results, lambda case: _is_cube8(case) and case.rt60_s == 0.7 and (case.snr_db or 0) >= 10)
-    over("cube8_rt0.7_direction_deg", "direction_deg", live)
-    over("cube8_rt0.7_position_m", "position_m", live, places=True)
-    return figures | _reference_figures(results) | _several_figures(results) | _other_figures(results)
-
-
-def _reference_figures(results: Results) -> Figures:
-    runs = _runs(results, lambda case: case.array == "binaural" and case.kind == "single")
-    figures: Figures = {}
-    for name in ("reference", "reference_raw"):
-        figures[f"binaural_{name}_position_m_p50"] = percentile(_values(runs, f"{name}_position_m", True), 50)
-        figures[f"binaural_{name}_right_object_pct"] = share(runs, f"{name}_right")
-    best = [figures[f"binaural_{name}_right_object_pct"] for name in ("reference", "reference_raw")]
-    ours = share(runs, "right")
-    known = [value for value in best if value is not None]
-    figures["binaural_above_reference_points"] = ours - max(known) if ours is not None and known else None
-    return figures
-
-
-def _several_figures(results: Results) -> Figures:
-    runs = _runs(results, lambda case: case.kind == "several")
-    true = sum(len(run["things"]) for run in runs)
-    counted = [run["sources_said"] == len(run["things"]) for run in runs]
-    return {
-        "several_recall_pct": 100 * sum(run["found"] for run in runs) / true if true else None,
-        "several_count_right_pct": _mean_pct(counted),
-        "several_all_right_pct": share(runs, "right"),
-        "several_false_objects_per_h": _per_hour(runs),
-    }
-
-
-def _other_figures(results: Results) -> Figures:
+    figures |= _percentiles("cube8_direction_deg", _values(fair["cube8"], "direction_deg"))
+    figures |= _percentiles("cube8_reverb_direction_deg", _values(reverb, "direction_deg"))
+    figures |= _percentiles("cube8_position_m", _values(fair["cube8"], "position_m", True))
+    figures |= _percentiles("cube8_hard_position_m", _values(hard, "position_m", True))
+    figures["square4_azimuth_deg_p50"] = percentile(_values(fair["square4"], "azimuth_deg"), 50)
+    figures["square4_position_m_p50"] = percentile(_values(fair["square4"], "position_m", True), 50)
+    figures |= _percentiles("binaural_position_m", _values(fair["binaural"], "position_m", True))
+    figures |= _reference_figures(_runs(_of_array(results, "binaural"), lambda case: case.kind == "single"))
+    figures["right_object_one_source"] = share(single, "right")
+    figures |= _multi_figures(_runs(results, lambda case: case.kind == "several"))
     own = _runs(results, lambda case: case.kind == "own_noise")
-    figures: Figures = {
-        "own_noise_direction_deg_p50": percentile(_values(own, "direction_deg"), 50),
-        "own_noise_direction_deg_p90": percentile(_values(own, "direction_deg"), 90),
-        "own_noise_position_m_p50": percentile(_values(own, "position_m", True), 50),
-        "own_noise_right_object_pct": share(own, "right"),
-        "own_noise_false_objects_per_h": _per_hour(own),
+    figures["ego_direction_deg_p50"] = percentile(_values(own, "direction_deg"), 50)
+    figures["ego_right_object"] = share(own, "right")
+    blocked = _runs(results, lambda case: case.kind == "blocked")
+    figures["blocked_direction_deg_p50"] = percentile(_values(blocked, "direction_deg"), 50)
+    figures["blocked_right_object"] = share(blocked, "right")
+    figures["blocked_wrong_object"] = share(blocked, "wrong")
+    figures["false_objects_per_hour"] = _per_hour(_runs(results, lambda case: case.kind in FALSE_ALARMS))
+    figures["time_to_right_s_p50"] = percentile(_times_to_right_s(single), 50)
+    figures["covariance_coverage_95"] = _mean(_values(single, "inside_95"))
+    walks = _runs(results, lambda case: case.kind == "calibration")
+    figures["calibration_ms_p90"] = percentile(_left(walks, "offset_error_ms", "true_offset_ms"), 90)
+    figures["calibration_deg_p90"] = percentile(_left(walks, "yaw_error_deg", "true_yaw_deg"), 90)
+    cost = _runs(results, lambda case: case.kind == "cost")
+    figures["core_share_10hz"] = percentile(_values(cost, "core_share"), 50)
+    figures["evidence_core_share_10hz"] = percentile(_values(cost, "evidence_core_share"), 50)
+    return figures | _others_figures(fair["cube8"])
+
+
+def _reference_figures(runs: list[RunRow]) -> Figures:
+    """Of two ears, beside the better of the two ways to read the louder side."""
+    known = [value for name in REFERENCES if (value := share(runs, f"{name}_right")) is not None]
+    return {
+        "binaural_right_object": share(runs, "right"),
+        "reference_binaural_right_object": max(known) if known else None,
     }
-    for kind in ("silence", "diffuse", "off_map"):
-        figures[f"{kind}_false_objects_per_h"] = _per_hour(
-            [run for case, runs in results if case.kind == kind for run in runs]
-        )
+
+
+def _multi_figures(runs: list[RunRow]) -> Figures:
+    true = sum(len(run["things"]) for run in runs)
+    return {
+        "recall_multi": round(sum(run["found"] for run in runs) / true, 4) if true else None,
+        "count_right_multi": _mean([run["sources_said"] == len(run["things"]) for run in runs]),
+    }
+
+
+def _others_figures(runs: list[RunRow]) -> Figures:
+    """Medians of what others find in the same windows (directions) and from the same directions (places)."""
+    compared = compared_runs(runs)
+    names = (("compared_cube8", "direction_deg"), *((f"{m.lower()}_cube8", f"{m}_direction_deg") for m in DOA_METHODS))
+    figures: Figures = {
+        f"{name}_direction_deg_p50": percentile(_values(compared, column), 50) for name, column in names
+    }
+    figures["ransac_cube8_position_m_p50"] = percentile(_values(runs, "ransac_position_m", True), 50)
     return figures
+
+
+def array_rows(results: Results) -> list[Row]:
+    """For each array all its runs with one source together, which right_object_one_source puts into one."""
+    rows = []
+    for array in ARRAYS:
+        runs = _runs(_of_array(results, array), lambda case: case.kind == "single")
+        if runs:
+            rows.append({"case": f"{array}/single", "runs": len(runs), **_shares(runs)})
+    return rows
 
 
 def case_row(case: BenchCase, runs: list[RunRow]) -> Row:
     """One line of the table: the case's runs put together, with their seeds."""
     row: Row = {"case": case.name, "runs": len(runs), "rooms": sorted({run["room"] for run in runs})}
+    if case.kind == "calibration":
+        return row | _calibration_columns(runs)
+    if case.kind == "cost":
+        return row | {key: value for key, value in runs[0].items() if key not in ("room", "draw")}
+    row["draws"] = sorted({run["draw"] for run in runs})
     row["things"] = [run["things"] for run in runs]
     for column, places in (("direction_deg", False), ("azimuth_deg", False), ("position_m", True),
                            ("ransac_position_m", True), ("reference_position_m", True),
-                           ("reference_raw_position_m", True), ("time_to_right_s", False),
+                           ("reference_raw_position_m", True),
                            *((f"{method}_direction_deg", False) for method in DOA_METHODS)):  # fmt: skip
-        values = _values(runs, column, places)
-        row |= {f"{column}_p{p}": percentile(values, p) for p in (50, 90) if values}
+        if values := _values(runs, column, places):
+            row |= _percentiles(column, values)
     if compared := compared_runs(runs):
         row["compared_direction_deg_p50"] = percentile(_values(compared, "direction_deg"), 50)
-    for column in ("right", "likeliest_right", "reference_right", "reference_raw_right"):
-        if (value := share(runs, column)) is not None:
-            row[f"{column}_pct"] = value
     if case.kind == "several":
-        row |= {key.removeprefix("several_"): value for key, value in _several_figures([(case, runs)]).items()}
-    row["inside_95_pct"] = _mean_pct(_values(runs, "inside_95"))
+        row |= {name.removesuffix("_multi"): value for name, value in _multi_figures(runs).items()}
+    row |= _shares(runs)
     row["false_objects"] = sum(run["false_objects"] for run in runs)
     row["hours"] = round(sum(run["hours"] for run in runs), 4)
     row["extract_ms"] = percentile([run["extract_ms"] for run in runs], 50)
@@ -153,12 +160,42 @@ def case_row(case: BenchCase, runs: list[RunRow]) -> Row:
     return row
 
 
+def _shares(runs: list[RunRow]) -> Row:
+    """What of the runs is right, for those of the columns that they have."""
+    columns = {"right_object": "right", "likeliest_object": "likeliest_right", "wrong_object": "wrong",
+               **{f"{name}_right_object": f"{name}_right" for name in REFERENCES}}  # fmt: skip
+    found: Row = {name: share(runs, column) for name, column in columns.items()}
+    found["covariance_coverage_95"] = _mean(_values(runs, "inside_95"))
+    if any("time_to_right_s" in run for run in runs):
+        found["time_to_right_s_p50"] = percentile(_times_to_right_s(runs), 50)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _calibration_columns(runs: list[RunRow]) -> Row:
+    left_ms, left_deg = _left(runs, "offset_error_ms", "true_offset_ms"), _left(runs, "yaw_error_deg", "true_yaw_deg")
+    return {
+        "sounds": [f"{run['sound'].removeprefix('builtin:')}, {run['path']}" for run in runs],
+        "moved_enough": _mean([run["enough_motion"] for run in runs]),
+        "left_ms": [round(value, 1) for value in left_ms],
+        "left_deg": [round(value, 2) for value in left_deg],
+        **_percentiles("calibration_ms", left_ms),
+        **_percentiles("calibration_deg", left_deg),
+        **_percentiles("believed_ms", [abs(run["offset_error_ms"]) for run in runs if run["enough_motion"]]),
+        **_percentiles("believed_deg", [abs(run["yaw_error_deg"]) for run in runs if run["enough_motion"]]),
+        "estimate_ms": percentile([run["estimate_ms"] for run in runs], 50),
+    }
+
+
 def target_rows(figures: Figures) -> list[Row]:
     """figure, value, target and verdict ("reached", "missed by ...", or "-" where it was not measured)."""
+    values = dict(figures)
+    over = "binaural_right_object over reference_"
+    ours, theirs = figures.get("binaural_right_object"), figures.get("reference_binaural_right_object")
+    values[over] = round(ours - theirs, 4) if ours is not None and theirs is not None else None
     return [
-        {"figure": name, "value": figures.get(name), "target": f"{sign} {limit:g}",
-         "verdict": _verdict(figures.get(name), sign, limit)}
-        for name, sign, limit in TARGETS
+        {"figure": name, "value": values.get(name), "target": _target(least, most),
+         "verdict": _verdict(values.get(name), least, most)}
+        for name, least, most in (*TARGETS, (over, ABOVE_REFERENCE, None))
     ]  # fmt: skip
 
 
@@ -174,8 +211,12 @@ def percentile(values: Iterable[float], percent: float) -> float | None:
 
 
 def share(runs: Iterable[RunRow], column: str) -> float | None:
-    """Percent of the runs that have the column in which it is true."""
-    return _mean_pct([run[column] for run in runs if column in run])
+    """Share of the runs that have the column in which it is true."""
+    return _mean([run[column] for run in runs if column in run])
+
+
+def _percentiles(name: str, values: list[float]) -> Figures:
+    return {f"{name}_p{percent}": percentile(values, percent) for percent in (50, 90)}
 
 
 def _values(runs: Iterable[RunRow], column: str, places: bool = False) -> list[float]:
@@ -189,33 +230,54 @@ def _values(runs: Iterable[RunRow], column: str, places: bool = False) -> list[f
     return values
 
 
+def _times_to_right_s(runs: Iterable[RunRow]) -> list[float]:
+    """Of runs that never were right the whole time."""
+    times_s = [(run["time_to_right_s"], 3600 * run["hours"]) for run in runs if "time_to_right_s" in run]
+    return [whole_s if time_s is None else time_s for time_s, whole_s in times_s]
+
+
+def _left(runs: Iterable[RunRow], error: str, truth: str) -> list[float]:
+    """What a calibration leaves: its error, or all there was if it says itself that it knows nothing."""
+    return [abs(run[error] if run["enough_motion"] else run[truth]) for run in runs]
+
+
 def _runs(results: Results, is_meant: Callable[[BenchCase], bool]) -> list[RunRow]:
     return [run for case, runs in results if is_meant(case) for run in runs]
 
 
+def _of_array(results: Results, array: str) -> Results:
+    return [(case, runs) for case, runs in results if case.array == array]
+
+
 def _is_cube8(case: BenchCase) -> bool:
-    return case.array == "cube8" and case.kind == "single" and case.sound != "tones"
+    return case.array == "cube8" and case.kind == "single"
+
+
+def _is_hard(case: BenchCase) -> bool:
+    return case.snr_db == 0.0 or case.sound == "tones"
 
 
 def _is_fair(case: BenchCase) -> bool:
     return case.kind == "single" and case.rt60_s <= 0.4 and (case.snr_db or 0) >= 10 and case.sound != "tones"
 
 
-def _cost_ms(run: RunRow) -> float:
-    return float(run["extract_ms"] + run["judge_ms"])
-
-
 def _per_hour(runs: list[RunRow]) -> float | None:
     hours = sum(run["hours"] for run in runs)
-    return sum(run["false_objects"] for run in runs) / hours if hours else None
+    return round(sum(run["false_objects"] for run in runs) / hours, 4) if hours else None
 
 
-def _mean_pct(flags: Sequence[Any]) -> float | None:
-    return 100 * float(np.mean(flags)) if len(flags) else None
+def _mean(flags: Sequence[Any]) -> float | None:
+    return round(float(np.mean(flags)), 4) if len(flags) else None
 
 
-def _verdict(value: float | None, sign: str, limit: float) -> str:
+def _target(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"{least:g} to {most:g}"
+    return f">= {least:g}" if least is not None else f"<= {most:g}"
+
+
+def _verdict(value: float | None, least: float | None, most: float | None) -> str:
     if value is None:
         return "-"
-    missing = value - limit if sign == "<=" else limit - value
+    missing = max(0.0 if least is None else least - value, 0.0 if most is None else value - most)
     return "reached" if missing <= 1e-9 else f"missed by {missing:.3g}"

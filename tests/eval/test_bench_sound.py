@@ -12,8 +12,8 @@ import waves
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.eval import bench_sound
 from echoseg_ros.eval.bench_sound import BenchFolders, run_cases
-from echoseg_ros.eval.bench_sound_cases import BenchCase, BenchSettings, all_cases, sound_case
-from echoseg_ros.eval.bench_sound_figures import MISSED_M, TARGETS, figures_of, target_rows
+from echoseg_ros.eval.bench_sound_cases import FIRST_ROOM, BenchCase, BenchSettings, all_cases, sound_case
+from echoseg_ros.eval.bench_sound_figures import MISSED_M, TARGETS, array_rows, case_row, figures_of, target_rows
 from echoseg_ros.eval.doa_baselines import (
     DOA_METHODS,
     DirectionFinder,
@@ -102,33 +102,57 @@ def case(name: str, sounds: int = 1, runs: int = 2) -> BenchCase:
 
 def run_row(room: int = 0, **values: object) -> RunRow:
     row = {"room": room, "draw": 0, "things": [1], "hours": 0.5, "false_objects": 0, "extract_ms": 8.0, "judge_ms": 2.0}
-    single = {"position_m": [0.1], "inside_95": [True], "found": 1, "sources_said": 1, "right": True,
+    single = {"position_m": [0.1], "inside_95": [True], "found": 1, "sources_said": 1, "right": True, "wrong": False,
               "likeliest_right": True, "time_to_right_s": 2.0, "direction_deg": [1.0, 3.0]}  # fmt: skip
     return {**row, **single, **values}
 
 
+def walk(**values: object) -> RunRow:
+    return {"room": 0, "draw": 0, "sound": "builtin:noise", "path": "tour", "true_offset_ms": -80.0, "true_yaw_deg": 4.0,
+            "offset_error_ms": -5.0, "yaw_error_deg": 0.5, "enough_motion": True, "estimate_ms": 90.0, **values}  # fmt: skip
+
+
 def test_figures_and_their_verdicts() -> None:
+    never = run_row(position_m=[None], right=False, inside_95=[], time_to_right_s=None)
     results = [
-        (case("cube8/single/rt0.4/snr10/noise"), [run_row(), run_row(position_m=[None], right=False, inside_95=[])]),
+        (case("cube8/single/rt0.4/snr10/noise"), [run_row(), never]),
         (case("cube8/single/rt0.4/snr0/noise"), [run_row(position_m=[0.12])]),
+        (case("cube8/single/rt0.7/snr10/noise"), [run_row(direction_deg=[3.0, 5.0])]),
+        (case("cube8/single/rt0.7/snr20/noise"), [run_row(direction_deg=[90.0])]),
         (case("cube8/several2/rt0.4/snr20/mixed"), [run_row(things=[1, 2], found=1, sources_said=2)]),
+        (case("cube8/blocked/rt0.4/snr20/noise"), [run_row(right=False, wrong=True), run_row(right=False)]),
         (case("cube8/silence/rt0.4"), [{**run_row(), "false_objects": 1}]),
+        (case("cube8/diffuse/rt0.4"), [run_row(hours=1.5)]),
         (case("binaural/single/rt0.2/snr20/noise"), [run_row(reference_right=False, reference_raw_right=True)]),
+        (case("cube8/calibration/rt0.4/snr20/mixed"), [walk(), walk()]),
+        (case("square4/calibration/rt0.4/snr20/mixed"), [walk(enough_motion=False)]),
+        (
+            case("cube8/cost/rt0.4/snr20/speech"),
+            [{"room": 0, "draw": 0, "core_share": 0.3, "evidence_core_share": 0.06}],
+        ),
     ]
     figures = figures_of(results)
     assert figures["cube8_direction_deg_p50"] == pytest.approx(2.0)
+    assert figures["cube8_reverb_direction_deg_p50"] == pytest.approx(4.0)
     assert figures["cube8_position_m_p50"] == pytest.approx((0.1 + MISSED_M) / 2)  # what was missed is far away
-    assert figures["cube8_snr0_position_m_p50"] == pytest.approx(0.12)
-    assert figures["cube8_right_object_pct"] == pytest.approx(200 / 3)
-    assert figures["several_recall_pct"] == 50 and figures["several_count_right_pct"] == 100
-    assert figures["silence_false_objects_per_h"] == 2 and figures["diffuse_false_objects_per_h"] is None
-    assert figures["binaural_above_reference_points"] == 0
+    assert figures["cube8_hard_position_m_p50"] == pytest.approx(0.12)
+    assert figures["right_object_one_source"] == pytest.approx(5 / 6, abs=1e-4)
+    assert figures["time_to_right_s_p50"] == pytest.approx(2.0)
+    assert figures["recall_multi"] == 0.5 and figures["count_right_multi"] == 1.0
+    assert figures["blocked_right_object"] == 0.0 and figures["blocked_wrong_object"] == 0.5
+    assert figures["false_objects_per_hour"] == 0.5  # of one in two hours, silent and diffuse
+    assert figures["binaural_right_object"] == figures["reference_binaural_right_object"] == 1.0
+    # A calibration that knows that it knows nothing leaves what there was.
+    assert figures["calibration_ms_p90"] == pytest.approx(np.percentile([5, 5, 80], 90))
+    assert figures["core_share_10hz"] == 0.3 and figures["evidence_core_share_10hz"] == 0.06
     verdicts = {row["figure"]: row["verdict"] for row in target_rows(figures)}
-    assert verdicts["cube8_direction_deg_p50"] == "reached" and verdicts["cube8_snr0_position_m_p50"] == "reached"
-    assert (
-        verdicts["binaural_above_reference_points"] == "missed by 20" and verdicts["diffuse_false_objects_per_h"] == "-"
-    )
+    assert verdicts["cube8_direction_deg_p50"] == verdicts["cube8_hard_position_m_p50"] == "reached"
+    assert verdicts["binaural_right_object over reference_"] == verdicts["core_share_10hz"] == "missed by 0.2"
+    assert verdicts["covariance_coverage_95"] == "missed by 0.02"  # all inside is too wide
+    assert verdicts["ego_right_object"] == "-"
     assert {name for name, _, _ in TARGETS} <= set(figures)
+    assert [(row["case"], row["runs"]) for row in array_rows(results)] == [("cube8/single", 5), ("binaural/single", 1)]
+    assert case_row(*results[0])["right_object"] == 0.5 and case_row(*results[4])["recall"] == 0.5
 
 
 def test_a_room_has_the_same_sources_in_every_case_and_clips_take_turns() -> None:
@@ -136,12 +160,22 @@ def test_a_room_has_the_same_sources_in_every_case_and_clips_take_turns() -> Non
     assert len({c.name for c in cases}) == len(cases)
     single = [c for c in cases if c.kind == "single" and c.array == "cube8"]
     assert len({sound_case(c, 2, 1).sources for c in single}) == 1
+    blocked = [sound_case(c, *c.runs[0]) for c in cases if c.kind == "blocked"]
+    assert blocked and all(heard.blocked for heard in blocked) and not sound_case(single[0], 2, 1).blocked
     clips = next(c for c in single if c.sound == "clips")
     assert {sound_case(clips, room, draw).sounds[0] for room, draw in clips.runs} == {"a.ogg", "b.ogg"}
     several = next(c for c in cases if c.name.startswith("cube8/several3"))
     heard = sound_case(several, 0, 1)
     assert len(set(heard.sources)) == len(set(heard.sounds)) == 3
     assert not any(c.sound == "clips" for c in all_cases(BenchSettings(), []))
+
+
+def test_rooms_are_not_those_that_constants_were_set_in() -> None:
+    cases = all_cases(BenchSettings(), [])
+    assert min(room for c in cases for room, _ in c.runs) == FIRST_ROOM >= 100
+    kinds = {(c.array, c.kind) for c in cases}
+    assert {("cube8", "calibration"), ("square4", "calibration"), ("cube8", "cost"), ("cube8", "blocked")} <= kinds
+    assert {c.name for c in all_cases(bench_sound.QUICK, [])} >= set(bench_sound.QUICK_CASES)
 
 
 def test_a_second_call_goes_on_and_fresh_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +192,13 @@ def test_a_second_call_goes_on_and_fresh_starts_again(tmp_path: Path, monkeypatc
     run_cases(cases, BenchSettings(), folders, [], "test", progress=False)
     assert [name.split("/")[3] for name, _ in ran] == ["snr0", "snr0", "snr10", "snr10"]
     content = json.loads(folders.result.read_text())
-    assert [row["case"] for row in content["rows"]] == [c.name for c in cases]
-    assert content["rows"][0]["rooms"] == [0, 1] and content["figures"]["cube8_position_m_p50"] == pytest.approx(0.1)
+    assert [row["case"] for row in content["rows"]] == ["cube8/single", *(c.name for c in cases)]
+    assert content["rows"][1]["rooms"] == [0, 1] and content["figures"]["cube8_position_m_p50"] == pytest.approx(0.1)
     run_cases(cases, BenchSettings(), folders, [cases[0].name], "test", fresh=True, progress=False)
     assert len(ran) == 6
+    other_rooms = [case("cube8/single/rt0.4/snr10/noise", runs=3)]
+    run_cases(other_rooms, BenchSettings(), folders, [], "test", progress=False)
+    assert len(ran) == 9  # runs in other rooms do not count
     with pytest.raises(ConfigError, match="no such case"):
         run_cases(cases, BenchSettings(), folders, ["nothing"], "test")
 
@@ -172,11 +209,14 @@ def test_quick_runs_every_kind_of_case(tmp_path: Path, capsys: pytest.CaptureFix
     bench_sound.bench_sound(tmp_path / "out", tmp_path, None, [], "test", quick=True, jobs=1, progress=False)
     assert not (tmp_path / "out").exists()
     content = json.loads((tmp_path / "quick" / "sound.json").read_text())
-    assert {row["case"] for row in content["rows"]} == set(bench_sound.QUICK_CASES)
+    assert {row["case"] for row in content["rows"]} >= set(bench_sound.QUICK_CASES)
     rows = {row["case"]: row for row in content["rows"]}
     assert rows["cube8/single/rt0.2/snr20/noise"]["direction_deg_p50"] < 4
     assert rows["cube8/single/rt0.2/snr20/noise"]["SRP_direction_deg_p50"] < 8
     assert rows["cube8/silence/rt0.4"]["false_objects"] == 0
+    cost = rows["cube8/cost/rt0.4/snr20/speech"]
+    assert cost["windows"] == 40 and 0 < cost["evidence_core_share"] < cost["core_share"]
+    assert "calibration_ms_p90" in rows["square4/calibration/rt0.4/snr20/mixed"]
     said = capsys.readouterr().out
     assert "cube8_direction_deg_p50" in said and "binaural.png" in said
     assert all(path.stat().st_size > 5000 for path in (tmp_path / "quick" / "plots").glob("*.png"))
