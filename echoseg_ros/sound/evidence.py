@@ -9,7 +9,6 @@ from above and below (square of four, 0.4 s: position errors of 0.25 to 1.7 m wi
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +95,20 @@ class NoiseFloor:
     _BIAS = 1.2
 
     def __init__(self, windows: int) -> None:
-        self._bins: deque[NDArray[np.float32]] = deque(maxlen=max(2, windows))
-        self._bands: deque[Array] = deque(maxlen=max(2, windows))
+        self._windows = max(2, windows)
+        self._bins: NDArray[np.float32] | None = None
+        self._bands: Array = np.empty(0)
+        self._count = 0
 
     def update(self, bin_power: NDArray[np.float32], band_power: Array) -> tuple[NDArray[np.float32], Array]:
         """Take a window's mean powers [F] and [B]; returns the floors [F] and [B] with this window in them."""
-        self._bins.append(bin_power)
-        self._bands.append(band_power)
-        return np.min(self._bins, axis=0) * np.float32(self._BIAS), np.min(self._bands, axis=0)
+        if self._bins is None:
+            self._bins = np.full((self._windows, len(bin_power)), np.inf, dtype=np.float32)
+            self._bands = np.full((self._windows, len(band_power)), np.inf)
+        slot = self._count % self._windows
+        self._bins[slot], self._bands[slot] = bin_power, band_power
+        self._count += 1
+        return self._bins.min(axis=0) * np.float32(self._BIAS), self._bands.min(axis=0)
 
 
 class EvidenceExtractor:
@@ -217,24 +222,15 @@ class EvidenceExtractor:
     def _weights(self, spectra: NDArray[np.complex64]) -> tuple[NDArray[np.float32], float]:
         """Weight of each frame and bin [T, F], and how far the level stands above the floor, in [0, 1]."""
         least = np.float32(10 ** (SILENCE_DB / 10) * self._frame)
-        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + least  # [T, F]
+        power = _mean_power(spectra, least)  # [T, F]
         bin_power = power.mean(axis=0)
         band_power = np.bincount(self._band_of_bin, weights=bin_power, minlength=BANDS).astype(float)
         floor, band_floor = self._floor.update(bin_power, band_power)
         above_db = 10 * np.log10(power / floor)
         clean = np.clip(above_db / np.float32(FULL_WEIGHT_DB), np.float32(MIN_WEIGHT), np.float32(1))
         rise_db = float(np.max(10 * np.log10(band_power / band_floor)))
-        direct = self._onsets(power)
-        return (clean * direct).astype(np.float32), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))
-
-    def _onsets(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[T, F] share of a bin's power [T, F] that the decay of earlier frames does not explain."""
         decay = np.float32(10 ** (-6 * self._frame / (2 * self._rate_hz) / ECHO_S))
-        echo = np.empty_like(power)
-        echo[0] = power[0]
-        for t in range(1, len(power)):
-            echo[t] = decay * np.maximum(echo[t - 1], power[t - 1])
-        return np.clip(1 - echo / power, np.float32(LEAST_DIRECT), np.float32(1))
+        return clean * _onsets(power, decay), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))
 
     def _direction_map(
         self, spectra: NDArray[np.complex64], weights: NDArray[np.float32], noise_filter: NoiseFilter | None
@@ -248,7 +244,7 @@ class EvidenceExtractor:
         weights = weights / weights.sum()
         cross = _cross_spectra(whitened, weights, self._pairs)
         correlation = _correlations(cross, self._cos, self._sin, self._band_of_bin, BANDS)
-        pair_sum = _steer(correlation, self._lag_index, self._lag_share).T  # [B, D]
+        pair_sum = np.ascontiguousarray(_steer(correlation, self._lag_index, self._lag_share).T)  # [B, D]
         bin_share = weights.sum(axis=0)
         share = np.bincount(self._band_of_bin, weights=bin_share, minlength=BANDS)
         if noise_filter is None:
@@ -329,7 +325,7 @@ def _at_lags(correlation: NDArray[np.float32], steps: Array, order: int) -> Arra
 def _whitened(spectra: NDArray[np.complex64], noise_filter: NoiseFilter | None) -> NDArray[np.complex64]:
     """[M, T, F] phases of each microphone (PHAT); with a filter, x^ = N^-1 x / |N^-1/2 x| of spectra N^-1/2 x."""
     if noise_filter is None:
-        return spectra / np.maximum(np.abs(spectra), np.float32(1e-12))
+        return np.asarray(_phases(spectra))
     mean = np.sqrt(np.mean(spectra.real**2 + spectra.imag**2, axis=0))
     return apply_filter(noise_filter.root, (spectra / np.maximum(mean, np.float32(1e-12))).astype(np.complex64))
 
@@ -349,6 +345,47 @@ def _dimensions(microphones_m: Array) -> int:
 
 def _decibel(power: float) -> float:
     return 10 * float(np.log10(max(power, 1e-20)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_power(spectra, least):  # type: ignore[no-untyped-def]
+    """[T, F] mean over microphones of the power of spectra [M, T, F], and a little more."""
+    count, frames, bins = spectra.shape
+    power = np.zeros((frames, bins), dtype=np.float32)
+    for i in range(count):
+        for t in range(frames):
+            for f in range(bins):
+                x = spectra[i, t, f]
+                power[t, f] += x.real * x.real + x.imag * x.imag
+    return power / np.float32(count) + least
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _onsets(power, decay):  # type: ignore[no-untyped-def]
+    """[T, F] share of a bin's power [T, F] that the decay of earlier frames, by `decay` each, does not explain."""
+    frames, bins = power.shape
+    least, one = np.float32(LEAST_DIRECT), np.float32(1)
+    share = np.empty_like(power)
+    echo = power[0].copy()
+    for t in range(frames):
+        for f in range(bins):
+            if t > 0:
+                echo[f] = decay * max(echo[f], power[t - 1, f])
+            share[t, f] = min(max(one - echo[f] / power[t, f], least), one)
+    return share
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _phases(spectra):  # type: ignore[no-untyped-def]
+    """[M, T, F] spectra over their moduli."""
+    flat = spectra.reshape(-1)
+    out = np.empty_like(flat)
+    one, least = np.float32(1), np.float32(1e-24)
+    for k in range(len(flat)):
+        x = flat[k]
+        scale = one / np.sqrt(max(x.real * x.real + x.imag * x.imag, least))
+        out[k] = complex(x.real * scale, x.imag * scale)
+    return out.reshape(spectra.shape)
 
 
 @njit(cache=True, nogil=True)
@@ -385,13 +422,16 @@ def _correlations(cross, cos, sin, band_of_bin, bands):  # type: ignore[no-untyp
 
 @njit(cache=True, nogil=True)
 def _steer(correlation, index, share):  # type: ignore[no-untyped-def]
-    """[D, B] sum over pairs of the correlation at each direction's lag, linear between lags."""
+    """[D, B] sum over pairs of the correlation at each direction's lag, linear between lags; B = 4: a vector register."""
     count, directions = index.shape
-    bands = correlation.shape[2]
-    total = np.zeros((directions, bands), dtype=np.float32)
+    total = np.zeros((directions, 4), dtype=np.float32)
     for p in range(count):
+        row = correlation[p]
         for d in range(directions):
             k, s = index[p, d], share[p, d]
-            for b in range(bands):
-                total[d, b] += (1 - s) * correlation[p, k, b] + s * correlation[p, k + 1, b]
+            r = np.float32(1) - s
+            total[d, 0] += r * row[k, 0] + s * row[k + 1, 0]
+            total[d, 1] += r * row[k, 1] + s * row[k + 1, 1]
+            total[d, 2] += r * row[k, 2] + s * row[k + 1, 2]
+            total[d, 3] += r * row[k, 3] + s * row[k + 1, 3]
     return total
