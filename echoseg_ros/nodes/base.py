@@ -61,7 +61,8 @@ class EchosegBase(Node):
 
     def listen_for_camera_frame(self) -> None:
         """Learn the camera's frame from camera_info, in a node that has no other use for it."""
-        if not self.camera_frame and (self.params.pose_source != "pose" or self.params.array_frame):
+        transforms = self.params.pose_source != "pose" or self.params.array_frame or self.params.microphone_frames
+        if transforms and not self.camera_frame:
             self.inputs["camera_info"] = self.make_input(
                 CameraInfo, NODE_INPUTS.camera_info, STREAM, self.note_camera_frame, lambda _: None, once=True
             )

@@ -34,6 +34,10 @@ class NodeParams:
     array_frame: str = setting(
         "", "take the array's pose on the camera from TF of this frame; empty: from the array's file"
     )
+    microphone_frames: tuple[str, ...] = setting(
+        (), "take the place of each microphone from TF of these frames, in the order of the audio's channels (or of the "
+        "microphones in the array's file, if it has as many: its channel_order, gains, delays and head hold); empty: off"
+    )  # fmt: skip
     evidence_frame: str = setting("echoseg_array", "frame of the published evidence, broadcast on /tf; "
                                   "empty: array_frame, which others broadcast")  # fmt: skip
     evidence_topics: tuple[str, ...] = setting(("evidence",), "object_node: topics of the sound_nodes it listens to")
@@ -77,6 +81,8 @@ def _coerced(value: Any, spec: Setting) -> Any:
     if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if spec.type is tuple:
+        if value is None:  # what ROS makes of [] in a file
+            return ()
         return (value,) if isinstance(value, str) else tuple(value)
     if spec.type is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
@@ -15,17 +14,17 @@ from tf2_msgs.msg import TFMessage
 from echoseg_ros.errors import AudioFormatError, EchosegError, PoseError
 from echoseg_ros.io.decode import decode_audio, decode_audio_info, stamp_ns
 from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, NODE_INPUTS, OutputNames
+from echoseg_ros.nodes.array_source import ArraySource
 from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import evidence_cloud
 from echoseg_ros.nodes.convert import transform_stamped
 from echoseg_ros.pipeline import SoundSide
-from echoseg_ros.sound.array import ArrayGeometry, load_array
+from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.types import AudioChunk, AudioFormat, NoiseOnly, SoundEvidence
 from echoseg_ros.worker import Worker
 
 # Audio is what must not be lost: 20 s of messages of 0.1 s.
 QUEUE = 200
-DEFAULT_ARRAY = "cube8"
 
 
 class SoundHalf:
@@ -37,8 +36,8 @@ class SoundHalf:
         self._on_evidence = on_evidence
         self._on_rewind = on_rewind
         self._always_publish = always_publish
-        self._array = self._named_array()
-        self.side: SoundSide | None = None if node.params.array_frame else SoundSide(node.config, self._array)
+        self._source = ArraySource(node)
+        self.side: SoundSide | None = None if self._source.from_tf else SoundSide(node.config, self._source.array)
         self._format: AudioFormat | None = None
         self._refused = ""
         self.lost_s = 0.0
@@ -51,14 +50,13 @@ class SoundHalf:
 
     @property
     def array(self) -> ArrayGeometry:
-        """The array, with its pose on the camera as the file says it."""
-        return self._array
+        """The array as its file says it, then as TF does."""
+        return self._source.array
 
     def listen(self) -> None:
         """Subscribe: from now on audio comes."""
         node = self._node
-        if node.params.array_frame:
-            node.listen_to_transforms()
+        self._source.listen()
         node.inputs["audio_info"] = node.make_input(
             AudioInfo, NODE_INPUTS.audio_info, LATCHED, self._audio_format, self.worker.put, once=True
         )
@@ -75,18 +73,13 @@ class SoundHalf:
             needed=False,
         )
 
-    def _named_array(self) -> ArrayGeometry:
-        name = self._node.config.sound.array
-        if name == "auto":
-            self._node.get_logger().warning(f"sound.array is not set: taking {DEFAULT_ARRAY}")
-            name = DEFAULT_ARRAY
-        return load_array(name)
-
     def _audio_format(self, message: AudioInfo) -> AudioFormat | None:
-        known, self._format, self._refused = self._format, None, ""
+        known, self._format, self._refused = self._format if self.side is not None else None, None, ""
         try:
             audio_format = decode_audio_info(message)
-            self._array.check_channels(audio_format.channels)
+            self._find_side(audio_format)
+        except PoseError:
+            pass  # audio that comes before TF does says so
         except EchosegError as error:
             self._refused = str(error)
             raise
@@ -94,29 +87,23 @@ class SoundHalf:
             self._format = known
             return None  # said again, as by a bag that loops: the stream goes on
         self._format = audio_format
-        self._find_array_frame()
         return audio_format
 
     def _chunk(self, message: AudioDataStamped) -> AudioChunk:
         if self._format is None:
             reason = self._refused or "audio_info has not come: sample rate and format are not known"
             raise AudioFormatError(reason)
-        self._find_array_frame()
         if self.side is None:
-            raise PoseError(f"no transform from {self._node.camera_frame!r} to {self._node.params.array_frame!r} yet")
+            self._find_side(self._format)
+            self.worker.put(self._format)
         return AudioChunk(stamp_ns(message.header), decode_audio(message.audio.data, self._format))
 
-    def _find_array_frame(self) -> None:
-        """The array's pose on the camera from TF, where a parameter says so; the first audio waits for it."""
-        node = self._node
-        if self.side is not None or node.transforms is None or not node.camera_frame:
-            return
-        T_camera_array = node.transforms.fixed(node.camera_frame, node.params.array_frame)
-        if T_camera_array is not None:
-            self._array = replace(self._array, T_camera_array=T_camera_array)
-            self.side = SoundSide(node.config, self._array)
-            if self._format is not None:
-                self.worker.put(self._format)
+    def _find_side(self, audio: AudioFormat) -> None:
+        """Check the array against the audio; with the array from TF, the first audio waits for it."""
+        if self.side is None:
+            self.side = SoundSide(self._node.config, self._source.find(audio))
+        else:
+            self.side.array.check_channels(audio.channels)
 
     def _put_chunk(self, chunk: AudioChunk) -> None:
         lost = self.worker.put(chunk)

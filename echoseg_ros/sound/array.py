@@ -136,21 +136,24 @@ def _sphere_delays(directions: Array, ears: Array, radius_m: float) -> Array:
 
 
 def array_from_frames(
-    T_camera_microphone: Sequence[Array], sample_rate_hz: float, name: str = "frames", **wiring: Any
-) -> ArrayGeometry:
+    T_camera_microphone: Sequence[Array], sample_rate_hz: float, name: str = "frames",
+    T_camera_array: Array | None = None, **wiring: Any,
+) -> ArrayGeometry:  # fmt: skip
     """An array from the frame of each microphone, [4, 4] in the camera frame.
 
-    The array frame has the camera's axes and lies in the microphones' middle. `wiring`: channel_order, gains_db,
-    delays_s, as in an array file. Raises ArrayError.
+    Without T_camera_array [4, 4] the array frame has the camera's axes and lies in the microphones' middle. `wiring`:
+    channel_order, gains_db, delays_s, as in an array file. Raises ArrayError.
     """
     frames = [np.asarray(frame, dtype=float) for frame in T_camera_microphone]
     for frame in frames:
         _check_rigid(frame)
     places_m = np.array([frame[:3, 3] for frame in frames]).reshape(-1, 3)
-    T_camera_array = np.eye(4)
-    T_camera_array[:3, 3] = places_m.mean(axis=0) if len(places_m) else 0.0
+    if T_camera_array is None:
+        T_camera_array = np.eye(4)
+        T_camera_array[:3, 3] = places_m.mean(axis=0) if len(places_m) else 0.0
+    in_array_m = (places_m - T_camera_array[:3, 3]) @ T_camera_array[:3, :3]
     content = {"name": name, "sample_rate_hz": sample_rate_hz, "T_camera_array": T_camera_array.tolist(), **wiring}
-    return array_from_mapping(content | {"microphones_m": (places_m - T_camera_array[:3, 3]).tolist()})
+    return array_from_mapping(content | {"microphones_m": in_array_m.tolist()})
 
 
 def load_array(name_or_path: str | Path) -> ArrayGeometry:

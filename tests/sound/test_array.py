@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import yaml
+from scipy.spatial.transform import Rotation
 from waves import cube
 
 from echoseg_ros.errors import ArrayError
+from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import (
     SPEED_OF_SOUND_M_PER_S,
     SPHERE_LATE,
@@ -137,3 +139,12 @@ def test_an_array_from_the_frames_of_its_microphones_hears_as_the_described_one(
     assert array.channel_order.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
     with pytest.raises(ArrayError, match="1 microphones: want 2 to 16"):
         array_from_frames(frames[:1], 16000.0)
+
+
+def test_frames_are_described_in_the_frame_that_is_asked_for() -> None:
+    T_camera_array = transform(Rotation.from_euler("xyz", [20, -30, 70], degrees=True).as_matrix(), np.ones(3))
+    places_m = np.array([[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]])
+    frames = [T_camera_array @ transform(np.eye(3), place) for place in places_m]
+    array = array_from_frames(frames, 16000, T_camera_array=T_camera_array)
+    assert array.microphones_m == pytest.approx(places_m)
+    assert array.T_camera_array == pytest.approx(T_camera_array)
