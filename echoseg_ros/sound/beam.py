@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+from numba import njit
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import ArrayError
@@ -130,6 +131,14 @@ class Beamformer:
         self.frequencies_hz = np.arange(0.0, self._rate_hz / 2 + self._step_hz, self._step_hz)
         self.covariance = diffuse_covariance(array, self.frequencies_hz)
         self._inverse = self._inverted(self.covariance)
+        # Where each fine frequency lies between those at which weights are found.
+        place = self._fine_hz / self._step_hz
+        cell = np.minimum(place.astype(np.int64), len(self.frequencies_hz) - 2)
+        self._share = (place - cell).astype(np.float32)
+        self._starts = np.searchsorted(cell, np.arange(len(self.frequencies_hz)))
+        silence = np.zeros((array.microphones, len(self._fine_hz)), dtype=np.complex64)
+        ahead, aside = np.eye(3)[:2]
+        self.spectrum(HeardWindow(0, 0, silence, np.eye(4)), ahead, [aside])  # compiles before anybody waits for it
 
     def listen(
         self,
@@ -145,10 +154,12 @@ class Beamformer:
         """
         if not windows:
             return None
+        inverted = self._inverse if covariance is None else self._inverted(covariance)
+        others = [np.asarray(place, dtype=float) for place in others_map]
         first = windows[0].first
         out = np.zeros(windows[-1].first - first + self._length, dtype=np.float32)
         for window in windows:
-            spectrum = self.spectrum(window, position_map, others_map, covariance)
+            spectrum = self._spectrum(window, position_map, others, inverted)
             start = window.first - first
             out[start : start + self._length] += scipy.fft.irfft(spectrum, n=self._length, workers=1) * self._taper
         stamp_ns = windows[0].stamp_ns - round(0.5e9 * self._length / self._rate_hz)
@@ -162,20 +173,27 @@ class Beamformer:
         covariance: Matrices | None = None,
     ) -> Spectrum:
         """[F] of one window's beam."""
+        inverted = self._inverse if covariance is None else self._inverted(covariance)
+        return self._spectrum(window, position_map, [np.asarray(place, dtype=float) for place in others_map], inverted)
+
+    def _spectrum(
+        self, window: HeardWindow, position_map: Array, others_map: Sequence[Array], inverted: Matrices
+    ) -> Spectrum:
         if window.spectrum.shape != (self._array.microphones, len(self._fine_hz)):
             raise ArrayError(
                 f"window of {list(window.spectrum.shape)}: want {self._array.microphones} microphones x {len(self._fine_hz)}"
             )
         T_array_map = inverse(window.T_map_array)
-        delays_s = self.delays(apply(T_array_map, np.asarray(position_map, dtype=float)))
+        looks = (
+            [position_map] if self.method == "delay_and_sum" else [*others_map, np.asarray(position_map, dtype=float)]
+        )
+        delays_s = np.stack([self.delays(apply(T_array_map, np.asarray(place, dtype=float))) for place in looks])
+        waves = _waves(delays_s, self._step_hz, len(self.frequencies_hz))
         if self.method == "delay_and_sum":
-            weights = self._wave(delays_s).conj() / self._array.microphones
+            weights = (waves[-1].conj() / self._array.microphones).astype(np.complex64)
         else:
-            others_s = [self.delays(apply(T_array_map, np.asarray(place, dtype=float))) for place in others_map]
-            inverted = self._inverse if covariance is None else self._inverted(covariance)
-            weights = self._weights(delays_s, others_s, inverted)
-        fine = np.stack([np.interp(self._fine_hz, self.frequencies_hz, weight) for weight in weights.T])
-        return np.einsum("mf,mf->f", fine.astype(np.complex64), window.spectrum)
+            weights = _mvdr(waves, inverted)
+        return np.asarray(_filtered(weights, self._starts, self._share, window.spectrum))
 
     def delays(self, position_array: Array) -> Array:
         """[M] seconds by which each microphone hears a place [3] of the array frame later than the array's origin."""
@@ -201,24 +219,79 @@ class Beamformer:
         level = np.einsum("fmm->f", total).real / self._array.microphones
         return total / np.maximum(level, 1e-20)[:, None, None]
 
-    def _weights(self, delays_s: Array, others_s: list[Array], inverted: Matrices) -> Matrices:
-        """[F, M] conjugate MVDR weights: the wave against the inverse covariance [F, M, M], gain 1 towards it."""
-        for other_s in others_s:  # Sherman & Morrison 1950
-            wave = self._wave(other_s)
-            seen = np.einsum("fmn,fn->fm", inverted, wave)
-            share = OTHER_SOURCE / (1 + OTHER_SOURCE * np.einsum("fm,fm->f", wave.conj(), seen).real)
-            inverted = inverted - share[:, None, None] * seen[:, :, None] * seen[:, None, :].conj()
-        look = self._wave(delays_s)
-        solved = np.einsum("fmn,fn->fm", inverted, look)
-        return (solved / np.einsum("fm,fm->f", look.conj(), solved).real[:, None]).conj()
-
-    def _wave(self, delays_s: Array) -> Matrices:
-        """[F, M] what a wave with those delays [M] is in the microphones."""
-        return np.asarray(np.exp(-2j * np.pi * self.frequencies_hz[:, None] * delays_s), dtype=np.complex128)
-
     def _inverted(self, covariance: Matrices) -> Matrices:
         loaded = covariance + LOADING * np.eye(self._array.microphones)
         return np.asarray(np.linalg.inv(loaded), dtype=np.complex128)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _waves(delays_s, step_hz, count):  # type: ignore[no-untyped-def]
+    """[K, F, M] what waves with delays [K, M] are in the microphones, at `count` frequencies from 0 on."""
+    waves = np.empty((delays_s.shape[0], count, delays_s.shape[1]), dtype=np.complex128)
+    for k in range(delays_s.shape[0]):
+        for m in range(delays_s.shape[1]):
+            turn = np.exp(-2j * np.pi * step_hz * delays_s[k, m])
+            wave = 1.0 + 0.0j
+            for f in range(count):
+                waves[k, f, m] = wave
+                wave *= turn
+    return waves
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mvdr(waves, inverted):  # type: ignore[no-untyped-def]
+    """[F, M] conjugate MVDR weights for the last of waves [K, F, M], with gain 1 towards it; inverted: [F, M, M].
+
+    The other waves are added to the noise one after the other (Sherman & Morrison 1950).
+    """
+    looks, count, channels = waves.shape
+    weights = np.empty((count, channels), dtype=np.complex64)
+    seen = np.empty((looks, channels), dtype=np.complex128)
+    share = np.empty(looks)
+    for f in range(count):
+        for k in range(looks):
+            for i in range(channels):
+                total = 0j
+                for j in range(channels):
+                    total += inverted[f, i, j] * waves[k, f, j]
+                seen[k, i] = total
+            for other in range(k):
+                along = 0j
+                for i in range(channels):
+                    along += np.conj(seen[other, i]) * waves[k, f, i]
+                for i in range(channels):
+                    seen[k, i] -= share[other] * along * seen[other, i]
+            gain = 0.0
+            for i in range(channels):
+                gain += (np.conj(waves[k, f, i]) * seen[k, i]).real
+            share[k] = OTHER_SOURCE / (1.0 + OTHER_SOURCE * gain)
+        for i in range(channels):
+            weights[f, i] = np.conj(seen[looks - 1, i]) * (1.0 / gain)
+    return weights
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _filtered(weights, starts, share, spectrum):  # type: ignore[no-untyped-def]
+    """[F'] sum over microphones of spectra [M, F'] times weights [F, M], linear between those.
+
+    starts: [F] the first fine frequency from each coarse one on; share: [F'] how far it is on the way to the next one.
+    """
+    channels, count = spectrum.shape
+    real, imag = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
+    for m in range(channels):
+        for c in range(len(starts) - 1):
+            low = weights[c, m]
+            step = weights[c + 1, m] - low
+            fine = slice(starts[c], starts[c + 1])
+            part, along, to_real, to_imag = spectrum[m, fine], share[fine], real[fine], imag[fine]
+            for f in range(len(part)):
+                u, v = low.real + along[f] * step.real, low.imag + along[f] * step.imag
+                to_real[f] += u * part[f].real - v * part[f].imag
+                to_imag[f] += u * part[f].imag + v * part[f].real
+    out = np.empty(count, dtype=np.complex64)
+    for f in range(count):
+        out[f] = complex(real[f], imag[f])
+    return out
 
 
 def diffuse_covariance(array: ArrayGeometry, frequencies_hz: Array) -> Matrices:

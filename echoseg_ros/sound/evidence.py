@@ -357,7 +357,10 @@ def _mean_power(spectra, least):  # type: ignore[no-untyped-def]
             for f in range(bins):
                 x = spectra[i, t, f]
                 power[t, f] += x.real * x.real + x.imag * x.imag
-    return power / np.float32(count) + least
+    for t in range(frames):
+        for f in range(bins):
+            power[t, f] = power[t, f] / np.float32(count) + least
+    return power
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

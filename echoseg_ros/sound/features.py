@@ -13,9 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
+from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import binary_closing, median_filter, uniform_filter1d
-from scipy.signal import butter, find_peaks, resample_poly, sosfilt
+from scipy.ndimage import binary_closing, median_filter
+from scipy.signal import butter, find_peaks, firwin, resample_poly, sosfilt
 
 from echoseg_ros.types import Array
 
@@ -28,7 +29,7 @@ LOW_HZ, HIGH_HZ = 80.0, 7600.0
 BANDS = 20
 # The floor is the tenth part of the frames that is quietest; what stands this far above it belongs to an event.
 FLOOR_SHARE, FLOOR_FACTOR = 0.1, 2.5
-SMOOTH_FRAMES, SMOOTH_BINS = 3, 9
+SMOOTH_BINS = 9  # and frames: one before and one after
 # Beyond this share of the energy in events, events are what is measured; below it, the whole.
 MAINLY_EVENTS = 0.3
 # An onset: a rise of the log energies by this share of the greatest rises, and by so many decades at least.
@@ -96,7 +97,35 @@ def resampled(signal: NDArray[np.floating], rate_hz: float, wanted_hz: float) ->
     """The signal [S] at another rate (polyphase)."""
     ratio = Fraction(wanted_hz / rate_hz).limit_denominator(1000)
     samples = np.asarray(signal, dtype=np.float32)
+    if ratio == Fraction(1, 2):
+        taps, count = _half_band(), (len(samples) + 1) // 2
+        silence = np.zeros(len(taps) // 2, dtype=np.float32)
+        padded = np.concatenate([silence, samples, silence, silence])
+        return np.asarray(_halved(padded[::2].copy(), padded[1::2].copy(), taps, count))
     return samples if ratio == 1 else resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+def compile_kernels() -> None:
+    """Once, before anybody waits for a measure."""
+    measure(np.random.default_rng(0).standard_normal(round(RATE_HZ)), RATE_HZ)
+
+
+@lru_cache(maxsize=1)
+def _half_band() -> Float32:
+    """[41] the low-pass of scipy's resample_poly(x, 1, 2)."""
+    return np.asarray(firwin(41, 0.5, window=("kaiser", 5.0)), dtype=np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _halved(even, odd, taps, count):  # type: ignore[no-untyped-def]
+    """[count] every second sample after a symmetric filter [41], from the even and the odd ones in silence."""
+    out = np.zeros(count, dtype=np.float32)
+    for k in range(len(taps)):
+        if abs(taps[k]) > 1e-9:  # of a half band every second one is nothing
+            source = even[k // 2 : k // 2 + count] if k % 2 == 0 else odd[k // 2 : k // 2 + count]
+            for n in range(count):
+                out[n] += taps[k] * source[n]
+    return out
 
 
 def measure(signal: NDArray[np.floating], rate_hz: float) -> SoundFeatures | None:
@@ -159,20 +188,53 @@ def spectrogram(samples: Float32, rate_hz: float) -> tuple[Float32, Array]:
     """Power [T, F] in frames of FRAME_S every HOP_S, and the frequencies [F] between LOW_HZ and HIGH_HZ."""
     frame, hop = round(FRAME_S * rate_hz), round(HOP_S * rate_hz)
     frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[::hop]
-    spectra = scipy.fft.rfft(frames * np.hanning(frame).astype(np.float32), axis=1, workers=1)
+    spectra = scipy.fft.rfft(frames * _taper(frame), axis=1, workers=1)
     frequencies_hz: Array = np.asarray(np.fft.rfftfreq(frame, 1 / rate_hz), dtype=np.float64)
-    used = (frequencies_hz >= LOW_HZ) & (frequencies_hz <= HIGH_HZ)
-    spectra = spectra[:, used]
-    power: Float32 = spectra.real**2 + spectra.imag**2
-    return power, frequencies_hz[used]
+    low, high = np.searchsorted(frequencies_hz, [LOW_HZ, np.nextafter(HIGH_HZ, np.inf)])
+    return np.asarray(_power(spectra, low, high)), frequencies_hz[low:high]
+
+
+@lru_cache(maxsize=8)
+def _taper(frame: int) -> Float32:
+    return np.hanning(frame).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _power(spectra, low, high):  # type: ignore[no-untyped-def]
+    """[T, high - low] squared moduli of spectra [T, F] from bin `low` on."""
+    power = np.empty((len(spectra), high - low), dtype=np.float32)
+    for t in range(len(spectra)):
+        row = spectra[t, low:high]
+        for f in range(len(row)):
+            power[t, f] = row[f].real * row[f].real + row[f].imag * row[f].imag
+    return power
 
 
 def _events(power: Float32) -> tuple[Float32, Float32]:
     """[T, F] what stands above the steady part, and the steady part [F] itself (an upper bound of it)."""
-    smooth = uniform_filter1d(uniform_filter1d(power, SMOOTH_BINS, axis=1), SMOOTH_FRAMES, axis=0)
+    smooth = _smoothed(np.pad(power, ((0, 0), (SMOOTH_BINS // 2, SMOOTH_BINS // 2)), mode="symmetric"))
     rank = int(FLOOR_SHARE * len(smooth))
-    floor = FLOOR_FACTOR * np.partition(smooth, rank, axis=0)[rank]
+    floor = np.float32(FLOOR_FACTOR) * np.partition(np.ascontiguousarray(smooth.T), rank, axis=1)[:, rank]
     return np.maximum(smooth - floor, 0.0), floor
+
+
+@njit(cache=True, nogil=True)
+def _smoothed(padded):  # type: ignore[no-untyped-def]
+    """[T, F] mean of padded [T, F + SMOOTH_BINS - 1] over SMOOTH_BINS and over a frame, the one before and the one after."""
+    frames, bins = padded.shape[0], padded.shape[1] - SMOOTH_BINS + 1
+    across = np.zeros((frames, bins), dtype=np.float32)
+    for t in range(frames):
+        row = across[t]
+        for k in range(SMOOTH_BINS):
+            moved = padded[t, k : k + bins]
+            for f in range(bins):
+                row[f] += moved[f]
+    smooth = np.empty_like(across)
+    for t in range(frames):
+        before, at, after = across[max(t - 1, 0)], across[t], across[min(t + 1, frames - 1)]
+        for f in range(bins):
+            smooth[t, f] = (before[f] + at[f] + after[f]) * np.float32(1 / (3 * SMOOTH_BINS))
+    return smooth
 
 
 def _rises(events: Float32, floor: Float32, frequencies_hz: Array) -> Float32:
@@ -291,8 +353,7 @@ def _differences(segments: Float32, frame: int, longest: int) -> Float32:
     whole = scipy.fft.rfft(segments, size, axis=1, workers=1)
     product = scipy.fft.irfft(whole * head.conj(), size, axis=1, workers=1)[:, :longest]
     energy = np.cumsum(np.pad(np.square(segments, dtype=float), ((0, 0), (1, 0))), axis=1)
-    lags = np.arange(longest)
-    moved = energy[:, lags + frame] - energy[:, lags]
+    moved = energy[:, frame : frame + longest] - energy[:, :longest]
     return np.maximum(energy[:, frame : frame + 1] + moved - 2 * product, 0.0).astype(np.float32)
 
 
@@ -307,10 +368,12 @@ def _lines(samples: Float32, rate_hz: float) -> tuple[float, float]:
     """Share of the energy in steady lines, and the frequency of their fundamental (0 without lines)."""
     frame = round(LINE_FRAME_S * rate_hz)
     frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 2]
-    spectra = np.abs(scipy.fft.rfft(frames * np.hanning(frame).astype(np.float32), axis=1, workers=1))
+    spectra = scipy.fft.rfft(frames * _taper(frame), axis=1, workers=1)
+    power = _power(spectra, 0, spectra.shape[1])
     # Of each bin the median over time: what is there for a moment only is no steady line.
-    steady = np.median(spectra, axis=0) ** 2
-    mean = np.mean(spectra**2, axis=0)
+    ordered = np.sort(np.ascontiguousarray(np.sqrt(power).T), axis=1)  # five times as fast as np.median over time
+    steady = (0.5 * (ordered[:, (len(power) - 1) // 2] + ordered[:, len(power) // 2])) ** 2
+    mean = np.mean(power, axis=0)
     around = median_filter(steady, LINE_NEIGHBOURS)
     frequencies_hz = np.fft.rfftfreq(frame, 1 / rate_hz)
     line = (steady > LINE_OVER * around) & (frequencies_hz > LOW_HZ)

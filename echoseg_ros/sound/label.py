@@ -16,6 +16,7 @@ from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.sound.beam import Beamformer, BeamSignal, HeardWindow, RecentAudio
+from echoseg_ros.sound.features import compile_kernels
 from echoseg_ros.sound.taggers.backend import Tagger, make_tagger
 from echoseg_ros.types import Array, AudioWindow, SoundingObject, SoundSource, Verdict
 from echoseg_ros.worker import Worker
@@ -93,6 +94,8 @@ class Listener:
     def __init__(self, config: Config, array: ArrayGeometry) -> None:
         self._config, self._array = config, array
         self._tagger: Tagger | None = None if config.label.tagger == "off" else make_tagger(config.label)
+        if self._tagger is not None:
+            compile_kernels()
         self._recent: RecentAudio | None = None
         self._beam: Beamformer | None = None
         self._named: dict[int, _Named] = {}
@@ -119,6 +122,10 @@ class Listener:
             self._recent = RecentAudio(window.sample_rate_hz, hop_s, self._config.label.memory_s)
             self._beam = None
         self._recent.add(window)
+        if self._beam is None:
+            metric = self._config.input.pose_units == "metres"
+            recent, method = self._recent, self._config.label.beam
+            self._beam = Beamformer(self._array, recent.sample_rate_hz, recent.hop, recent.length, method, metric)
 
     def clear(self) -> None:
         """Forget audio and labels: time starts again."""
@@ -197,12 +204,8 @@ class Listener:
             named.label.update(tags[0][0])
 
     def _listen(self, question: _Question) -> BeamSignal | None:
-        if self._recent is None or not question.windows:
+        if self._beam is None or not question.windows:
             return None
-        if self._beam is None:
-            metric = self._config.input.pose_units == "metres"
-            recent, method = self._recent, self._config.label.beam
-            self._beam = Beamformer(self._array, recent.sample_rate_hz, recent.hop, recent.length, method, metric)
         return self._beam.listen(question.windows, question.position_map, question.others_map)
 
     def _say_once(self, error: Exception) -> None:
