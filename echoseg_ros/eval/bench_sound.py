@@ -42,8 +42,8 @@ QUICK_CASES = (
 )
 # Seconds of computing for a window, for one of the methods of others, for a recording's calibration and for each of its
 # seconds where cost is measured; for the estimate of the time only.
-_WINDOW_COST_S = {"cube8": 0.1, "square4": 0.08, "binaural": 0.12}
-_BASELINE_COST_S, _WALK_COST_S, _COST_COST_S = 0.6, 12.0, 1.5
+_WINDOW_COST_S = {"cube8": 0.05, "square4": 0.05, "binaural": 0.08}
+_BASELINE_COST_S, _WALK_COST_S, _COST_COST_S = 0.55, 10.0, 1.2
 # Heads of the tables and the columns below them.
 _PLACE_COLUMNS = {
     "case": "case", "runs": "runs", "dir deg": "direction_deg_p50", "p90": "direction_deg_p90",

@@ -21,7 +21,8 @@ from echoseg_ros.eval.sound_scoring import RunRow, score_run
 NOISE, SPEECH, TONE = "builtin:noise", "builtin:speech", "builtin:tone"
 # Sources that sound together take theirs in turn from here.
 TOGETHER = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
-FALSE_ALARM_POSES = 120
+# Kinds of cases in which nothing of the map sounds.
+FALSE_ALARMS, FALSE_ALARM_POSES = ("silence", "diffuse", "off_map"), 120
 # The rooms of the bench: constants were set in those of seeds 0 to 19 and looked at again in 20 to 31.
 FIRST_ROOM = 100
 # Sets of things that sound, of one room.
@@ -71,7 +72,7 @@ class BenchCase:
     @property
     def poses(self) -> int:
         """Seconds of a run."""
-        if self.kind in ("silence", "diffuse", "off_map"):
+        if self.kind in FALSE_ALARMS:
             return FALSE_ALARM_POSES
         return BINAURAL_POSES if self.array == "binaural" else POSES
 
@@ -117,6 +118,8 @@ def _case(
     parts = [array, f"{kind}{sources}" if kind == "several" else f"{kind}{fans}" if fans else kind, f"rt{rt60_s:g}"]
     parts += [] if snr_db is None else [f"snr{snr_db:g}", sound]
     rooms, draws = settings.rooms[array], settings.draws[array]
+    if kind in FALSE_ALARMS:  # nothing of the room sounds: another draw would say the same, another room does not
+        rooms, draws = rooms * draws, 1
     if kind in ("calibration", "cost"):
         rooms, draws = (settings.walks if kind == "calibration" else 1), 1
     runs = tuple((FIRST_ROOM + room, draw) for room in range(rooms) for draw in range(draws))

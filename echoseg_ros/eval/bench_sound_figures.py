@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from echoseg_ros.eval.bench_sound_cases import BenchCase
+from echoseg_ros.eval.bench_sound_cases import FALSE_ALARMS, BenchCase
 from echoseg_ros.eval.doa_baselines import DOA_METHODS
 from echoseg_ros.eval.sound_scoring import RunRow
 
 Row = dict[str, Any]
 Figures = dict[str, float | None]
 ARRAYS = ("cube8", "square4", "binaural")
-# Kinds of cases in which nothing of the map sounds.
-FALSE_ALARMS = ("silence", "diffuse", "off_map")
 # A case and its runs.
 Results = Sequence[tuple[BenchCase, list[RunRow]]]
 

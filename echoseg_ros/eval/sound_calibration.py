@@ -98,7 +98,7 @@ def _figures(estimate: CalibrationEstimate | None, offset_s: float, yaw_rad: flo
         "yaw_error_deg": float(np.degrees(yaw_error_rad)),
         "sigma_offset_ms": 1e3 * estimate.sigma_offset_s,
         "sigma_yaw_deg": float(np.degrees(estimate.sigma_yaw_rad)),
-        "enough_motion": estimate.enough_motion,
+        "enough_motion": bool(estimate.enough_motion),
     }
 
 
