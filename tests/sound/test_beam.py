@@ -9,7 +9,7 @@ from waves import delayed, path
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import apply, inverse
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, array_from_mapping, load_array
-from echoseg_ros.sound.beam import Beamformer, RecentAudio, diffuse_covariance, overlap_taper
+from echoseg_ros.sound.beam import LOADING, OTHER_SOURCE, Beamformer, RecentAudio, diffuse_covariance, overlap_taper
 from echoseg_ros.sound.evidence import fibonacci_sphere
 from echoseg_ros.types import AudioWindow
 
@@ -217,3 +217,24 @@ def test_windows_of_other_microphones_are_refused() -> None:
     with pytest.raises(ArrayError, match="no windows to measure the noise in"):
         former.measured_covariance([])
     assert former.listen((), SOURCE_M) is None
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_the_weights_are_those_of_the_inverse_of_all_noise(others: int) -> None:
+    """The kernel adds other sources one by one to the inverse; here they are added to the noise, which is inverted."""
+    array = load_array("cube8")
+    recent = recent_of(array, 0.1 * rng_of(3).standard_normal((1, 8, 8000)), [np.eye(4)])
+    window = recent.windows()[0]
+    former = Beamformer(array, 16000.0, recent.hop, recent.length)
+    places = [SOURCE_M, *(np.array([[1.0, 2.0, 0.5], [-2.0, 0.3, 1.0]])[:others])]
+    waves = [np.exp(-2j * np.pi * former.frequencies_hz[:, None] * former.delays(place)) for place in places]
+    all_noise = former.covariance + LOADING * np.eye(8)
+    for wave in waves[1:]:
+        all_noise = all_noise + OTHER_SOURCE * wave[:, :, None] * wave[:, None].conj()
+    solved = np.linalg.solve(all_noise, waves[0][:, :, None])[:, :, 0]
+    weights = (solved / np.einsum("fm,fm->f", waves[0].conj(), solved)[:, None]).conj()
+    fine_hz = np.fft.rfftfreq(recent.length, 1 / 16000.0)
+    fine = np.stack([np.interp(fine_hz, former.frequencies_hz, weight) for weight in weights.T])
+    expected = np.einsum("mf,mf->f", fine, window.spectrum)
+    found = former.spectrum(window, SOURCE_M, places[1:])
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

@@ -11,7 +11,19 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, array_from_mapping, load_array
-from echoseg_ros.sound.evidence import EvidenceExtractor, fibonacci_sphere, near_field_energy, peak_direction
+from echoseg_ros.sound.evidence import (
+    ECHO_S,
+    LEAST_DIRECT,
+    MIN_WEIGHT,
+    EvidenceExtractor,
+    _correlations,
+    _cross_spectra,
+    _phases,
+    _steer,
+    fibonacci_sphere,
+    near_field_energy,
+    peak_direction,
+)
 from echoseg_ros.types import AudioWindow
 
 LINE = {"sample_rate_hz": 16000, "microphones_m": [[0.03 * i, 0, 0] for i in range(4)]}
@@ -151,3 +163,31 @@ def test_near_field_without_correlations_or_with_a_head_is_the_map() -> None:
     ears = load_array("binaural")
     evidence = extractor(ears)(plane_wave(ears, np.array([0.6, 0.0, 0.8]), np.random.default_rng(12)))
     np.testing.assert_allclose(near_field_energy(evidence, ears, points), evidence.energy.sum(axis=0)[::50], rtol=1e-6)
+
+
+def test_the_map_is_the_steered_power_of_the_weighted_phases() -> None:
+    """The kernels and the look-up of lags beside the definition: |sum over microphones of phases turned to a direction|^2."""
+    array = cube()
+    extract = extractor(array)
+    window = plane_wave(array, np.array([0.48, 0.6, 0.64]), np.random.default_rng(13))
+    spectra = extract._spectra(window.samples)
+    power = np.mean(np.abs(spectra) ** 2, axis=0)
+    echo = np.zeros_like(power[0])
+    share = np.ones_like(power)
+    for t in range(1, len(power)):
+        echo = 10 ** (-6 * 256 / 16000 / ECHO_S) * np.maximum(echo if t > 1 else power[0], power[t - 1])
+        share[t] = 1 - echo / power[t]
+    share[0] = 0
+    weights, _ = extract._weights(spectra)
+    above = np.clip(np.log10(power / (1.2 * power.mean(axis=0))), MIN_WEIGHT, 1)
+    np.testing.assert_allclose(weights, above * np.clip(share, LEAST_DIRECT, 1), rtol=1e-3, atol=1e-4)
+    phases = spectra / np.abs(spectra)
+    frequencies_hz = np.fft.rfftfreq(512, 1 / 16000)[extract._used]
+    some = extract.directions[::250]
+    delays_s = array.delays_for(some)
+    steered = [np.sum(phases * np.exp(2j * np.pi * frequencies_hz * d[:, None, None]), axis=0) for d in delays_s]
+    expected = [np.sum(weights * np.abs(s) ** 2) / weights.sum() / 64 for s in steered]
+    cross = _cross_spectra(_phases(spectra), weights / weights.sum(), extract._pairs)
+    correlation = _correlations(cross, extract._cos, extract._sin, extract._band_of_bin, 4)
+    pair_sum = _steer(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
+    np.testing.assert_allclose((8 + 2 * pair_sum) / 64, expected, atol=0.005)  # linear between lags
