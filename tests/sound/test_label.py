@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,12 @@ def said(signal: np.ndarray, rate_hz: float = RATE_HZ) -> str:
     return describe(features)
 
 
+loaded = lru_cache(maxsize=4)(load_sound)
+
+
 def stretch(sound: str, start_s: float = 1.0) -> np.ndarray:
     """Five seconds of a sound that repeats."""
-    return 0.05 * np.resize(load_sound(sound, RATE_HZ), round(12 * RATE_HZ))[round(start_s * RATE_HZ) :][: 5 * 16000]
+    return 0.05 * np.resize(loaded(sound, RATE_HZ), round(12 * RATE_HZ))[round(start_s * RATE_HZ) :][: 5 * 16000]
 
 
 @pytest.fixture(scope="module")
