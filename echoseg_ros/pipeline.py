@@ -198,8 +198,11 @@ class SoundSide:
         for window in windows:
             self.ear.add(window)
         heard = [self._extract(window, self._is_noise_only(window)) for window in windows]
-        for evidence in heard:
-            self.calibration.add(evidence, self.poses)
+        for window, evidence in zip(windows, heard, strict=True):
+            self.calibration.add(evidence, self.poses, window)
+        if self.calibration.array is not self.array:  # a head of another size was found
+            self.array = self.calibration.array
+            self._extract = EvidenceExtractor(self.array, windows[-1].sample_rate_hz, self.config.sound)
         return heard
 
     def _is_noise_only(self, window: AudioWindow) -> bool:

@@ -157,6 +157,9 @@ class SoundHalf:
             "calibration sigma_yaw_deg": f"{math.degrees(found.sigma_yaw_rad):.2f}",
             "calibration enough_motion": str(found.enough_motion),
         }  # fmt: skip
+        if found is not None and found.head_radius_m is not None:
+            calibration["calibration head_radius_m"] = f"{found.head_radius_m:.4f}"
+            calibration["calibration sigma_head_radius_m"] = f"{found.sigma_head_radius_m:.4f}"
         return {"audio received_s": f"{received_s:.2f}", "audio dropped_s": f"{dropped_s:.2f}"} | calibration
 
 
