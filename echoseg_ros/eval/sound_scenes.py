@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
+from numba import njit
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
@@ -212,17 +213,27 @@ def _fan(samples: int, rate_hz: float, blades_hz: float, rng: np.random.Generato
 
 def _diffuse(array: ArrayGeometry, count: int, rate: int, rng: np.random.Generator) -> Float32:
     """[W, M, S] plane waves of their own noise from many directions, other ones in each window."""
-    frequencies_hz = np.fft.rfftfreq(rate, 1.0 / array.sample_rate_hz)
+    bins, step_hz = rate // 2 + 1, array.sample_rate_hz / rate
     out = np.empty((count, array.microphones, rate), dtype=np.float32)
     for k in range(count):
         directions = rng.standard_normal((_DIFFUSE_WAVES, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        spectra = np.zeros((array.microphones, len(frequencies_hz)), dtype=np.complex64)
+        spectra = np.zeros((array.microphones, bins), dtype=np.complex64)
         for late_s in array.delays_for(directions):
-            wave = rng.standard_normal((2, len(frequencies_hz)), dtype=np.float32)
-            spectra += (wave[0] + 1j * wave[1]) * np.exp(-2j * np.pi * frequencies_hz * late_s[:, None])
+            wave = rng.standard_normal((2, bins), dtype=np.float32)
+            _add_delayed(spectra, wave[0], wave[1], -2 * np.pi * step_hz * late_s)
         out[k] = scipy.fft.irfft(spectra, rate)
     return out
+
+
+@njit(cache=True)
+def _add_delayed(spectra, real, imag, turn_rad):  # type: ignore[no-untyped-def]
+    """Add a wave [F] to spectra [M, F], turned from bin to bin by turn_rad [M]."""
+    for m in range(len(spectra)):
+        phase, turn = 1.0 + 0.0j, np.exp(1j * turn_rad[m])
+        for f in range(len(real)):
+            spectra[m, f] += complex(real[f], imag[f]) * phase
+            phase *= turn
 
 
 def _share_db(part: Float32, lead_s: int) -> Array:
