@@ -113,7 +113,8 @@ class SoundConfig:
         "noise of the robot itself: off, learn (what stays with the array as it turns), or a recording (WAV, npz)",
     )
     self_calibration: str = setting(
-        "report", "find the audio's time offset and the array's yaw from the motion: off, report, or apply them",
+        "report", "find the audio's time offset, the array's yaw and a spherical head's radius from the motion: off, report "
+        "(only the radius is applied), or apply them",
         choices=("off", "report", "apply"),
     )  # fmt: skip
     directions: int = setting(2500, "directions of the map around the array", "directions", 100, 50_000)

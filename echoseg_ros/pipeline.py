@@ -282,7 +282,11 @@ class Pipeline:
         if isinstance(item, CameraItem):
             self.snapshot = ([self.snapshot] + self.map_side.add(item))[-1]
         if isinstance(item, SoundItem):
-            return [self.hear(evidence) for evidence in self.sound_side.add(item)]
+            array = self.sound_side.array
+            verdicts = [self.hear(evidence) for evidence in self.sound_side.add(item)]
+            if self.sound_side.array is not array:
+                self.judge.rewind()  # what was heard with a head of the wrong size
+            return verdicts
         return []
 
     def hear(self, evidence: SoundEvidence) -> Verdict:

@@ -118,9 +118,12 @@ class SoundHalf:
         elif isinstance(item, Call):
             item.run()
         elif self.side is not None:
+            array = self.side.array
             for evidence in self._heard(self.side, item):
                 self._publish(evidence)
                 self._on_evidence(evidence)
+            if self.side.array is not array:
+                self._on_rewind()  # what was heard with a head of the wrong size
             while self.side.problems:
                 problem = self.side.problems.popleft()
                 self._node.log.warn(f"audio {problem.split(':')[-1].split(',')[0]}", problem)

@@ -31,11 +31,11 @@ PERIOD_S, CALM_PERIOD_S = 5.0, 15.0
 # Reflections bias neighbouring blocks alike, so they contradict each other too little: by these factors.
 _INFLATION = np.array([1.0, 1.0, 1.0, 1.4, 2.0, 1.5])
 # Errors that more sound does not remove: the straight sound is not all that is heard.
-_LEAST_SIGMA_S, _LEAST_SIGMA_RAD, _LEAST_SIGMA_SCALE = 0.003, np.radians(0.5), 0.01
+_LEAST_SIGMA_S, _LEAST_SIGMA_RAD, _LEAST_SIGMA_SCALE = 0.003, np.radians(1.0), 0.01
 # Better than this on both, and the motion was enough.
 ENOUGH_S, ENOUGH_RAD = 0.03, np.radians(3.0)
 # A head's size is taken over if it is known this well, and is off by more than this and by three of its sigmas.
-SURE_SCALE, LEAST_SCALE = 0.05, 0.03
+SURE_SCALE, LEAST_SCALE = 0.05, 0.04
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 The sum of all moments' correlations at the lags of one place is the larger the more right pose, mounting and lags are (a
 maximum of contrast, as Levinson & Thrun 2013 calibrate laser scanners). Its uncertainty is the sandwich of the sum's
-curvature and of how much blocks of moments contradict each other (Godambe 1960), at least the distance to another
-maximum that is not clearly lower. A parameter that the motion leaves open keeps its wide prior.
+curvature and of how much blocks of moments contradict each other (Godambe 1960), and the distance to other maxima by the
+chance that they are the true one. A parameter that the motion leaves open keeps its wide prior.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from scipy.stats import norm
 
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
-from echoseg_ros.sound.backproject import Float32, _look_up, cube_nodes
 from echoseg_ros.sound.evidence import fibonacci_sphere
 from echoseg_ros.sound.moments import Moment
 from echoseg_ros.sound.pose_grid import PoseGrid
@@ -42,8 +42,6 @@ _COARSE_YAWS_RAD = np.radians(np.arange(-180, 180, 20))
 _COARSE_LOG_SCALES = np.log([0.78, 0.88, 1.0, 1.13, 1.28])
 _BOUNDS = np.array([[-np.inf, np.inf], [-np.inf, np.inf], [np.log(0.2), np.log(30.0)], [-MAX_OFFSET_S, MAX_OFFSET_S],
                     [-np.inf, np.inf], [np.log(0.6), np.log(1.55)]])  # fmt: skip
-# Another maximum has to be lower by so many standard errors of the difference.
-_SURE = 3.0
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,8 @@ class Search:
         self._weights = weights
         self._correlations = np.stack([m.correlation for m in moments])
         self._pairs = pairs
-        # Plane waves are exact: a look-up's kinks would show in the curvature.
         self._places = -array.microphones_m / (SPEED_OF_SOUND_M_PER_S * lag_step_s)
-        delays = np.empty((0, 1)) if array.head is None else array.delays_for(cube_nodes()).T / lag_step_s
-        self._delays = np.ascontiguousarray(delays, dtype=np.float32)
+        self._head = np.empty((0, 1, 1)) if array.head is None else _head_delays(array) / lag_step_s
         # A sphere's size is often guessed; microphones are measured.
         self._size = 6 if array.head is not None and array.head.radius_m is not None else 5
         T_map_array = self._T_map_array(np.zeros(1))[0]
@@ -86,24 +82,27 @@ class Search:
         """The highest maximum."""
         found = sorted((self._climb(axes, start) for axes, start in self._starts()), key=lambda item: -item[0])
         score, self._axes, best = found[0]
-        sigmas = np.sqrt(np.diag(self._covariance(best)))
+        variances = np.diag(self._covariance(best)).copy()
         here = self._values(best[None])[:, 0]
         for _, axes, other in found[1:]:
             self._axes = axes
-            if not self._clearly_above(here, self._values(other[None])[:, 0]):
-                apart = np.abs(other - best)
-                apart[YAW] = abs((apart[YAW] + np.pi) % (2 * np.pi) - np.pi)
-                sigmas = np.maximum(sigmas, apart)
-        return Maximum(best, np.minimum(sigmas, PRIOR_STD[: self._size]), score / float(self._weights.sum()))
+            apart = other - best
+            apart[YAW] = (apart[YAW] + np.pi) % (2 * np.pi) - np.pi
+            rival = self._chance(self._values(other[None])[:, 0] - here) * min(1.0, _prior(other) / _prior(best))
+            variances += rival * np.square(apart)
+        sigmas = np.minimum(np.sqrt(variances), PRIOR_STD[: self._size])
+        return Maximum(best, sigmas, score / float(self._weights.sum()))
 
-    def _clearly_above(self, better: Array, worse: Array) -> bool:
-        difference = self._by_block(better - worse)
-        return bool(difference.sum() > _SURE * np.sqrt(np.square(difference).sum()))
+    def _chance(self, better: Array) -> float:
+        """That a sum of values [W] would be positive, had other blocks been heard."""
+        sums = self._by_block(better)
+        return float(norm.cdf(sums.sum() / max(float(np.sqrt(np.square(sums).sum())), 1e-12)))
 
     def _by_block(self, values: Array) -> Array:
         """[B] sums of values [W] over seconds that hold any."""
         block = ((self._stamps_ns - self._stamps_ns[0]) // (_BLOCK_S * 1e9)).astype(int)
-        return np.bincount(block, values)[np.bincount(block) > 0]
+        sums: Array = np.bincount(block, values).astype(float)
+        return sums[np.bincount(block) > 0]
 
     def _starts(self) -> list[tuple[Array, Array]]:
         """The best places of a coarse search: axes [3, 3] whose first points at the source, and parameters."""
@@ -210,12 +209,17 @@ class Search:
     ) -> Array:  # fmt: skip
         """[W, K] weighted values of some moments, whose poses are T_map_array [O, W, 4, 4][which [K]]."""
         turns = Rotation.from_rotvec(yaws_rad[:, None] * self.up_array).as_matrix()
-        return _correlated(self._correlations, self._weights, moments, self._pairs, self._places, self._delays,
+        return _correlated(self._correlations, self._weights, moments, self._pairs, self._places, self._head,
                            np.ascontiguousarray(T_map_array), which, turns, sources, scales)  # fmt: skip
 
     def _T_map_array(self, offsets_s: Array) -> Array:
         """[K, W, 4, 4] where the array was in each moment, for offsets [K]."""
         return self._poses.at(self._stamps_ns + 1e9 * offsets_s[:, None]) @ self._T_camera_array
+
+
+def _prior(parameters: Array) -> float:
+    """How likely yaw and scale are before anything is heard: a pair of ears back to front hears the mirrored room."""
+    return float(np.exp(-0.5 * np.square(parameters[YAW:] / PRIOR_STD[YAW : len(parameters)]).sum()))
 
 
 def _axes_towards(direction: Array) -> Array:
@@ -224,15 +228,23 @@ def _axes_towards(direction: Array) -> Array:
     return np.concatenate([direction[None], across])
 
 
-_ORIGIN: Float32 = np.zeros(3, dtype=np.float32)
+def _head_delays(array: ArrayGeometry) -> Array:
+    """[M, E, A] seconds by elevation (-90 to 90 degrees) and azimuth (-180 to 180) about the array frame's z, every 3."""
+    elevation, azimuth = np.meshgrid(
+        np.linspace(-np.pi / 2, np.pi / 2, 61), np.linspace(-np.pi, np.pi, 121), indexing="ij"
+    )
+    unit = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
+    )
+    return np.ascontiguousarray(array.delays_for(unit.reshape(-1, 3)).T.reshape(-1, *elevation.shape))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _correlated(correlations, weights, moments, pairs, mics, delays, T_map_array, which, turns, sources, scales):  # type: ignore[no-untyped-def]
+def _correlated(correlations, weights, moments, pairs, mics, head, T_map_array, which, turns, sources, scales):  # type: ignore[no-untyped-def]
     """[W, K] weighted mean over pairs of correlations [., P, L] at the lags of sources [K, 3], cubic between lags.
 
-    mics: [M, 3], delays of plane waves along the axes of the array frame, in steps of the lag grid; delays: empty, or for a
-    head [M, 6 n n] cubes in the array frame; turns: [K, 3, 3] from the array as mounted to
+    mics: [M, 3], delays of plane waves along the axes of the array frame, in steps of the lag grid; head: empty, or delays
+    [M, E, A] as of `_head_delays`; turns: [K, 3, 3] from the array as mounted to
     the array as described.
     """
     values = np.empty((len(moments), len(sources)))
@@ -250,19 +262,25 @@ def _correlated(correlations, weights, moments, pairs, mics, delays, T_map_array
             u = turn[0, 0] * a + turn[1, 0] * b + turn[2, 0] * c
             v = turn[0, 1] * a + turn[1, 1] * b + turn[2, 1] * c
             t = turn[0, 2] * a + turn[1, 2] * b + turn[2, 2] * c
-            scale = scales[k] if len(delays) else scales[k] / max(np.sqrt(u * u + v * v + t * t), 1e-9)
-            for m in range(len(mics)):
-                if len(delays):
-                    delay = _look_up(delays[m], _ORIGIN, np.float32(u), np.float32(v), np.float32(t))
-                    late[m] = delay * np.float32(scale)
-                else:
+            if len(head):
+                row = (0.5 + np.arctan2(t, np.sqrt(u * u + v * v)) / np.pi) * (head.shape[1] - 1)
+                column = (0.5 + np.arctan2(v, u) / (2 * np.pi)) * (head.shape[2] - 1)
+                i, j = min(int(row), head.shape[1] - 2), min(int(column), head.shape[2] - 2)
+                e, f = row - i, column - j
+                for m in range(len(mics)):
+                    below = head[m, i, j] * (1 - f) + head[m, i, j + 1] * f
+                    above = head[m, i + 1, j] * (1 - f) + head[m, i + 1, j + 1] * f
+                    late[m] = (below * (1 - e) + above * e) * scales[k]
+            else:
+                scale = scales[k] / max(np.sqrt(u * u + v * v + t * t), 1e-9)
+                for m in range(len(mics)):
                     late[m] = (u * mics[m, 0] + v * mics[m, 1] + t * mics[m, 2]) * scale
             total = np.float32(0)
             for p in range(len(pairs)):
                 place = min(max(middle + late[pairs[p, 0]] - late[pairs[p, 1]], np.float32(1)), last)
-                i = int(place)
-                s, row = place - np.float32(i), correlation[p]
-                c0, c1, c2, c3 = row[i - 1], row[i], row[i + 1], row[i + 2]
+                n = int(place)
+                s = place - np.float32(n)
+                c0, c1, c2, c3 = correlation[p, n - 1], correlation[p, n], correlation[p, n + 1], correlation[p, n + 2]
                 curve = np.float32(3) * (c1 - c2) + c3 - c0
                 slope = np.float32(2) * c0 - np.float32(5) * c1 + np.float32(4) * c2 - c3
                 total += c1 + np.float32(0.5) * s * (c2 - c0 + s * (slope + s * curve))

@@ -12,15 +12,16 @@ from echoseg_ros.config import Config, InputConfig, SoundConfig
 from echoseg_ros.eval.sound_calibration import Walk, record_walk, track
 from echoseg_ros.geometry import PoseTrack, transform
 from echoseg_ros.pipeline import SoundSide
-from echoseg_ros.sound.array import ArrayGeometry, load_array
+from echoseg_ros.sound.array import ArrayGeometry, Head, load_array
 from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration
 from echoseg_ros.sound.evidence import EvidenceExtractor
+from echoseg_ros.sound.moments import MomentExtractor
 from echoseg_ros.sound.stream import AudioStream
-from echoseg_ros.types import AudioChunk, AudioFormat, PoseData
+from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, PoseData
 from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
 from echoseg_sim.sounds import load_sound
 
-CUBE = load_array("cube8")
+CUBE, EARS = load_array("cube8"), load_array("binaural")
 START_NS = 100_000_000_000
 
 
@@ -127,3 +128,41 @@ def test_corrected_poses_undo_the_offset_and_the_yaw(walk: Walk) -> None:
     assert T_corrected @ CUBE.T_camera_array == pytest.approx(T_map_camera @ mounted, abs=1e-9)
     assert poses.newest_ns is not None and corrected.newest_ns == poses.newest_ns - 70_000_000
     assert CorrectedPoses(PoseTrack(), CUBE, estimate).at(at_ns) is None
+
+
+@pytest.fixture(scope="module")
+def ears_walk() -> Walk:
+    """The same kind of walk, heard by two ears on a sphere of 87.5 mm."""
+    return record_walk(EARS, 1, sound="builtin:noise", seconds=25.0)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.9, 1.25])
+def test_a_head_of_another_size_is_found_and_used(ears_walk: Walk, share: float) -> None:
+    """Also where nothing else is applied: a radius that is a quarter off moves sources by half a metre."""
+    side = SoundSide(Config(), replace(EARS, head=Head(radius_m=share * 0.0875)))
+    side.add(AudioFormat(44100, 2, "S16LE", "WAVE"))
+    for at_s, T_map_camera in zip(ears_walk.times_s, ears_walk.poses, strict=True):
+        side.add(PoseData(START_NS + round(at_s * 1e9), T_map_camera))
+    for k in range(250):
+        side.add(AudioChunk(START_NS + k * 100_000_000, ears_walk.samples[4410 * k : 4410 * (k + 1)]))
+    found = side.calibration.newest
+    assert found is not None and found.head_radius_m == pytest.approx(0.0875, rel=0.03)
+    assert found.sigma_head_radius_m is not None and found.sigma_head_radius_m < 0.1 * 0.0875
+    assert side.array.head is not None and side.array.head.radius_m == pytest.approx(0.0875, rel=0.05)
+    assert side.calibration.applied is None
+
+
+def test_frames_of_overlapping_windows_are_heard_once() -> None:
+    """And a moment's time is that of its sound: a click."""
+    samples = np.zeros((4, 16000), dtype=np.float32)
+    samples[:, 5200] = 1.0
+    extract = MomentExtractor(load_array("square4"), 16000.0)
+    moments = []
+    for start in (0, 4000, 8000):
+        part = samples[:, start : start + 8000]
+        moments += extract(AudioWindow(round((start / 16000 + 0.25) * 1e9), part, 16000.0, np.eye(4)))
+    stamps_s = np.array([m.stamp_ns for m in moments]) / 1e9
+    assert np.all(np.diff(stamps_s) > 0)
+    assert sum(m.length_s for m in moments) == pytest.approx(1.0, abs=0.03)
+    clicks = np.array([m.weight for m in moments])
+    assert stamps_s[int(np.argmax(clicks))] == pytest.approx(5200 / 16000, abs=0.01)
