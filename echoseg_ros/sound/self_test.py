@@ -326,16 +326,29 @@ def _geometry_findings(
         return [Finding("swapped", (a, b), f"channels {a} and {b} are swapped{either}")]
     if known_scale != 1.0:
         return []
-    scaled = [steering.towards_best(np.arange(len(alive)), float(scale)) for scale in _SCALES]
-    best = int(np.argmax([values.sum() for values in scaled]))
-    scale = float(_SCALES[best])
+    scale, scaled = _best_scale(steering, len(alive))
     smallest = SCALE_LEAST if _is_solid(array, alive) else SCALE_LEAST_FLAT
-    if max(scale, 1 / scale) < smallest or not _clearly_above(scaled[best], as_described, SCALE_GAIN, least):
+    if max(scale, 1 / scale) < smallest or not _clearly_above(scaled, as_described, SCALE_GAIN, least):
         return []
     real_hz = _usual(rate_hz * scale)
     other = "the head is larger or smaller than described" if array.head else "the array's measures are wrong"
     text = f"delays are {scale:.2f} times what the array allows: the sample rate is about {real_hz:.0f} Hz, or {other}"
     return [Finding("sample_rate", (), text, real_hz)]
+
+
+def _best_scale(steering: _Steering, count: int) -> tuple[float, Array]:
+    """The scale with the largest contrast, and [W] each window's: every third one, then those about the best."""
+    tried: dict[int, Array] = {}
+
+    def best_of(numbers: range) -> int:
+        for n in numbers:
+            if n not in tried and 0 <= n < len(_SCALES):
+                tried[n] = steering.towards_best(np.arange(count), float(_SCALES[n]))
+        return max(tried, key=lambda n: float(tried[n].sum()))
+
+    best = best_of(range(0, len(_SCALES), 3))
+    best = best_of(range(best - 2, best + 3))
+    return float(_SCALES[best]), tried[best]
 
 
 def _is_solid(array: ArrayGeometry, alive: list[int]) -> bool:

@@ -38,9 +38,9 @@ def test_a_good_recording_is_not_blamed(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
-@pytest.mark.parametrize("pair", [(0, 1), (0, 2)])
+@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 3)])
 def test_swapped_channels_are_named(name: str, seed: int, pair: tuple[int, int]) -> None:
-    """(0, 2) of the square is a mirror image of it: only the motion tells."""
+    """(0, 2) and (1, 3) of the square are mirror images of it: only the motion tells."""
     samples = walk(name, seed).samples.copy()
     samples[:, pair] = samples[:, pair[::-1]]
     assert findings(name, seed, samples) == [("swapped", pair)]
