@@ -128,6 +128,22 @@ class AudioWindow:
 
 
 @dataclass(frozen=True)
+class Lobes:
+    """How far sounds show in an array's direction maps (sound.lobes), in its frame.
+
+    samples: [N, 3] directions at which maps are compared; values: [B, U, N] the maps of sounds from the U nodes of
+    a cube, less their mean over directions; power: [B, U] sum of their squares; means: [B] those means; bands: [B]
+    which of the evidence's bands these are.
+    """
+
+    samples: NDArray[np.float32]
+    values: NDArray[np.float32]
+    power: NDArray[np.float32]
+    means: Array
+    bands: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class SoundEvidence:
     """What one window says about directions.
 
@@ -150,6 +166,7 @@ class SoundEvidence:
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
     dimensions: int = 3
+    lobes: Lobes | None = None
 
 
 @dataclass(frozen=True)

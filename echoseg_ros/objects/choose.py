@@ -7,6 +7,7 @@ against a table that also reaches there, and an object a few standard deviations
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
 from echoseg_ros.sound.hint import motion_hint
-from echoseg_ros.sound.sources import NOTHING, SourceBelief, SourceTracker
+from echoseg_ros.sound.sources import SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
@@ -75,7 +76,7 @@ class Chooser:
         """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
         surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
         instances = snapshot.instances if snapshot is not None else ()
-        beliefs = tracker.estimate(surface, np.concatenate([NOTHING, *map(_places, instances)]))
+        beliefs = tracker.estimate(surface, [_places(instance) for instance in instances])
         tracks = self._match(beliefs)
         shares = _shares(beliefs)
         sources, sounding = [], []
@@ -131,12 +132,17 @@ def posterior_over(
 
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
+    if belief.things is not None:
+        ids = [*(instance.id for instance in instances), None]
+        return _ranked(ids, belief.things)
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
-    ids: list[int | None] = [None, *(instance.id for instance in instances)]
     elsewhere = ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside
     densities = [elsewhere, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
-    total = sum(densities)
-    pairs = [(key, density / total) for key, density in zip(ids, densities, strict=True)]
+    return _ranked([None, *(instance.id for instance in instances)], np.array(densities) / sum(densities))
+
+
+def _ranked(ids: Sequence[int | None], probabilities: Array) -> tuple[tuple[int | None, float], ...]:
+    pairs = [(key, float(probability)) for key, probability in zip(ids, probabilities, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0] is not None, pair[0] or 0)))
 
 

@@ -15,13 +15,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
-from echoseg_ros.types import Array, SoundEvidence
+from echoseg_ros.sound.directions import cube_nodes
+from echoseg_ros.sound.matching import Heard
+from echoseg_ros.types import Array, Lobes, SoundEvidence
 
 Float32 = NDArray[np.float32]
 
 # Cells along a cube face's edge: 3.6 degrees at its middle, about the spacing of 2500 directions.
 FACE_CELLS = 32
+# Windows within a cell of place and turn are compared with sounds' lobes as one; cells grow until they are so few.
+HEARD_CELL_M, HEARD_TURN_RAD, MAX_HEARD = 0.15, 0.12, 48
 # A hard bound on memory (26 kB a window), whatever the hop.
 MAX_WINDOWS = 600
 # Directions that share a node of the cube, and how soft their inverse-distance weights are (rad).
@@ -53,7 +58,7 @@ class Windows:
         """The same with the beam towards a map point [3] taken out: nothing is left there, all is left far from it."""
         sight = np.asarray(point_map, dtype=np.float32) - self.places
         sight /= np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), np.float32(1e-6))
-        apart2 = 2 - 2 * np.clip(sight @ cube_nodes().astype(np.float32).T, -1, 1)
+        apart2 = 2 - 2 * np.clip(sight @ cube_nodes(FACE_CELLS).astype(np.float32).T, -1, 1)
         keep = 1 - np.exp(-apart2 / np.float32(2 * width_rad**2))
         return replace(self, cubes=(self.cubes * keep).astype(np.float32))
 
@@ -69,6 +74,10 @@ class EvidenceMemory:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._lobes: Lobes | None = None
+        self._maps: Float32 = np.empty((0, 0, 0), dtype=np.float32)
+        self._shares: Float32 = np.empty((0, 0), dtype=np.float32)
+        self._turns: Float32 = np.empty((0, 3, 3), dtype=np.float32)
         self._cubes: Float32 = np.empty((0, 6 * (FACE_CELLS + 1) ** 2), dtype=np.float32)
         self._places: Float32 = np.empty((0, 3), dtype=np.float32)
         self._activity: Array = np.empty(0)
@@ -85,6 +94,7 @@ class EvidenceMemory:
         self._newest_ns = max(self._newest_ns, evidence.stamp_ns) if self._count else evidence.stamp_ns
         slot = self._free_slot()
         self._cubes[slot] = self._contrast(evidence)
+        self._add_maps(slot, evidence)
         self._places[slot] = evidence.T_map_array[:3, 3]
         self._activity[slot] = evidence.activity
         self._stamps_ns[slot] = evidence.stamp_ns
@@ -121,6 +131,33 @@ class EvidenceMemory:
         places = np.stack([np.bincount(group, share * self._places[slots, axis]) for axis in range(3)], axis=1)
         return Windows(cubes, places.astype(np.float32), (total / total.sum()).astype(np.float32))
 
+    def heard(self, slots: NDArray[np.int64], weights: Array) -> Heard | None:
+        """The maps of the windows [W] with their weights, gathered where the array stood alike; None if they are unknown."""
+        if self._lobes is None or not len(slots):
+            return None
+        turns = Rotation.from_matrix(self._turns[slots]).as_rotvec()
+        cell_m = HEARD_CELL_M
+        while True:
+            key = np.floor(
+                np.column_stack([self._places[slots] / cell_m, turns / (HEARD_TURN_RAD / HEARD_CELL_M * cell_m)])
+            )
+            _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
+            if len(first) <= MAX_HEARD:
+                break
+            cell_m *= 1.3
+        group = group.reshape(-1)
+        total = np.maximum(np.bincount(group, weights=weights), 1e-12)
+        mean = np.zeros((len(first), len(slots)), dtype=np.float32)
+        mean[group, np.arange(len(slots))] = weights / total[group]
+        maps = np.tensordot(mean, self._maps[slots], axes=1)
+        rotations = Rotation.from_matrix(
+            [U @ V for U, _, V in map(np.linalg.svd, np.tensordot(mean, self._turns[slots], axes=1))]
+        )
+        return Heard(
+            self._lobes, maps, (mean @ self._places[slots]).astype(float), rotations.as_matrix(), total / total.sum(),
+            (mean @ self._shares[slots]).astype(float),
+        )  # fmt: skip
+
     def cells(self, slots: NDArray[np.int64], cell_m: float) -> NDArray[np.int64]:
         """[W] number of the cell of space that each window's array was in."""
         cells = np.floor(self._places[slots] / cell_m).astype(np.int64)
@@ -137,6 +174,31 @@ class EvidenceMemory:
         total = evidence.energy.sum(axis=0)
         return self._resample((total - total.mean()).astype(np.float32), evidence.T_map_array[:3, :3])
 
+    def _add_maps(self, slot: int, evidence: SoundEvidence) -> None:
+        """The maps in the bands and at the directions in which sounds' lobes are known, with the evidence's own array."""
+        lobes = evidence.lobes
+        if lobes is None or (self._lobes is not None and lobes is not self._lobes):
+            if lobes is not self._lobes:  # of another array: what was heard with both cannot be put together
+                self._lobes = None
+            return
+        if self._lobes is None:
+            if self._count > 1:
+                return
+            self._lobes = lobes
+            distance, self._near = cKDTree(evidence.directions_array).query(lobes.samples, k=_NEIGHBOURS)
+            near = 1.0 / (distance**2 + _SOFT_RAD**2)
+            self._near_weights = (near / near.sum(axis=1, keepdims=True)).astype(np.float32)
+            self._maps = np.zeros((len(self._cubes), len(lobes.bands), len(lobes.samples)), dtype=np.float32)
+            self._shares = np.zeros((len(self._cubes), len(lobes.bands)), dtype=np.float32)
+            self._turns = np.tile(np.eye(3, dtype=np.float32), (len(self._cubes), 1, 1))
+        energy = evidence.energy[lobes.bands]
+        mean = energy.mean(axis=1)
+        share = np.maximum(mean / lobes.means, 1e-9).astype(np.float32)
+        at_samples = np.einsum("bnk,nk->bn", energy[:, self._near], self._near_weights)
+        self._maps[slot] = (at_samples - mean[:, None]) / share[:, None]
+        self._shares[slot] = share
+        self._turns[slot] = evidence.T_map_array[:3, :3]
+
     def _free_slot(self) -> int:
         if self._count:
             oldest = int(np.argmin(self._stamps_ns[: self._count]))
@@ -148,7 +210,7 @@ class EvidenceMemory:
         return self._count - 1
 
     def _grow(self, capacity: int) -> None:
-        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s"):
+        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_shares", "_turns"):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: len(old)] = old
@@ -160,7 +222,7 @@ class CubeResampler:
 
     def __init__(self, directions: NDArray[np.floating[Any]]) -> None:
         self.directions = np.asarray(directions)
-        self._nodes = cube_nodes()
+        self._nodes = cube_nodes(FACE_CELLS)
         distance, self._index = cKDTree(self.directions).query(self._nodes, k=min(_NEIGHBOURS, len(directions)))
         weights = 1.0 / (distance**2 + _SOFT_RAD**2)
         self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -170,20 +232,6 @@ class CubeResampler:
         in_array: Float32 = np.einsum("nk,nk->n", values[self._index], self._weights)
         nodes_array = (self._nodes @ R_map_array).astype(np.float32)  # R^T applied to each
         return _per_place(in_array[None], np.zeros((1, 3), dtype=np.float32), nodes_array)[0]
-
-
-def cube_nodes() -> Array:
-    """[6 n n, 3] unit vectors of the nodes; face 2a is +axis a, 2a + 1 is -axis a, rows and columns the next axes."""
-    line = np.linspace(-1.0, 1.0, FACE_CELLS + 1)
-    u, v = np.meshgrid(line, line, indexing="ij")
-    faces = []
-    for axis in range(3):
-        for sign in (1.0, -1.0):
-            face = np.empty((*u.shape, 3))
-            face[..., axis], face[..., (axis + 1) % 3], face[..., (axis + 2) % 3] = sign, u, v
-            faces.append(face)
-    nodes = np.stack(faces).reshape(-1, 3)
-    return nodes / np.linalg.norm(nodes, axis=1, keepdims=True)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")

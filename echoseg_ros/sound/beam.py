@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import apply, inverse
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
-from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.types import Array, AudioWindow
 
 Spectrum = NDArray[np.complex64]

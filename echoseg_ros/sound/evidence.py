@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError, ConfigError
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
+from echoseg_ros.sound.directions import fibonacci_sphere
+from echoseg_ros.sound.lobes import lobes_of
 from echoseg_ros.sound.own_noise import NoiseFilter, OwnNoise, apply_filter, read_recording
 from echoseg_ros.types import Array, AudioWindow, SoundEvidence
 
 # Speech and most sounds hold their spectrum for about this long; reverberation comes later.
 FRAME_S = 0.03
 BANDS = 4
+# Bands whose maps are compared with the lobes of sounds: in the lowest the lobes of a small array are too wide.
+LOBE_BANDS = (1, 2, 3)
 # Lags per period of the highest frequency: linear interpolation between them errs by less than 1 %.
 LAGS_PER_PERIOD = 20
 # A bin at the noise floor still counts this much of a clean one.
@@ -55,15 +59,6 @@ DIFFUSE_SHARE = 0.7
 LEAST_KEPT = 0.1
 # Below this there is nothing but rounding.
 SILENCE_DB = -100.0
-
-
-def fibonacci_sphere(count: int) -> Array:
-    """[count, 3] unit vectors spread evenly over the sphere."""
-    i = np.arange(count) + 0.5
-    z = 1.0 - 2.0 * i / count
-    azimuth_rad = np.pi * (1.0 + np.sqrt(5.0)) * i
-    radius = np.sqrt(1.0 - z * z)
-    return np.stack([radius * np.cos(azimuth_rad), radius * np.sin(azimuth_rad), z], axis=1)
 
 
 def peak_direction(evidence: SoundEvidence) -> Array:
@@ -138,6 +133,7 @@ class EvidenceExtractor:
         phase_rad = 2 * np.pi * frequencies_hz[used][:, None] * lags_s
         self._cos, self._sin = np.cos(phase_rad).astype(np.float32), np.sin(phase_rad).astype(np.float32)
         self._diffuse, self._diffuse_peak = self._diffuse_pattern(frequencies_hz[used])
+        self._lobes = lobes_of(array, self.bands_hz, LOBE_BANDS)
         self._floor = NoiseFloor(round(FLOOR_MEMORY_S / config.hop_s))
         self.own_noise = OwnNoise(array, frequencies_hz[used])
         self._learns_own_noise = config.own_noise == "learn"
@@ -205,6 +201,7 @@ class EvidenceExtractor:
             correlation=correlation,
             lag_step_s=self._lag_step_s,
             dimensions=self._dimensions,
+            lobes=self._lobes,
         )
 
     def near_field(self, evidence: SoundEvidence, points_array: NDArray[np.floating[Any]]) -> Array:

@@ -48,6 +48,11 @@ class Reflector:
         distance_m = points @ self.normal - self.offset_m
         return np.where(self._beside(points) | (distance_m < 0), np.inf, distance_m)
 
+    def mirrored(self, point: Array) -> Array | None:
+        """[3] the mirror image of a point [3] in front of the plane; None if it lies behind it or beside what is known."""
+        distance_m = float(self.distance(point[None])[0])
+        return point - 2 * distance_m * self.normal if np.isfinite(distance_m) else None
+
     def is_behind(self, points: NDArray[np.floating[Any]], at_least_m: float) -> NDArray[np.bool_]:
         """[P] whether points [P, 3] lie beyond the known part of the plane, by more than the map is off."""
         return ~self._beside(points) & (points @ self.normal - self.offset_m < -at_least_m)

@@ -9,6 +9,7 @@ curvature agrees with how much the blocks contradict each other (the magnitude a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
 from echoseg_ros.sound.backproject import EvidenceMemory, Float32
+from echoseg_ros.sound.hypotheses import Sounding, sounds_in
 from echoseg_ros.sound.posterior import Posterior, grid_around, locate
 from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
@@ -30,13 +32,17 @@ MIN_ACTIVE_S = 0.75
 # The highest place of noise from everywhere has this contrast after one second, and less with the root of the time:
 # 0.08 to 0.11 in 6 runs each of a cube of 8, a square of 4 and two ears.
 DIFFUSE_CONTRAST = 0.11
-# A beam's half width: what is taken out of the maps before the next source is looked for.
+# A beam's half width: where one of several sources is, is asked with the beams of the others taken out of the maps.
 BEAM_RAD = 0.35
-# A further source must reach this share of the first one's score: weaker ones are mostly its reflections.
-FURTHER_SHARE = 0.35
 # Sources sit on things: a place on a floor or wall, on other mapped surface, and in a thing that stands on it, is this much
 # likelier than one in free air, this far around it.
 WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
+
+# How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
+WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
+
+# A wall that less than this share of the map lies behind bounds the room; the front of a shelf does not.
+OUTER_SHARE = 0.01
 
 NOTHING = np.empty((0, 3), dtype=np.float32)
 
@@ -49,7 +55,8 @@ class SourceBelief:
     posterior: where it may be before the map's surface is taken into account; stamps_ns, durations_s: [W] the windows;
     towards: [W] each window's activity-weighted contrast towards it; alternatives: (probability, mean position [3]) of
     every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last; outside: how
-    likely it is behind the map's walls.
+    likely it is behind the map's walls; things: [T + 1] how likely it is in each of the things that were asked for, and
+    last elsewhere; None where the evidence came without lobes.
     """
 
     position_m: Array
@@ -62,6 +69,7 @@ class SourceBelief:
     alternatives: tuple[tuple[float, Array], ...]
     heard_from_m: Array
     outside: float = 0.0
+    things: Array | None = None
 
 
 class SourceTracker:
@@ -72,6 +80,7 @@ class SourceTracker:
         self.memory = EvidenceMemory(config.memory_s)
         self._surface: NDArray[np.floating[Any]] | None = None
         self._reflectors: tuple[Reflector, ...] = ()
+        self._outer_walls: tuple[Reflector, ...] = ()
         self._beside_walls: NDArray[np.floating[Any]] = NOTHING
 
     @property
@@ -110,12 +119,12 @@ class SourceTracker:
         return self.memory.times(slots)[0], weights * gain
 
     def estimate(
-        self, surface_points: NDArray[np.floating[Any]], thing_points: NDArray[np.floating[Any]] = NOTHING
+        self, surface_points: NDArray[np.floating[Any]], things: Sequence[Array] = ()
     ) -> tuple[SourceBelief, ...]:
         """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
 
-        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; thing_points:
-        [T, 3] places in the things that stand on it.
+        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; things: [n, 3]
+        places each in the things that stand on it. More than one source needs evidence with lobes.
         """
         slots, weights = self._weighted()
         if len(slots) == 0 or float(self.memory.activity(slots) @ self._spacing_s(slots)) < MIN_ACTIVE_S:
@@ -124,6 +133,11 @@ class SourceTracker:
         blocks = self.memory.gathered(slots, weights, BLOCK_M)
         grid = grid_around(surface_points, windows.places)
         reflectors = self._reflectors_of(surface_points, windows.places.mean(axis=0))
+        least = float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(self._averaged_s(slots, weights))))
+        first = locate(windows, blocks, grid, reflectors, self.memory.dimensions)
+        if first.score < least:
+            return ()
+        thing_points = np.concatenate([NOTHING, *things])
         likelier = [
             (cKDTree(points, balanced_tree=False, compact_nodes=False), odds)
             for points, odds in (
@@ -133,16 +147,20 @@ class SourceTracker:
             )  # fmt: skip
             if len(points)
         ]
-        beliefs: list[SourceBelief] = []
-        least = float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(self._averaged_s(slots, weights))))
-        while len(beliefs) < self._config.max_sources:
-            posterior = locate(windows, blocks, grid, reflectors, self.memory.dimensions)
-            if posterior.score < least:
-                break
-            beliefs.append(self._belief(posterior, slots, likelier))
-            least = max(least, FURTHER_SHARE * beliefs[0].contrast)
-            if len(beliefs) < self._config.max_sources:
-                windows, blocks = (w.without(posterior.peak_m, BEAM_RAD) for w in (windows, blocks))
+        heard = self.memory.heard(slots, weights)
+        if heard is None:
+            return (self._belief(first, slots, likelier, (), None),)
+        most = self._config.max_sources
+        sounds = sounds_in(heard, things, reflectors, grid.low_m, grid.high_m, most)
+        if len(sounds) == 1:
+            return (self._belief(first, slots, likelier, things, sounds[0]),)
+        beliefs = []
+        for k, sound in enumerate(sounds):
+            own, own_blocks = windows, blocks
+            for other in (*sounds[:k], *sounds[k + 1 :]):
+                own, own_blocks = (w.without(other.place_m, BEAM_RAD) for w in (own, own_blocks))
+            posterior = locate(own, own_blocks, grid, reflectors, self.memory.dimensions, sound.place_m)
+            beliefs.append(self._belief(posterior, slots, likelier, things, sound))
         return tuple(beliefs)
 
     def _reflectors_of(self, surface_points: NDArray[np.floating[Any]], seen_from_m: Array) -> tuple[Reflector, ...]:
@@ -153,6 +171,10 @@ class SourceTracker:
             for reflector in self._reflectors:
                 on_wall |= reflector.is_near(surface_points, SURFACE_M)
             self._beside_walls = surface_points[~on_wall]
+            self._outer_walls = tuple(
+                reflector for reflector in self._reflectors
+                if reflector.normal[2] < 0.5 and reflector.is_behind(surface_points, SURFACE_M).mean() < OUTER_SHARE
+            )  # fmt: skip
         return self._reflectors
 
     def _spacing_s(self, slots: NDArray[np.int64]) -> Array:
@@ -165,9 +187,8 @@ class SourceTracker:
         if self.memory.dimensions == 2:  # its places reach through walls whenever the height is open
             return 0.0
         behind = np.zeros(len(posterior.cells), dtype=bool)
-        for reflector in self._reflectors:
-            if reflector.normal[2] < 0.5:
-                behind |= reflector.is_behind(posterior.cells, SURFACE_M)
+        for wall in self._outer_walls:
+            behind |= wall.is_behind(posterior.cells, SURFACE_M)
         return float(posterior.mass[behind].sum())
 
     def _averaged_s(self, slots: NDArray[np.int64], weights: Array) -> float:
@@ -185,22 +206,38 @@ class SourceTracker:
         return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
 
     def _belief(
-        self, posterior: Posterior, slots: NDArray[np.int64], likelier: list[tuple[cKDTree, float]]
-    ) -> SourceBelief:
+        self, posterior: Posterior, slots: NDArray[np.int64], likelier: list[tuple[cKDTree, float]],
+        things: Sequence[Array], sound: Sounding | None,
+    ) -> SourceBelief:  # fmt: skip
         odds = np.ones(len(posterior.cells))
         for places, more in likelier:
             off_m, _ = places.query(posterior.cells, distance_upper_bound=4 * SURFACE_M)
             odds += more * np.exp(-0.5 * (off_m / SURFACE_M) ** 2)
         mass = posterior.mass * odds
-        places = _places(posterior, mass / mass.sum(), self._config.position_error_m)
+        peaks = _places(posterior, mass / mass.sum(), self._config.position_error_m)
+        outside = self._outside(posterior)
+        probabilities = None if sound is None else sound.probabilities(outside)
         # Of several peaks the heaviest: the mean of a place and its mirror image is neither.
-        _, position_m, covariance_m2 = places[0]
+        _, position_m, covariance_m2 = peaks[0]
+        if probabilities is not None and len(things) and (best := int(np.argmax(probabilities))) < len(things):
+            position_m, covariance_m2 = _within(posterior, things[best], self._config.position_error_m)
         towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
         return SourceBelief(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
-            tuple((probability, mean_m) for probability, mean_m, _ in places), self.memory.place(int(slots[-1])),
-            self._outside(posterior),
+            tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.place(int(slots[-1])),
+            outside, probabilities,
         )  # fmt: skip
+
+
+def _within(posterior: Posterior, places: Array, error_m: float) -> tuple[Array, Array]:
+    """(mean [3], covariance [3, 3]) of a source in a thing: its places, by what the posterior says of each."""
+    blur_m = max(WITHIN_M, posterior.spacing_m)
+    apart2 = np.sum((places[:, None] - posterior.cells[None]) ** 2, axis=2)
+    density = np.exp(-0.5 * apart2 / blur_m**2) @ posterior.mass / ((2 * np.pi) ** 1.5 * blur_m**3)
+    weights = density + EVEN_PER_M3
+    weights = weights / weights.sum()
+    mean_m = weights @ places
+    return mean_m, (places - mean_m).T @ ((places - mean_m) * weights[:, None]) + error_m**2 * np.eye(3)
 
 
 def _places(posterior: Posterior, mass: Array, error_m: float) -> list[tuple[float, Array, Array]]:

@@ -10,7 +10,7 @@ from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import apply, inverse
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, array_from_mapping, load_array
 from echoseg_ros.sound.beam import LOADING, OTHER_SOURCE, Beamformer, RecentAudio, diffuse_covariance, overlap_taper
-from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.types import AudioWindow
 
 STEPS = 8

@@ -11,6 +11,7 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, array_from_mapping, load_array
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.sound.evidence import (
     ECHO_S,
     LEAST_DIRECT,
@@ -20,7 +21,6 @@ from echoseg_ros.sound.evidence import (
     _cross_spectra,
     _phases,
     _steer,
-    fibonacci_sphere,
     near_field_energy,
     peak_direction,
 )

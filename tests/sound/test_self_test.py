@@ -14,7 +14,8 @@ from echoseg_ros.errors import ArrayError
 from echoseg_ros.eval.sound_calibration import Walk, record_walk, track
 from echoseg_ros.io.bag import BagWriter
 from echoseg_ros.sound.array import array_to_mapping, load_array
-from echoseg_ros.sound.self_test import Recording, self_test, self_test_bag
+from echoseg_ros.sound.findings import Recording
+from echoseg_ros.sound.self_test import self_test, self_test_bag
 from echoseg_ros.types import AudioFormat
 
 START_NS = 100_000_000_000

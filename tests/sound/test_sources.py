@@ -5,8 +5,8 @@ import pytest
 from waves import cube, evidence_along, path
 
 from echoseg_ros.config import SourceConfig
-from echoseg_ros.sound.backproject import CubeResampler, cube_nodes
-from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.backproject import FACE_CELLS, CubeResampler
+from echoseg_ros.sound.directions import cube_nodes, fibonacci_sphere
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.types import SoundEvidence
 
@@ -125,4 +125,4 @@ def test_cube_look_up_returns_a_smooth_function_of_direction() -> None:
         return np.exp(8 * (d @ towards - 1))
 
     nodes = resample(lobe(directions).astype(np.float32), turn)
-    assert np.abs(nodes - lobe(cube_nodes() @ turn)).max() < 0.02
+    assert np.abs(nodes - lobe(cube_nodes(FACE_CELLS) @ turn)).max() < 0.02

@@ -1,0 +1,257 @@
+"""Which sounds, at which places of the map, explain what was heard: chosen one after the other, judged together.
+
+A sound is in one of the map's things or anywhere else. The next one is the place that explains most of what the ones
+before leave (forward selection), until it explains too little; a choice that a later one makes worse is changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from echoseg_ros.sound.matching import Explanation, Float32, Heard, Residual
+from echoseg_ros.sound.reflectors import Reflector
+from echoseg_ros.types import Array
+
+# A further sound must explain this much (matching.BAND_WORTH). In 24 scenes of one to three sounds (cube of 8, 0.4 s) the
+# true ones reach 0.12 to 1.4, most above 0.25, and what is chosen after the last true one 0.05 to 0.26.
+# Away from things, where reflections from edges and corners seem to come from, it must be more.
+LEAST_GAIN, LEAST_GAIN_FREE = 0.28, 0.6
+# A thing explains less than the best place anywhere by this share of it, standard deviation: what a place within the
+# thing, reflections and a weak band cost (20 places each: cube of 8 and square of 4, at most 0.06; other things 0.08 on).
+DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
+# At this deficit of the best thing, elsewhere is as likely; so much likelier it is when the place may lie outside.
+ELSEWHERE_DEFICIT, OUTSIDE_ODDS = 0.12, 20.0
+# The ceiling, which cameras on robots do not see, is where a mirror image of the first sound explains most; if it
+# explains so much, at so many heights above the floor.
+CEILING_GAIN, CEILINGS_M = 0.1, np.arange(2.2, 4.1, 0.1)
+# How many things, and places in free space, are looked at closely; where free space is looked at, and climbed to.
+THINGS, FREE = 5, 2
+GRID_M, APART_M, CLIMB_TO_M = 0.4, 0.6, 0.02
+_CUBE = np.array([c for c in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(c)])
+
+
+@dataclass(frozen=True)
+class Sounding:
+    """One of the sounds that explain what was heard.
+
+    place_m: [3]; thing: number of the thing it is in, None elsewhere; gain: what it explains beside the others;
+    deficits: [T + 1] by which share of the most that one place explains each thing, and last the best place elsewhere,
+    explains less; places: at how many places of the array it was heard.
+    """
+
+    place_m: Array
+    thing: int | None
+    gain: float
+    deficits: Array
+    places: int
+
+    def probabilities(self, outside: float) -> Array:
+        """[T + 1] that it is in each thing, and last elsewhere; outside: how likely its place lies outside of the map."""
+        sigma = np.hypot(DEFICIT, DEFICIT_ONE_PLACE / np.sqrt(self.places))
+        log_odds = -0.5 * (self.deficits / sigma) ** 2
+        log_odds[-1] += np.log1p(OUTSIDE_ODDS * outside) - 0.5 * (ELSEWHERE_DEFICIT / DEFICIT) ** 2
+        odds = np.exp(log_odds - log_odds.max())
+        return np.asarray(odds / odds.sum())
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    place_m: Array
+    thing: int | None
+    column: Float32
+
+
+def sounds_in(
+    heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array, most: int
+) -> tuple[Sounding, ...]:
+    """At most `most` sounds, the one that explains most first.
+
+    things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at.
+    """
+    search = _Search(heard, things, reflectors, low_m, high_m)
+    for step in range(most):
+        if not search.add(LEAST_GAIN if step else 0.0):
+            break
+    return search.result()
+
+
+class _Search:
+    def __init__(
+        self, heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array
+    ) -> None:
+        self._heard, self._reflectors = heard, reflectors
+        self._low_m, self._high_m = low_m, high_m
+        self._things = things
+        self._places = np.concatenate([np.empty((0, 3)), *things])
+        self._owner = np.repeat(np.arange(len(things)), [len(places) for places in things])
+        axes = [np.arange(a + GRID_M / 2, b, GRID_M) for a, b in zip(low_m, high_m, strict=True)]
+        self._grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        self._inside = np.ones(len(self._grid), dtype=bool)
+        for reflector in reflectors:
+            self._inside &= ~reflector.is_behind(self._grid, 0.0)
+        self._candidates: list[_Candidate] = []
+        self._explanation = Explanation(heard, [])
+        self._chosen: tuple[int, ...] = ()
+
+    def add(self, least: float) -> bool:
+        """Choose one more sound, if it explains at least so much."""
+        residual = self._explanation.residual(self._chosen)
+        if self._chosen and self._promise(residual) < 0.5 * least:
+            return False
+        self._look_closely(residual)
+        gains = self._gains(self._chosen)
+        things = [k for k, c in enumerate(self._candidates) if c.thing is not None and self._is_new(c)]
+        free = [k for k, c in enumerate(self._candidates) if c.thing is None and self._is_new(c)]
+        best_thing = max(things, key=lambda k: gains[k], default=None)
+        best = max(free, key=lambda k: gains[k], default=None)
+        if best is not None and self._chosen and gains[best] < LEAST_GAIN_FREE:
+            best = None
+        if best_thing is not None and (best is None or gains[best_thing] >= (1 - ELSEWHERE_DEFICIT) * gains[best]):
+            best = best_thing
+        if best is None or gains[best] < least:
+            return False
+        self._chosen = self._improved((*self._chosen, best))
+        if len(self._chosen) == 1:
+            self._hear_ceiling()
+        return True
+
+    def result(self) -> tuple[Sounding, ...]:
+        """The chosen sounds, the strongest first."""
+        found = [self._judged(k) for k in self._chosen]
+        return tuple(sorted(found, key=lambda sounding: -sounding.gain))
+
+    def _is_new(self, candidate: _Candidate) -> bool:
+        """Whether it is another thing than the chosen ones, or another place."""
+        chosen = [self._candidates[k] for k in self._chosen]
+        if candidate.thing is not None:
+            return all(c.thing != candidate.thing for c in chosen)
+        return all(float(np.linalg.norm(c.place_m - candidate.place_m)) > APART_M for c in chosen)
+
+    def _hear_ceiling(self) -> None:
+        """Add the ceiling to the reflectors, if the first sound's mirror image in one is heard."""
+        first = self._candidates[self._chosen[0]]
+        floor_m = next((r.offset_m for r in self._reflectors if r.normal[2] > 0.9), None)
+        if floor_m is None:
+            return
+        highest_m = max(first.place_m[2], float(self._heard.places[:, 2].max()))
+        ceilings = [level_above(floor_m + h) for h in CEILINGS_M if floor_m + h > highest_m]
+        if not ceilings:
+            return
+        columns = [self._heard.column(first.place_m, (*self._reflectors, ceiling)) for ceiling in ceilings]
+        with_each = Explanation(self._heard, [first.column, *columns])
+        left = np.array([with_each.left((k,)) for k in range(len(columns) + 1)])
+        best = int(np.argmin(left))
+        if left[0] - left[best] < CEILING_GAIN:
+            return
+        self._reflectors = (*self._reflectors, ceilings[best - 1])
+        self._candidates = [self._candidate(c.place_m, c.thing) for c in self._candidates]
+        self._explanation = Explanation(self._heard, [c.column for c in self._candidates])
+
+    def _promise(self, residual: Residual) -> float:
+        points = self._places if len(self._places) else self._grid
+        return float(residual.gain(points).max())
+
+    def _look_closely(self, residual: Residual) -> None:
+        """Make candidates of the things and the free places that promise most, and fit them all anew."""
+        taken = {c.thing for c in self._candidates}
+        for thing, place_m in self._best_of_things(residual):
+            if thing not in taken:  # reflections bend which of its places seems best: its middle too
+                self._candidates.append(self._candidate(place_m, thing))
+                self._candidates.append(self._candidate(self._things[thing].mean(axis=0), thing))
+        for place_m in self._free_peaks(residual):
+            self._candidates.append(self._candidate(place_m, None))
+        self._explanation = Explanation(self._heard, [c.column for c in self._candidates])
+
+    def _candidate(self, place_m: Array, thing: int | None) -> _Candidate:
+        return _Candidate(place_m, thing, self._heard.column(place_m, self._reflectors))
+
+    def _best_of_things(self, residual: Residual) -> list[tuple[int, Array]]:
+        """(thing, its best place) of the THINGS most promising ones."""
+        if not len(self._places):
+            return []
+        gain = residual.gain(self._places)
+        order = np.argsort(-gain, kind="stable")
+        _, first = np.unique(self._owner[order], return_index=True)
+        best = order[np.sort(first)][:THINGS]
+        return [(int(self._owner[k]), self._places[k]) for k in best]
+
+    def _free_peaks(self, residual: Residual) -> list[Array]:
+        gain = residual.gain(self._grid)
+        # What comes through a wall beside other sounds is their reflection: only one alone may be outside.
+        free = self._inside if self._chosen else np.ones(len(gain), dtype=bool)
+        peaks = []
+        for _ in range(FREE):
+            if not free.any():
+                break
+            start = self._grid[int(np.argmax(np.where(free, gain, -np.inf)))]
+            peak_m = _climbed(residual, start, self._low_m, self._high_m)
+            if not self._chosen or not any(r.is_behind(peak_m[None], 0.0)[0] for r in self._reflectors):
+                peaks.append(peak_m)
+            free = free & (np.linalg.norm(self._grid - start, axis=1) > APART_M)
+        return peaks
+
+    def _gains(self, chosen: tuple[int, ...]) -> Array:
+        """[C] what each candidate explains beside the chosen ones."""
+        before = self._explanation.left(chosen)
+        return np.array([before - self._explanation.left((*chosen, k)) for k in range(len(self._candidates))])
+
+    def _improved(self, chosen: tuple[int, ...]) -> tuple[int, ...]:
+        """With each choice changed for another thing's candidate as long as that explains more."""
+        best = self._explanation.left(chosen)
+        for _ in range(3):
+            before = best
+            for at in range(len(chosen) if len(chosen) > 1 else 0):
+                for k, candidate in enumerate(self._candidates):
+                    others = [self._candidates[c].thing for c in (*chosen[:at], *chosen[at + 1 :])]
+                    if candidate.thing is None or k in chosen or candidate.thing in others:
+                        continue
+                    other = (*chosen[:at], k, *chosen[at + 1 :])
+                    left = self._explanation.left(other)
+                    if left < best - 1e-3:
+                        chosen, best = other, left
+            if best >= before:
+                break
+        return chosen
+
+    def _judged(self, k: int) -> Sounding:
+        others = tuple(c for c in self._chosen if c != k)
+        gains = self._gains(others)
+        most = np.zeros(len(self._things) + 1)
+        closely = np.zeros(len(most), dtype=bool)
+        if len(self._places):
+            np.maximum.at(most[:-1], self._owner, self._explanation.residual(others).gain(self._places))
+        for c, candidate in enumerate(self._candidates):
+            thing = -1 if candidate.thing is None else candidate.thing
+            most[thing] = max(gains[c], most[thing] if closely[thing] else 0.0)
+            closely[thing] = True
+        for c in others:
+            if (thing := self._candidates[c].thing) is not None:
+                most[thing] = 0.0
+        chosen = self._candidates[k]
+        best = max(float(most[closely].max()), 1e-9)
+        deficits = np.clip((best - most) / best, 0.0, 1.0)
+        return Sounding(chosen.place_m, chosen.thing, float(gains[k]), deficits, len(self._heard.weights))
+
+
+def level_above(height_m: float) -> Reflector:
+    """A ceiling without end."""
+    far_m = np.full(3, np.inf)
+    return Reflector(np.array([0.0, 0.0, -1.0]), -height_m, np.eye(3), -far_m, far_m)
+
+
+def _climbed(residual: Residual, start_m: Array, low_m: Array, high_m: Array) -> Array:
+    best_m, step_m = np.asarray(start_m, dtype=float), GRID_M / 2
+    best = float(residual.gain(best_m[None])[0])
+    while step_m > CLIMB_TO_M:
+        points = np.clip(best_m + step_m * _CUBE, low_m, high_m)
+        gain = residual.gain(points)
+        top = int(np.argmax(gain))
+        if gain[top] > best + 1e-6:
+            best_m, best = points[top], float(gain[top])
+        else:
+            step_m /= 2
+    return best_m

@@ -1,0 +1,196 @@
+"""How well sounds at places of the map explain what was heard: the array's maps against the lobes the sounds would have.
+
+At each place the array stood, and in each band, a sound shows as the lobe of its direction and, weaker, those of its
+mirror images in the known walls; how loud it is there is free, but not negative. What is left unexplained, summed over
+places, is compared between sets of sounds as the likelihood of independent errors of unknown size:
+gain = sum over bands of worth * log(power before / power left). Against the highest back-projected sum it tells things
+from their neighbours where that has one broad peak, and a second source from the reflections of the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from echoseg_ros.sound.lobes import FACE, node_weights
+from echoseg_ros.sound.reflectors import Reflector
+from echoseg_ros.types import Array, Lobes
+
+Float32 = NDArray[np.float32]
+
+# What a band says beside the others: the higher, the more lobes fit side by side. Those of the evidence's LOBE_BANDS.
+BAND_WORTH = np.array([0.25, 0.5, 1.0])
+# A wall's reflection against the direct sound, over the ratio of their ways: what fits best lies between 0.4 and 0.8.
+REFLECTED = 0.5
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard at G places, in bands B of an array.
+
+    maps: [G, B, N] contrast at the lobes' samples; places: [G, 3] and turns: [G, 3, 3] of the array in the map;
+    weights: [G], sum 1; shares: [G, B] how much of the whole map's contrast each band's contrast is.
+    """
+
+    lobes: Lobes
+    maps: Float32
+    places: Array
+    turns: Array
+    weights: Array
+    shares: Array
+
+    def directions(self, points: Array) -> Array:
+        """[G, P, 3] unit vectors from each place to points [P, 3], array frame."""
+        sight = points[None] - self.places[:, None]
+        sight /= np.maximum(np.linalg.norm(sight, axis=2, keepdims=True), 1e-6)
+        return np.einsum("gji,gpj->gpi", self.turns, sight)
+
+    def power(self) -> Array:
+        """[B] of the maps, mean over places."""
+        return np.einsum("g,gbn,gbn->b", self.weights, self.maps, self.maps, optimize=True)
+
+    def column(self, point: Array, reflectors: tuple[Reflector, ...]) -> Float32:
+        """[G, B, N] the maps of a sound at a point [3] of unit loudness, with its reflections."""
+        images = [point, *(image for r in reflectors if (image := r.mirrored(point)) is not None)]
+        ways_m = np.linalg.norm(np.stack(images)[None] - self.places[:, None], axis=2)
+        loudness = REFLECTED * ways_m[:, :1] / np.maximum(ways_m, 1e-6)
+        loudness[:, 0] = 1.0
+        return _columns(self.lobes.values, self.directions(np.stack(images)), loudness)
+
+
+class Residual:
+    """What is left of the maps, and how well one more sound anywhere would explain it, without its reflections."""
+
+    def __init__(self, heard: Heard, maps: Float32) -> None:
+        self._heard = heard
+        self._matched = np.matmul(heard.lobes.values[None], maps[..., None])[..., 0]
+        self._power = np.einsum("g,gbn,gbn->b", heard.weights, maps, maps, optimize=True)
+
+    def gain(self, points: Array) -> Array:
+        """[P] of one more sound at each of the points [P, 3]."""
+        heard = self._heard
+        explained = _explained(
+            self._matched, heard.lobes.power, heard.places, heard.turns, heard.weights, np.asarray(points, dtype=float)
+        )
+        left = np.maximum(1 - explained / np.maximum(self._power, 1e-12), 1e-6)
+        return -np.log(left) @ BAND_WORTH[: len(self._power)]
+
+
+class Explanation:
+    """Sounds, one column each, fitted to the maps together."""
+
+    def __init__(self, heard: Heard, columns: list[Float32]) -> None:
+        stacked = np.stack(columns, axis=-1) if columns else np.empty((*heard.maps.shape, 0), dtype=np.float32)
+        gram = np.matmul(stacked.swapaxes(2, 3), stacked)
+        towards = np.matmul(heard.maps[:, :, None], stacked)[:, :, 0]
+        power = np.einsum("gbn,gbn->gb", heard.maps, heard.maps)
+        self._heard, self._stacked = heard, stacked
+        self._gram, self._towards, self._power = (x.astype(float) for x in (gram, towards, power))
+
+    def left(self, chosen: tuple[int, ...]) -> float:
+        """Log of the power that the chosen columns leave, weighted by the bands' worth."""
+        index = np.array(chosen, dtype=np.int64)
+        left = _left(self._gram, self._towards, self._power, self._heard.weights, index)
+        return float(np.log(np.maximum(left, 1e-12)) @ BAND_WORTH[: len(left)])
+
+    def loudness(self, chosen: tuple[int, ...]) -> Array:
+        """[G, B, C] of each of the chosen columns."""
+        return _fitted(self._gram, self._towards, np.array(chosen, dtype=np.int64))
+
+    def residual(self, chosen: tuple[int, ...]) -> Residual:
+        """What they leave."""
+        parts = np.matmul(self._stacked[..., list(chosen)], self.loudness(chosen).astype(np.float32)[..., None])[..., 0]
+        return Residual(self._heard, self._heard.maps - parts)
+
+
+@njit(cache=True, nogil=True)
+def _columns(values, directions, loudness):  # type: ignore[no-untyped-def]
+    """[G, B, N] sum over images of loudness [G, I] times the lobes [B, U, N] of their directions [G, I, 3]."""
+    groups, images = loudness.shape
+    bands, _, samples = values.shape
+    out = np.zeros((groups, bands, samples), dtype=np.float32)
+    for g in range(groups):
+        for i in range(images):
+            k, s, t = node_weights(directions[g, i, 0], directions[g, i, 1], directions[g, i, 2], FACE)
+            below = k + FACE + 1
+            a, b = np.float32(loudness[g, i] * (1 - s) * (1 - t)), np.float32(loudness[g, i] * (1 - s) * t)
+            c, d = np.float32(loudness[g, i] * s * (1 - t)), np.float32(loudness[g, i] * s * t)
+            for band in range(bands):
+                for n in range(samples):
+                    out[g, band, n] += (
+                        a * values[band, k, n] + b * values[band, k + 1, n]
+                        + c * values[band, below, n] + d * values[band, below + 1, n]
+                    )  # fmt: skip
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _explained(matched, power, places, turns, weights, points):  # type: ignore[no-untyped-def]
+    """[P, B] power that a lobe towards each point takes out of the maps, by their products with all lobes [G, B, U]."""
+    groups, bands, _ = matched.shape
+    out = np.zeros((len(points), bands))
+    for g in range(groups):
+        place, turn, weight = places[g], turns[g], weights[g]
+        for p in range(len(points)):
+            a, b, c = points[p, 0] - place[0], points[p, 1] - place[1], points[p, 2] - place[2]
+            x = turn[0, 0] * a + turn[1, 0] * b + turn[2, 0] * c
+            y = turn[0, 1] * a + turn[1, 1] * b + turn[2, 1] * c
+            z = turn[0, 2] * a + turn[1, 2] * b + turn[2, 2] * c
+            k, s, t = node_weights(x, y, z, FACE)
+            below = k + FACE + 1
+            for band in range(bands):
+                m, q = matched[g, band], power[band]
+                product = (1 - s) * ((1 - t) * m[k] + t * m[k + 1]) + s * ((1 - t) * m[below] + t * m[below + 1])
+                if product > 0:
+                    norm = (1 - s) * ((1 - t) * q[k] + t * q[k + 1]) + s * ((1 - t) * q[below] + t * q[below + 1])
+                    out[p, band] += weight * product * product / norm
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _solve(gram, towards, index, out):  # type: ignore[no-untyped-def]
+    """Non-negative least squares by descent along the axes, for a few columns."""
+    count = len(index)
+    out[:] = 0
+    for _ in range(60):
+        moved = 0.0
+        for i in range(count):
+            a = index[i]
+            pull = towards[a]
+            for j in range(count):
+                if j != i:
+                    pull -= gram[a, index[j]] * out[j]
+            value = max(0.0, pull / max(gram[a, a], 1e-12))
+            moved = max(moved, abs(value - out[i]))
+            out[i] = value
+        if moved < 1e-5:
+            break
+
+
+@njit(cache=True, nogil=True)
+def _fitted(gram, towards, index):  # type: ignore[no-untyped-def]
+    groups, bands = towards.shape[:2]
+    out = np.zeros((groups, bands, len(index)))
+    for g in range(groups):
+        for b in range(bands):
+            _solve(gram[g, b], towards[g, b], index, out[g, b])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _left(gram, towards, power, weights, index):  # type: ignore[no-untyped-def]
+    groups, bands = power.shape
+    total, found = np.zeros(bands), np.zeros(len(index))
+    for g in range(groups):
+        for b in range(bands):
+            _solve(gram[g, b], towards[g, b], index, found)
+            left = power[g, b]
+            for i in range(len(index)):
+                left -= 2 * found[i] * towards[g, b, index[i]]
+                for j in range(len(index)):
+                    left += found[i] * found[j] * gram[g, b, index[i], index[j]]
+            total[b] += weights[g] * max(left, 0.0)
+    return total
