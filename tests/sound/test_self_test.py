@@ -48,7 +48,7 @@ def test_swapped_channels_are_named(name: str, seed: int, pair: tuple[int, int])
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
-@pytest.mark.parametrize("channel", [2])
+@pytest.mark.parametrize("channel", [0, 2])
 def test_inverted_dead_and_clipped_channels_are_named(name: str, seed: int, channel: int) -> None:
     good = walk(name, seed).samples
     inverted, dead, clipped = good.copy(), good.copy(), good.copy()
