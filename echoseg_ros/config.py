@@ -125,7 +125,8 @@ class SourceConfig:
     """From evidence to sources on the map."""
 
     memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
-    max_sources: int = setting(1, "sources looked for at the same time", "sources", 1, 8)
+    max_sources: int = setting(3, "sources looked for at the same time", "sources", 1, 8)
+    every_s: float = setting(1.0, "so often it is decided anew what sounds", "s", 0.0, 60.0)
     min_contrast: float = setting(0.025, "a direction must stand out of the average by this share of a lone plane wave", "",
                                   0.0, 1.0)  # fmt: skip
     position_error_m: float = setting(

@@ -230,6 +230,8 @@ class Judge:
         self.tracker = SourceTracker(self.config.sources)
         self.chooser = Chooser(self.config.choice)
         self._newest_ns: int | None = None
+        self._decided: Verdict | None = None
+        self._decided_ns = 0
         self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
         self._metres_per_unit = MapScale(self.config.input.pose_units).metres_per_unit
 
@@ -245,9 +247,17 @@ class Judge:
             return Verdict(evidence.stamp_ns, window_end_ns)
         while self._unheard:
             self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit))
+        if self._decided is not None and self._is_recent(evidence.stamp_ns):
+            return replace(self._decided, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
         seen = scaled_snapshot(snapshot, self._metres_per_unit)
         verdict = self.chooser.decide(self.tracker, seen, evidence.stamp_ns, window_end_ns)
-        return scaled_verdict(verdict, 1 / self._metres_per_unit)
+        self._decided = scaled_verdict(verdict, 1 / self._metres_per_unit)
+        self._decided_ns = evidence.stamp_ns
+        return self._decided
+
+    def _is_recent(self, stamp_ns: int) -> bool:
+        """Whether the last decision still holds: deciding costs far more than hearing a window."""
+        return 0 <= stamp_ns - self._decided_ns < self.config.sources.every_s * 1e9
 
     def _rescale(self, metres_per_unit: float | None) -> None:
         """What was heard lies in nominal metres; it moves when the map finds that these are others."""

@@ -167,8 +167,6 @@ def _config(case: BenchCase, scene: SoundScene, heard: SoundCase) -> Config:
     values: dict[str, Any] = {"sound.window_s": 1.0, "sound.hop_s": 1.0}
     if case.kind in ("single", "blocked", "own_noise", "several"):
         values["sources.memory_s"] = max(Config().sources.memory_s, len(scene.poses) + heard.lead_s + 1.0)
-    if case.kind == "several":
-        values["sources.max_sources"] = max(3, Config().sources.max_sources)
     return Config().updated(values)
 
 

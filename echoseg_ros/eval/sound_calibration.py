@@ -76,7 +76,7 @@ def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) ->
         stamp_ns = _START_NS + round((start / rate_hz - offset_s) * 1e9)
         stream.add(AudioChunk(stamp_ns, walk.samples[start : start + step]))
         for window in stream.windows(poses):
-            calibration.add(extract(window), poses)
+            calibration.add(extract(window), poses, window)
     return calibration
 
 

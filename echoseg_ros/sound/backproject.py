@@ -25,8 +25,8 @@ Float32 = NDArray[np.float32]
 
 # Cells along a cube face's edge: 3.6 degrees at its middle, about the spacing of 2500 directions.
 FACE_CELLS = 32
-# Windows within a cell of place and turn are compared with sounds' lobes as one; cells grow until they are so few.
-HEARD_CELL_M, HEARD_TURN_RAD, MAX_HEARD = 0.15, 0.12, 48
+# Windows within a cell of place and turn are compared with sounds' lobes as one, those of so many cells.
+HEARD_CELL_M, HEARD_TURN_RAD, MAX_HEARD = 0.15, 0.15, 40
 # A hard bound on memory (26 kB a window), whatever the hop.
 MAX_WINDOWS = 600
 # Directions that share a node of the cube, and how soft their inverse-distance weights are (rad).
@@ -136,16 +136,15 @@ class EvidenceMemory:
         if self._lobes is None or not len(slots):
             return None
         turns = Rotation.from_matrix(self._turns[slots]).as_rotvec()
-        cell_m = HEARD_CELL_M
-        while True:
-            key = np.floor(
-                np.column_stack([self._places[slots] / cell_m, turns / (HEARD_TURN_RAD / HEARD_CELL_M * cell_m)])
-            )
-            _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
-            if len(first) <= MAX_HEARD:
-                break
-            cell_m *= 1.3
+        key = np.floor(np.column_stack([self._places[slots] / HEARD_CELL_M, turns / HEARD_TURN_RAD]))
+        _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
         group = group.reshape(-1)
+        if len(first) > MAX_HEARD:  # evenly over the way; larger cells would blur what each place heard
+            kept = np.argsort(first)[np.linspace(0, len(first) - 1, MAX_HEARD).round().astype(np.int64)]
+            number = np.full(len(first), -1)
+            number[kept] = np.arange(MAX_HEARD)
+            used = number[group] >= 0
+            slots, weights, group, first = slots[used], weights[used], number[group][used], first[kept]
         total = np.maximum(np.bincount(group, weights=weights), 1e-12)
         mean = np.zeros((len(first), len(slots)), dtype=np.float32)
         mean[group, np.arange(len(slots))] = weights / total[group]

@@ -25,8 +25,7 @@ LEAST_GAIN, LEAST_GAIN_FREE = 0.28, 0.6
 DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
 # At this deficit of the best thing, elsewhere is as likely; so much likelier it is when the place may lie outside.
 ELSEWHERE_DEFICIT, OUTSIDE_ODDS = 0.12, 20.0
-# The ceiling, which cameras on robots do not see, is where a mirror image of the first sound explains most; if it
-# explains so much, at so many heights above the floor.
+# What a ceiling must explain to be taken for one, and the heights above the floor at which it is looked for.
 CEILING_GAIN, CEILINGS_M = 0.1, np.arange(2.2, 4.1, 0.1)
 # How many things, and places in free space, are looked at closely; where free space is looked at, and climbed to.
 THINGS, FREE = 5, 2
@@ -79,6 +78,22 @@ def sounds_in(
     return search.result()
 
 
+def ceiling_over(heard: Heard, place_m: Array, reflectors: tuple[Reflector, ...]) -> Reflector | None:
+    """The ceiling whose mirror image of a sound at a place [3] explains most; None if none explains CEILING_GAIN.
+
+    Cameras on robots seldom see it, but what it reflects would pass for a second sound. Needs the floor.
+    """
+    floor_m = next((r.offset_m for r in reflectors if r.normal[2] > 0.9), None)
+    if floor_m is None:
+        return None
+    highest_m = max(float(place_m[2]), float(heard.places[:, 2].max()))
+    ceilings = [_level_above(floor_m + h) for h in CEILINGS_M if floor_m + h > highest_m]
+    columns = [heard.column(place_m, (*reflectors, *extra)) for extra in [(), *((ceiling,) for ceiling in ceilings)]]
+    left = np.array([Explanation(heard, [column]).left((0,)) for column in columns])
+    best = int(np.argmin(left))
+    return ceilings[best - 1] if left[0] - left[best] > CEILING_GAIN else None
+
+
 class _Search:
     def __init__(
         self, heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array
@@ -115,8 +130,6 @@ class _Search:
         if best is None or gains[best] < least:
             return False
         self._chosen = self._improved((*self._chosen, best))
-        if len(self._chosen) == 1:
-            self._hear_ceiling()
         return True
 
     def result(self) -> tuple[Sounding, ...]:
@@ -130,26 +143,6 @@ class _Search:
         if candidate.thing is not None:
             return all(c.thing != candidate.thing for c in chosen)
         return all(float(np.linalg.norm(c.place_m - candidate.place_m)) > APART_M for c in chosen)
-
-    def _hear_ceiling(self) -> None:
-        """Add the ceiling to the reflectors, if the first sound's mirror image in one is heard."""
-        first = self._candidates[self._chosen[0]]
-        floor_m = next((r.offset_m for r in self._reflectors if r.normal[2] > 0.9), None)
-        if floor_m is None:
-            return
-        highest_m = max(first.place_m[2], float(self._heard.places[:, 2].max()))
-        ceilings = [level_above(floor_m + h) for h in CEILINGS_M if floor_m + h > highest_m]
-        if not ceilings:
-            return
-        columns = [self._heard.column(first.place_m, (*self._reflectors, ceiling)) for ceiling in ceilings]
-        with_each = Explanation(self._heard, [first.column, *columns])
-        left = np.array([with_each.left((k,)) for k in range(len(columns) + 1)])
-        best = int(np.argmin(left))
-        if left[0] - left[best] < CEILING_GAIN:
-            return
-        self._reflectors = (*self._reflectors, ceilings[best - 1])
-        self._candidates = [self._candidate(c.place_m, c.thing) for c in self._candidates]
-        self._explanation = Explanation(self._heard, [c.column for c in self._candidates])
 
     def _promise(self, residual: Residual) -> float:
         points = self._places if len(self._places) else self._grid
@@ -229,18 +222,13 @@ class _Search:
             most[thing] = max(gains[c], most[thing] if closely[thing] else 0.0)
             closely[thing] = True
         for c in others:
-            if (thing := self._candidates[c].thing) is not None:
-                most[thing] = 0.0
+            other = self._candidates[c].thing
+            if other is not None:
+                most[other] = 0.0
         chosen = self._candidates[k]
         best = max(float(most[closely].max()), 1e-9)
         deficits = np.clip((best - most) / best, 0.0, 1.0)
         return Sounding(chosen.place_m, chosen.thing, float(gains[k]), deficits, len(self._heard.weights))
-
-
-def level_above(height_m: float) -> Reflector:
-    """A ceiling without end."""
-    far_m = np.full(3, np.inf)
-    return Reflector(np.array([0.0, 0.0, -1.0]), -height_m, np.eye(3), -far_m, far_m)
 
 
 def _climbed(residual: Residual, start_m: Array, low_m: Array, high_m: Array) -> Array:
@@ -255,3 +243,9 @@ def _climbed(residual: Residual, start_m: Array, low_m: Array, high_m: Array) ->
         else:
             step_m /= 2
     return best_m
+
+
+def _level_above(height_m: float) -> Reflector:
+    """A ceiling without end."""
+    far_m = np.full(3, np.inf)
+    return Reflector(np.array([0.0, 0.0, -1.0]), -height_m, np.eye(3), -far_m, far_m)

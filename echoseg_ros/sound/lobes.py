@@ -16,7 +16,7 @@ from echoseg_ros.types import Array, Lobes
 
 # Sounds come from the nodes of a cube with so many cells along an edge (7 to 9 degrees apart, interpolated between);
 # maps are compared at so many directions, spread evenly.
-FACE, SAMPLES = 12, 500
+FACE, SAMPLES = 12, 320
 _FREQUENCIES = 12
 
 
@@ -27,7 +27,8 @@ def lobes_of(array: ArrayGeometry, bands_hz: Array, bands: tuple[int, ...]) -> L
     values = np.empty((len(bands), len(nodes), SAMPLES), dtype=np.float32)
     for row, band in enumerate(bands):
         total = np.zeros((len(nodes), SAMPLES), dtype=np.float32)
-        for frequency_hz in np.linspace(*bands_hz[band], _FREQUENCIES):
+        low_hz, high_hz = bands_hz[band]
+        for frequency_hz in np.linspace(low_hz, high_hz, _FREQUENCIES):
             turn = 2j * np.pi * frequency_hz
             beams = np.exp(turn * at_nodes).astype(np.complex64) @ np.exp(-turn * at_samples).astype(np.complex64).T
             total += beams.real**2 + beams.imag**2

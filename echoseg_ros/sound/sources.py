@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
 from echoseg_ros.sound.backproject import EvidenceMemory, Float32
-from echoseg_ros.sound.hypotheses import Sounding, sounds_in
+from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, sounds_in
 from echoseg_ros.sound.posterior import Posterior, grid_around, locate
 from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
@@ -38,6 +38,8 @@ BEAM_RAD = 0.35
 # likelier than one in free air, this far around it.
 WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
 
+# The ceiling is listened for so often.
+CEILING_EVERY_S = 5.0
 # How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
 WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
 
@@ -81,6 +83,8 @@ class SourceTracker:
         self._surface: NDArray[np.floating[Any]] | None = None
         self._reflectors: tuple[Reflector, ...] = ()
         self._outer_walls: tuple[Reflector, ...] = ()
+        self._ceiling: Reflector | None = None
+        self._ceiling_ns: int | None = None
         self._beside_walls: NDArray[np.floating[Any]] = NOTHING
 
     @property
@@ -95,6 +99,7 @@ class SourceTracker:
     def rescale(self, factor: float) -> None:
         """The world is `factor` times as large as was thought."""
         self.memory.rescale(factor)
+        self._ceiling, self._ceiling_ns = None, None
 
     def clear(self) -> None:
         """Forget all evidence."""
@@ -150,8 +155,14 @@ class SourceTracker:
         heard = self.memory.heard(slots, weights)
         if heard is None:
             return (self._belief(first, slots, likelier, (), None),)
-        most = self._config.max_sources
-        sounds = sounds_in(heard, things, reflectors, grid.low_m, grid.high_m, most)
+        space = (grid.low_m, grid.high_m)
+        newest_ns = int(self.memory.times(slots[-1:])[0][0])
+        if self._ceiling_ns is None or not 0 <= newest_ns - self._ceiling_ns < CEILING_EVERY_S * 1e9:
+            (strongest,) = sounds_in(heard, things, reflectors, *space, most=1)
+            self._ceiling, self._ceiling_ns = ceiling_over(heard, strongest.place_m, reflectors), newest_ns
+        if self._ceiling is not None:
+            reflectors = (*reflectors, self._ceiling)
+        sounds = sounds_in(heard, things, reflectors, *space, self._config.max_sources)
         if len(sounds) == 1:
             return (self._belief(first, slots, likelier, things, sounds[0]),)
         beliefs = []
@@ -159,7 +170,7 @@ class SourceTracker:
             own, own_blocks = windows, blocks
             for other in (*sounds[:k], *sounds[k + 1 :]):
                 own, own_blocks = (w.without(other.place_m, BEAM_RAD) for w in (own, own_blocks))
-            posterior = locate(own, own_blocks, grid, reflectors, self.memory.dimensions, sound.place_m)
+            posterior = locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m)
             beliefs.append(self._belief(posterior, slots, likelier, things, sound))
         return tuple(beliefs)
 
