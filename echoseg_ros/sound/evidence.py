@@ -34,7 +34,7 @@ LOBE_BANDS = (1, 2, 3)
 # Lags per period of the highest frequency: linear interpolation between them errs by less than 1 %.
 LAGS_PER_PERIOD = 20
 # A bin at the noise floor still counts this much of a clean one.
-MIN_WEIGHT = 0.03
+MIN_WEIGHT = 0.005
 # Bins this far above the noise floor count in full.
 FULL_WEIGHT_DB = 10.0
 # What sounds is followed by its reverberation, taken to fall by 60 dB in this time. Frames count by what of their power is

@@ -17,9 +17,10 @@ from echoseg_ros.sound.reflectors import Reflector
 from echoseg_ros.types import Array
 
 # A further sound must explain this much (matching.BAND_WORTH). In 24 scenes of one to three sounds (cube of 8, 0.4 s) the
-# true ones reach 0.12 to 1.4, most above 0.25, and what is chosen after the last true one 0.05 to 0.26.
-# Away from things, where reflections from edges and corners seem to come from, it must be more.
-LEAST_GAIN, LEAST_GAIN_FREE = 0.28, 0.6
+# true ones reach 0.3 to 1.7, and what is chosen after the last true one 0.05 to 0.4, seldom more. By the dimensions that the
+# array spans: what a flat one hears of floor and ceiling passes for more (8 scenes: 0.9 to 2.4, and 0.3 to 1.1). Away from
+# things, where reflections from edges and corners seem to come from, it must be twice as much.
+LEAST_GAIN, FREE_TIMES = {1: 1.1, 2: 1.1, 3: 0.32}, 2.0
 # A thing explains less than the best place anywhere by this share of it, standard deviation: what a place within the
 # thing, reflections and a weak band cost (20 places each: cube of 8 and square of 4, at most 0.06; other things 0.08 on).
 DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
@@ -38,6 +39,7 @@ class Sounding:
     """One of the sounds that explain what was heard.
 
     place_m: [3]; thing: number of the thing it is in, None elsewhere; gain: what it explains beside the others;
+    together: what they explain all together;
     deficits: [T + 1] by which share of the most that one place explains each thing, and last the best place elsewhere,
     explains less; places: at how many places of the array it was heard.
     """
@@ -45,6 +47,7 @@ class Sounding:
     place_m: Array
     thing: int | None
     gain: float
+    together: float
     deficits: Array
     places: int
 
@@ -65,15 +68,16 @@ class _Candidate:
 
 
 def sounds_in(
-    heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array, most: int
-) -> tuple[Sounding, ...]:
+    heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array, most: int,
+    dimensions: int,
+) -> tuple[Sounding, ...]:  # fmt: skip
     """At most `most` sounds, the one that explains most first.
 
-    things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at.
+    things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at; dimensions: that the array spans.
     """
     search = _Search(heard, things, reflectors, low_m, high_m)
     for step in range(most):
-        if not search.add(LEAST_GAIN if step else 0.0):
+        if not search.add(LEAST_GAIN[dimensions] if step else 0.0):
             break
     return search.result()
 
@@ -123,7 +127,7 @@ class _Search:
         free = [k for k, c in enumerate(self._candidates) if c.thing is None and self._is_new(c)]
         best_thing = max(things, key=lambda k: gains[k], default=None)
         best = max(free, key=lambda k: gains[k], default=None)
-        if best is not None and self._chosen and gains[best] < LEAST_GAIN_FREE:
+        if best is not None and self._chosen and gains[best] < FREE_TIMES * least:
             best = None
         if best_thing is not None and (best is None or gains[best_thing] >= (1 - ELSEWHERE_DEFICIT) * gains[best]):
             best = best_thing
@@ -228,7 +232,8 @@ class _Search:
         chosen = self._candidates[k]
         best = max(float(most[closely].max()), 1e-9)
         deficits = np.clip((best - most) / best, 0.0, 1.0)
-        return Sounding(chosen.place_m, chosen.thing, float(gains[k]), deficits, len(self._heard.weights))
+        together = self._explanation.left(()) - self._explanation.left(self._chosen)
+        return Sounding(chosen.place_m, chosen.thing, float(gains[k]), together, deficits, len(self._heard.weights))
 
 
 def _climbed(residual: Residual, start_m: Array, low_m: Array, high_m: Array) -> Array:
