@@ -43,6 +43,8 @@ WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
 # is highest, however wide. At 0.7 s and 0 dB speech still reaches 1.26 and 2.04. From few places, and with
 # several places that share it, it must be more.
 DIRECT_GAIN, FEW_PLACES, MORE_SOUNDS = {1: 0.0, 2: 2.4, 3: 1.3}, 2.0, 0.35
+# More than one source is looked for when the array has been at so many places.
+LEAST_PLACES = 4
 # The ceiling is listened for so often.
 CEILING_EVERY_S = 5.0
 # How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
@@ -167,7 +169,10 @@ class SourceTracker:
             self._ceiling, self._ceiling_ns = ceiling_over(heard, strongest.place_m, reflectors), newest_ns
         if self._ceiling is not None:
             reflectors = (*reflectors, self._ceiling)
-        sounds = sounds_in(heard, things, reflectors, *space, self._config.max_sources, self.memory.dimensions)
+        # Where no wall is known, or from hardly more than one place, a reflection cannot be told from a second sound.
+        is_told = len(reflectors) > 0 and len(heard.weights) >= LEAST_PLACES
+        most = self._config.max_sources if is_told else 1
+        sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
         if not _comes_straight(sounds, self.memory.dimensions):
             return (self._belief(first, slots, likelier, (), None),)
         if len(sounds) == 1:

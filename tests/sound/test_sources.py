@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from waves import cube, evidence_along, path
@@ -85,16 +87,39 @@ def test_memory_is_bounded() -> None:
     assert len(tracker.memory.slots()) == 600
 
 
+def room_surface() -> np.ndarray:
+    """[S, 3] floor and walls of a room around the path."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for axis, at in ((0, -1.0), (0, 6.0), (1, -1.0), (1, 5.0), (2, 0.0)):
+        points = rng.uniform([-1, -1, 0], [6, 5, 2.4], (3000, 3))
+        points[:, axis] = at
+        parts.append(points)
+    return np.concatenate(parts).astype(np.float32)
+
+
 def test_two_sources_at_the_same_time_are_both_found() -> None:
     places = [np.array([3.2, 3.4, 0.8]), np.array([1.2, 3.0, 1.3])]
     first, second = (evidence_along(cube(), path(30), [place] * 30, 0, room=False) for place in places)
-    both = []
-    for a, b in zip(first, second, strict=True):
-        both.append(SoundEvidence(**{**a.__dict__, "energy": 0.55 * a.energy + 0.45 * b.energy}))
-    beliefs = tracker_of(both, max_sources=3).estimate(NOWHERE)
+    both = [replace(a, energy=0.55 * a.energy + 0.45 * b.energy) for a, b in zip(first, second, strict=True)]
+    beliefs = tracker_of(both, max_sources=3).estimate(room_surface(), [place[None] for place in places])
     assert len(beliefs) == 2
-    for place, belief in zip(places, beliefs, strict=True):
+    for k, (place, belief) in enumerate(zip(places, beliefs, strict=True)):
         assert np.linalg.norm(belief.position_m - place) < 0.25
+        assert belief.things is not None and np.argmax(belief.things) == k
+
+
+def test_without_walls_reflections_are_no_second_source() -> None:
+    evidence = evidence_along(cube(), path(30), [SOURCE_M] * 30, 0)
+    assert len(tracker_of(evidence, max_sources=3).estimate(NOWHERE)) == 1
+
+
+def test_evidence_without_lobes_gives_one_source() -> None:
+    """As from a remote array, whose directions come by topic."""
+    evidence = [replace(window, lobes=None) for window in evidence_along(cube(), path(30), [SOURCE_M] * 30, 0)]
+    (belief,) = tracker_of(evidence, max_sources=3).estimate(NOWHERE, [SOURCE_M[None]])
+    assert belief.things is None
+    assert np.linalg.norm(belief.position_m - SOURCE_M) < 0.12
 
 
 def test_scores_are_highest_at_the_source_and_within_0_and_1() -> None:

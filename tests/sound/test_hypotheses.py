@@ -1,0 +1,111 @@
+"""Which things sound: a known room of reflections, things side by side, several sounds, and none of the things."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from waves import ROOM_M, cube, evidence_along, path
+
+from echoseg_ros.config import SourceConfig
+from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, sounds_in
+from echoseg_ros.sound.matching import Heard
+from echoseg_ros.sound.reflectors import Reflector
+from echoseg_ros.sound.sources import SourceTracker
+from echoseg_ros.types import Array, SoundEvidence
+
+# Things in the room of tests/waves.py, two of them half a metre apart.
+THINGS_M = np.array([[3.2, 3.4, 0.8], [3.7, 3.4, 0.8], [1.2, 4.2, 1.1], [4.8, 1.2, 0.4], [0.8, 2.6, 0.2]])
+LOW_M, HIGH_M = np.zeros(3), ROOM_M
+SPREAD_M = 0.05 * np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
+THINGS = [center + SPREAD_M for center in THINGS_M]
+
+
+def plane(axis: int, at_m: float, sign: float) -> Reflector:
+    normal = sign * np.eye(3)[axis]
+    return Reflector(normal, sign * at_m, np.eye(3), np.full(3, -np.inf), np.full(3, np.inf))
+
+
+WALLS = tuple(plane(axis, at, sign) for axis in (0, 1) for at, sign in ((0.0, 1.0), (ROOM_M[axis], -1.0)))
+FLOOR, CEILING = plane(2, 0.0, 1.0), plane(2, float(ROOM_M[2]), -1.0)
+
+
+def mixed(places: list[Array], shares: list[float], seed: int = 0) -> list[SoundEvidence]:
+    """Evidence along a path of several sounds that share all bands."""
+    heard = [evidence_along(cube(), path(24), [place] * 24, seed + k) for k, place in enumerate(places)]
+    return [
+        replace(windows[0], energy=sum(share * e.energy for share, e in zip(shares, windows, strict=True)))
+        for windows in zip(*heard, strict=True)
+    ]
+
+
+def heard_of(evidence: list[SoundEvidence]) -> Heard:
+    tracker = SourceTracker(SourceConfig())
+    for window in evidence:
+        tracker.add(replace(window, lobes=evidence[0].lobes))
+    slots, weights = tracker._weighted()
+    heard = tracker.memory.heard(slots, weights)
+    assert heard is not None
+    return heard
+
+
+def found(evidence: list[SoundEvidence], things: list[Array], most: int = 3) -> tuple[Sounding, ...]:
+    return sounds_in(heard_of(evidence), things, (*WALLS, FLOOR, CEILING), LOW_M, HIGH_M, most, 3)
+
+
+@pytest.mark.parametrize("true", range(len(THINGS)))
+def test_the_thing_that_sounds_is_told_from_its_neighbours(true: int) -> None:
+    offset_m = np.random.default_rng(true).uniform(-0.04, 0.04, 3)
+    (sound,) = found(mixed([THINGS_M[true] + offset_m], [1.0], true), THINGS)
+    assert sound.thing == true
+    probabilities = sound.probabilities(0.0)
+    assert probabilities[true] > 0.9 and probabilities.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("pair", "shares"), [((0, 2), (0.5, 0.5)), ((1, 4), (0.65, 0.35)), ((2, 3), (0.4, 0.6))])
+def test_two_sounds_are_counted_and_found(pair: tuple[int, int], shares: tuple[float, float]) -> None:
+    sounds = found(mixed([THINGS_M[k] for k in pair], list(shares)), THINGS)
+    assert {sound.thing for sound in sounds} == set(pair)
+    assert sounds[0].gain >= sounds[1].gain > 0
+    for sound in sounds:
+        assert np.argmax(sound.probabilities(0.0)) == sound.thing
+
+
+def test_a_sound_away_from_all_things_is_in_none_of_them() -> None:
+    others = [places for k, places in enumerate(THINGS) if k != 0]
+    sounds = found(mixed([THINGS_M[0]], [1.0]), others, most=1)
+    assert sounds[0].thing is None
+    assert np.linalg.norm(sounds[0].place_m - THINGS_M[0]) < 0.25
+    assert sounds[0].probabilities(0.0)[-1] > 0.9
+
+
+def test_what_may_lie_outside_is_less_likely_a_thing() -> None:
+    sound = Sounding(np.zeros(3), 0, 1.0, 1.0, np.array([0.0, 0.5, 0.1]), 30)
+    inside, outside = sound.probabilities(0.0), sound.probabilities(1.0)
+    assert inside[0] > 0.9 > outside[0]
+    assert outside[-1] > 10 * inside[-1]
+
+
+def test_few_places_leave_it_open() -> None:
+    deficits = np.array([0.0, 0.1, 0.3])
+    few, many = (Sounding(np.zeros(3), 0, 1.0, 1.0, deficits, places).probabilities(0.0) for places in (2, 60))
+    assert few[0] < many[0] and few[1] > many[1]
+
+
+def test_the_ceiling_is_heard_where_the_map_has_none() -> None:
+    """Maps made of the lobes of a sound, its reflections in walls and floor, and that in the ceiling."""
+    heard = heard_of(mixed([THINGS_M[2]], [1.0]))
+    under_it = replace(heard, maps=heard.column(THINGS_M[2], (*WALLS, FLOOR, CEILING)))
+    ceiling = ceiling_over(under_it, THINGS_M[2], (*WALLS, FLOOR))
+    assert ceiling is not None
+    assert -ceiling.offset_m == pytest.approx(ROOM_M[2], abs=0.05)
+    open_air = replace(heard, maps=heard.column(THINGS_M[2], (*WALLS, FLOOR)))
+    assert ceiling_over(open_air, THINGS_M[2], (*WALLS, FLOOR)) is None
+    assert ceiling_over(under_it, THINGS_M[2], WALLS) is None  # without a floor nothing says how high
+
+
+def test_a_mirror_image_is_in_front_of_its_plane_or_not_at_all() -> None:
+    wall = WALLS[1]
+    np.testing.assert_allclose(wall.mirrored(np.array([5.0, 1.0, 1.0])), [7.0, 1.0, 1.0])
+    assert wall.mirrored(np.array([6.5, 1.0, 1.0])) is None
