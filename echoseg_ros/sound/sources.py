@@ -10,7 +10,7 @@ curvature agrees with how much the blocks contradict each other (the magnitude a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
 # is highest, however wide. At 0.7 s and 0 dB speech still reaches 1.26 and 2.04. From few places, and with
 # several places that share it, it must be more.
 DIRECT_GAIN, FEW_PLACES, MORE_SOUNDS = {1: 0.0, 2: 2.4, 3: 1.3}, 2.0, 0.35
+# Such a sound is in none of the things until it was heard from so many places.
+PLACES_TO_NAME = 12
 # More than one source is looked for when the array has been at so many places.
 LEAST_PLACES = 4
 # The ceiling is listened for so often.
@@ -174,7 +176,10 @@ class SourceTracker:
         most = self._config.max_sources if is_told else 1
         sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
         if not _comes_straight(sounds, self.memory.dimensions):
-            return (self._belief(first, slots, likelier, (), None),)
+            belief = self._belief(first, slots, likelier, (), None)
+            if sounds[0].places < PLACES_TO_NAME:
+                belief = replace(belief, things=np.append(np.zeros(len(things)), 1.0))
+            return (belief,)
         if len(sounds) == 1:
             return (self._belief(first, slots, likelier, things, sounds[0]),)
         beliefs = []
