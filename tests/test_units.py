@@ -24,7 +24,9 @@ from echoseg_ros.units import (
     scaled_verdict,
 )
 
-ARBITRARY = Config().updated({"input.pose_units": "arbitrary"})
+# Decided after every window, so that both worlds' last verdicts are of the same one.
+METRES = Config().updated({"sources.every_s": 0.0})
+ARBITRARY = METRES.updated({"input.pose_units": "arbitrary"})
 FACTORS = [0.1, 10.0]
 THING = instance(1, PLACES[1])
 SPREAD_M2 = np.diag([0.01, 0.04, 0.09])
@@ -118,7 +120,7 @@ def judged(config: Config, windows: list[SoundEvidence], world: MapSnapshot) -> 
 
 @pytest.fixture(scope="module")
 def metric() -> tuple[Judge, Verdict]:
-    return judged(Config(), heard(), things())
+    return judged(METRES, heard(), things())
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -189,3 +191,14 @@ def test_what_was_heard_follows_the_nominal_metres(metric: tuple[Judge, Verdict]
     np.testing.assert_allclose(verdict.sources[0].position_m / 10, metric[1].sources[0].position_m, atol=2e-3)
     assert verdict.sounding[0].instance.id == 2
     assert len(ids[20]) == 1 and ids[20] == ids[21] == ids[-1]  # it is still the same source
+
+
+def test_between_decisions_the_last_one_holds() -> None:
+    judge, windows = Judge(Config().updated({"sources.every_s": 1.0})), heard()
+    verdicts = [judge.add(window, things()) for window in windows]
+    spacing_s = (windows[1].stamp_ns - windows[0].stamp_ns) / 1e9
+    assert 0 < spacing_s < 0.5
+    for window, verdict in zip(windows, verdicts, strict=True):
+        assert verdict.stamp_ns == window.stamp_ns < verdict.window_end_ns
+    fresh = sum(a.sources is not b.sources for a, b in zip(verdicts, verdicts[1:], strict=False))
+    assert 0 < fresh <= np.ceil(len(windows) * spacing_s / 1.0)
