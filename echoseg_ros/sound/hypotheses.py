@@ -19,8 +19,8 @@ from echoseg_ros.types import Array
 # A further sound must explain this much (matching.BAND_WORTH). In 24 scenes of one to three sounds (cube of 8, 0.4 s) the
 # true ones reach 0.3 to 1.7, and what is chosen after the last true one 0.05 to 0.4, seldom more. By the dimensions that the
 # array spans: what a flat one hears of floor and ceiling passes for more (8 scenes: 0.9 to 2.4, and 0.3 to 1.1). Away from
-# things, where reflections from edges and corners seem to come from, it must be twice as much.
-LEAST_GAIN, FREE_TIMES = {1: 1.1, 2: 1.1, 3: 0.32}, 2.0
+# things, where reflections from edges and corners seem to come from, it must be twice as much; from few places more, too.
+LEAST_GAIN, FREE_TIMES, FEW_PLACES = {1: 1.0, 2: 1.0, 3: 0.28}, 2.0, 6.0
 # A thing explains less than the best place anywhere by this share of it, standard deviation: what a place within the
 # thing, reflections and a weak band cost (20 places each: cube of 8 and square of 4, at most 0.06; other things 0.08 on).
 DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
@@ -76,8 +76,9 @@ def sounds_in(
     things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at; dimensions: that the array spans.
     """
     search = _Search(heard, things, reflectors, low_m, high_m)
+    least = LEAST_GAIN[dimensions] * (1 + FEW_PLACES / len(heard.weights))
     for step in range(most):
-        if not search.add(LEAST_GAIN[dimensions] if step else 0.0):
+        if not search.add(least if step else 0.0):
             break
     return search.result()
 

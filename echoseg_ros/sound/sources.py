@@ -51,6 +51,8 @@ LEAST_PLACES = 4
 CEILING_EVERY_S = 5.0
 # How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
 WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
+# What is seen of a thing is its surface; it sounds from within: variance of that, as a share of that of its places.
+INNER_SHARE = 0.25
 
 # A wall that less than this share of the map lies behind bounds the room; the front of a shelf does not.
 OUTER_SHARE = 0.01
@@ -267,7 +269,10 @@ def _within(posterior: Posterior, places: Array, error_m: float) -> tuple[Array,
     blur_m = max(WITHIN_M, posterior.spacing_m)
     apart2 = np.sum((places[:, None] - posterior.cells[None]) ** 2, axis=2)
     density = np.exp(-0.5 * apart2 / blur_m**2) @ posterior.mass / ((2 * np.pi) ** 1.5 * blur_m**3)
-    weights = density + EVEN_PER_M3
+    around = places - places.mean(axis=0)
+    extent = around.T @ around / len(places) + error_m**2 * np.eye(3)
+    inner = np.exp(-0.5 * np.einsum("pi,pi->p", around, np.linalg.solve(extent, around.T).T) / INNER_SHARE)
+    weights = (density + EVEN_PER_M3) * inner
     weights = weights / weights.sum()
     mean_m = weights @ places
     return mean_m, (places - mean_m).T @ ((places - mean_m) * weights[:, None]) + error_m**2 * np.eye(3)
