@@ -76,7 +76,6 @@ class EvidenceMemory:
         """Forget everything."""
         self._lobes: Lobes | None = None
         self._maps: Float32 = np.empty((0, 0, 0), dtype=np.float32)
-        self._shares: Float32 = np.empty((0, 0), dtype=np.float32)
         self._turns: Float32 = np.empty((0, 3, 3), dtype=np.float32)
         self._cubes: Float32 = np.empty((0, 6 * (FACE_CELLS + 1) ** 2), dtype=np.float32)
         self._places: Float32 = np.empty((0, 3), dtype=np.float32)
@@ -152,10 +151,8 @@ class EvidenceMemory:
         rotations = Rotation.from_matrix(
             [U @ V for U, _, V in map(np.linalg.svd, np.tensordot(mean, self._turns[slots], axes=1))]
         )
-        return Heard(
-            self._lobes, maps, (mean @ self._places[slots]).astype(float), rotations.as_matrix(), total / total.sum(),
-            (mean @ self._shares[slots]).astype(float),
-        )  # fmt: skip
+        places = (mean @ self._places[slots]).astype(float)
+        return Heard(self._lobes, maps, places, rotations.as_matrix(), total / total.sum())
 
     def cells(self, slots: NDArray[np.int64], cell_m: float) -> NDArray[np.int64]:
         """[W] number of the cell of space that each window's array was in."""
@@ -188,14 +185,12 @@ class EvidenceMemory:
             near = 1.0 / (distance**2 + _SOFT_RAD**2)
             self._near_weights = (near / near.sum(axis=1, keepdims=True)).astype(np.float32)
             self._maps = np.zeros((len(self._cubes), len(lobes.bands), len(lobes.samples)), dtype=np.float32)
-            self._shares = np.zeros((len(self._cubes), len(lobes.bands)), dtype=np.float32)
             self._turns = np.tile(np.eye(3, dtype=np.float32), (len(self._cubes), 1, 1))
         energy = evidence.energy[lobes.bands]
         mean = energy.mean(axis=1)
         share = np.maximum(mean / lobes.means, 1e-9).astype(np.float32)
         at_samples = np.einsum("bnk,nk->bn", energy[:, self._near], self._near_weights)
         self._maps[slot] = (at_samples - mean[:, None]) / share[:, None]
-        self._shares[slot] = share
         self._turns[slot] = evidence.T_map_array[:3, :3]
 
     def _free_slot(self) -> int:
@@ -209,7 +204,7 @@ class EvidenceMemory:
         return self._count - 1
 
     def _grow(self, capacity: int) -> None:
-        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_shares", "_turns"):
+        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_turns"):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: len(old)] = old

@@ -208,13 +208,8 @@ class EvidenceExtractor:
         """[N] what the map would be at points [N, 3] in the array frame, whose waves are spheres: `near_field_energy`."""
         return near_field_energy(evidence, self._array, points_array)
 
-    def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:  # [M, T, F]
-        short = self._frame - samples.shape[1]
-        if short > 0:
-            samples = np.pad(samples, ((0, 0), (0, short)))
-        frames = np.lib.stride_tricks.sliding_window_view(samples, self._frame, axis=1)[:, :: self._frame // 2]
-        spectra = scipy.fft.rfft(frames * self._taper, axis=2, workers=1)[:, :, self._used]
-        return np.ascontiguousarray(spectra, dtype=np.complex64)
+    def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:
+        return frame_spectra(samples, self._taper, self._used)
 
     def _weights(self, spectra: NDArray[np.complex64]) -> tuple[NDArray[np.float32], float]:
         """Weight of each frame and bin [T, F], and how far the level stands above the floor, in [0, 1]."""
@@ -276,6 +271,17 @@ class EvidenceExtractor:
         noise = 2 * np.sqrt(len(self._pairs)) * pair_std / (count**2 - count)
         half = max(ACTIVE_CONTRAST, 6 * float(noise))
         return contrast**2 / (contrast**2 + half**2)
+
+
+def frame_spectra(samples: NDArray[np.float32], taper: NDArray[np.float32], used: slice) -> NDArray[np.complex64]:
+    """[M, T, F] spectra of samples [M, S] in frames of the taper's length, half over each other, at the used frequencies."""
+    frame = len(taper)
+    short = frame - samples.shape[1]
+    if short > 0:
+        samples = np.pad(samples, ((0, 0), (0, short)))
+    frames = np.lib.stride_tricks.sliding_window_view(samples, frame, axis=1)[:, :: frame // 2]
+    spectra = scipy.fft.rfft(frames * taper, axis=2, workers=1)[:, :, used]
+    return np.ascontiguousarray(spectra, dtype=np.complex64)
 
 
 def near_field_energy(evidence: SoundEvidence, array: ArrayGeometry, points_array: NDArray[np.floating[Any]]) -> Array:

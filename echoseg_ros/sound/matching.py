@@ -32,7 +32,7 @@ class Heard:
     """What was heard at G places, in bands B of an array.
 
     maps: [G, B, N] contrast at the lobes' samples; places: [G, 3] and turns: [G, 3, 3] of the array in the map;
-    weights: [G], sum 1; shares: [G, B] how much of the whole map's contrast each band's contrast is.
+    weights: [G], sum 1.
     """
 
     lobes: Lobes
@@ -40,17 +40,12 @@ class Heard:
     places: Array
     turns: Array
     weights: Array
-    shares: Array
 
     def directions(self, points: Array) -> Array:
         """[G, P, 3] unit vectors from each place to points [P, 3], array frame."""
         sight = points[None] - self.places[:, None]
         sight /= np.maximum(np.linalg.norm(sight, axis=2, keepdims=True), 1e-6)
         return np.einsum("gji,gpj->gpi", self.turns, sight)
-
-    def power(self) -> Array:
-        """[B] of the maps, mean over places."""
-        return np.einsum("g,gbn,gbn->b", self.weights, self.maps, self.maps, optimize=True)
 
     def column(self, point: Array, reflectors: tuple[Reflector, ...]) -> Float32:
         """[G, B, N] the maps of a sound at a point [3] of unit loudness, with its reflections."""

@@ -17,7 +17,8 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.sound.evidence import _cross_spectra, fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
+from echoseg_ros.sound.evidence import _cross_spectra, _onsets, frame_spectra
 from echoseg_ros.types import Array, AudioWindow
 
 # 14 walks each of cube8 and square4 (eval/sound_calibration.py), median offset error of the square: frames of 32, 16 and
@@ -25,8 +26,8 @@ from echoseg_ros.types import Array, AudioWindow
 FRAME_S = 0.008
 MOMENT_S = 0.064
 LOW_HZ, HIGH_HZ = 200.0, 6000.0
-# Reverberation is taken to fall by 60 dB in this time; a frame that it explains still counts so much.
-ECHO_S, LEAST_DIRECT = 2.0, 0.05
+# Reverberation is taken to fall by 60 dB in this time.
+ECHO_S = 2.0
 # Of the lag grid, at the highest frequency: cubic interpolation between them errs by less than 1 %.
 STEPS_PER_PERIOD = 6
 # Lags beyond what the described array allows, for a head that is larger than described.
@@ -76,7 +77,7 @@ class MomentExtractor:
 
     def __call__(self, window: AudioWindow) -> list[Moment]:
         """The moments that a window adds. The frames before them tell what of them is reverberation."""
-        spectra = self._spectra(window.samples)
+        spectra = frame_spectra(window.samples, self._taper, self._used)
         length_s = window.samples.shape[1] / self._rate_hz
         stamps_ns = window.stamp_ns + 1e9 * ((np.arange(spectra.shape[1]) + 1) * self._hop_s - length_s / 2)
         if self._done_ns is None or abs(self._done_ns - window.stamp_ns) > 1e9 * length_s:
@@ -93,23 +94,11 @@ class MomentExtractor:
             self._moment(np.ascontiguousarray(whitened[:, part]), weights[part], stamps_ns[new[part]]) for part in parts
         ]
 
-    def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:  # [M, T, F]
-        short = self._frame - samples.shape[1]
-        if short > 0:
-            samples = np.pad(samples, ((0, 0), (0, short)))
-        frames = np.lib.stride_tricks.sliding_window_view(samples, self._frame, axis=1)[:, :: self._frame // 2]
-        spectra = scipy.fft.rfft(frames * self._taper, axis=2, workers=1)[:, :, self._used]
-        return np.ascontiguousarray(spectra, dtype=np.complex64)
-
     def _direct(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
         """[T, F] share of each bin's power that the decay of earlier frames does not explain (`evidence.py`)."""
         power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + np.float32(1e-10 * self._frame)
         decay = np.float32(10 ** (-6 * self._hop_s / ECHO_S))
-        echo = np.empty_like(power)
-        echo[0] = power[0]
-        for t in range(1, len(power)):
-            echo[t] = decay * np.maximum(echo[t - 1], power[t - 1])
-        return np.clip(1 - echo / power, np.float32(LEAST_DIRECT), np.float32(1))
+        return _onsets(power, decay)
 
     def _moment(self, whitened: NDArray[np.complex64], weights: NDArray[np.float32], stamps_ns: Array) -> Moment:
         cross = _cross_spectra(whitened, weights / weights.sum(), self.pairs)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.types import Array
 
 Complex64 = NDArray[np.complex64]
@@ -144,7 +145,7 @@ class OwnNoise:
         if not loud.any() or not len(stayed):
             return False
         coherent = coherent[loud] - floor[loud, None, None] * np.eye(power.shape[1])
-        share = [self._share(coherent, frequencies_hz[loud], d).max() for d in (stayed, _sphere(400))]
+        share = [self._share(coherent, frequencies_hz[loud], d).max() for d in (stayed, fibonacci_sphere(400))]
         return bool(share[0] > min(ROOM_SHARE, ROOM_OF_PEAK * share[1]))
 
     def _share(self, covariance: Complex64, frequencies_hz: Array, directions: Array) -> Array:
@@ -174,7 +175,7 @@ def directions_that_stayed(T_map_array: Array) -> Array | None:
 
     None if there are too many of them: the array has hardly turned.
     """
-    ring = _sphere(100)
+    ring = fibonacci_sphere(100)
     ring = ring[ring[:, 2] > _LOWEST]  # from where a sound in the room may come; the map's z is up
     places = T_map_array[:, :3, 3].mean(axis=0) + np.concatenate([r * ring for r in _RANGES_M])
     sight = places[None] - T_map_array[:, None, :3, 3]
@@ -183,15 +184,6 @@ def directions_that_stayed(T_map_array: Array) -> Array | None:
     length = np.linalg.norm(mean, axis=1)
     stayed = length > STAYED
     return None if stayed.mean() > STAYED_SHARE else mean[stayed] / length[stayed, None]
-
-
-def _sphere(count: int) -> Array:
-    """[count, 3] unit vectors spread evenly."""
-    i = np.arange(count) + 0.5
-    z = 1.0 - 2.0 * i / count
-    azimuth_rad = np.pi * (1.0 + np.sqrt(5.0)) * i
-    radius = np.sqrt(1.0 - z * z)
-    return np.stack([radius * np.cos(azimuth_rad), radius * np.sin(azimuth_rad), z], axis=1)
 
 
 def _turn_rad(T_map_a: Array, T_map_b: Array) -> float:
