@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from typing import Any
@@ -19,7 +20,6 @@ from echoseg_ros.errors import EchosegError
 from echoseg_ros.history import Belief, History, Moment
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.io.topics import LATCHED, STREAM, OutputNames
-from echoseg_ros.nodes.convert import ELSEWHERE
 from echoseg_ros.nodes.inputs import qos_profile
 
 
@@ -79,7 +79,7 @@ class Recorder:
         for detection in message.detections:
             position = detection.bbox.center.position
             best = detection.results[0].hypothesis
-            object_id = None if best.class_id == ELSEWHERE else int(best.class_id.split("_")[-1].split(" ")[-1])
+            object_id = object_of_class(best.class_id)
             place = (position.x, position.y, position.z)
             beliefs.append(Belief(int(detection.id), place, object_id, float(best.score), 0.0))
         self.history.moments.append(Moment(stamp_ns(message.header) + self._half_window_ns, tuple(beliefs)))
@@ -111,3 +111,9 @@ class Recorder:
         rclpy.try_shutdown(context=self._context)
         self._thread.join(10.0)
         self._node.destroy_node()
+
+
+def object_of_class(class_id: str) -> int | None:
+    """The object's number in "object 3" or "object 3: steady noise" (what it sounds like); None for elsewhere."""
+    found = re.match(r"object[ _](\d+)", class_id)
+    return int(found.group(1)) if found else None

@@ -156,3 +156,16 @@ def test_odometry_of_an_unconnected_frame_is_refused():
     )
     with pytest.raises(PoseError, match="odometry of 'wheel': no transform to the camera's frame 'camera'"):
         source.inputs["pose"](odometry)
+
+
+@pytest.mark.parametrize(
+    ("class_id", "expected"),
+    [("object 3", 3), ("object_3", 3), ("object 12: steady broadband noise", 12), ("elsewhere", None)],
+)
+def test_the_object_is_read_from_a_class_that_also_says_what_it_sounds_like(
+    class_id: str, expected: int | None
+) -> None:
+    """The demo's recorder took the last word for the number: "noise"."""
+    from echoseg_ros.nodes.recorder import object_of_class
+
+    assert object_of_class(class_id) == expected
