@@ -205,3 +205,15 @@ def door(rng: np.random.Generator, base: RgbImage) -> RgbImage:
             panels[y0:y1, x0 : x0 + 8] *= 0.8
             panels[y1 - 8 : y1, x0:x1] *= 1.08
     return image(panels / 255.0)
+
+
+def washer_panel(rng: np.random.Generator, color: Rgb) -> RgbImage:
+    """The front of a washing machine around its door: drawer, dial and display in a strip, a flap at the bottom."""
+    canvas = _canvas(rng, color)
+    _rect(canvas, 0.03, 0.02, 0.97, 0.15, (0.72, 0.74, 0.77))
+    _rect(canvas, 0.05, 0.035, 0.33, 0.135, color)
+    _disc(canvas, 0.5, 0.085, (0.055, 0.04), (0.25, 0.26, 0.28))
+    _rect(canvas, 0.62, 0.045, 0.92, 0.125, (0.08, 0.1, 0.12))
+    cv2.putText(canvas, "0:42", _at(0.66, 0.115), _FONT, 1.4, (120, 220, 250), 3, cv2.LINE_AA)
+    _rect(canvas, 0.68, 0.88, 0.9, 0.95, (0.8 * color[0], 0.8 * color[1], 0.8 * color[2]))
+    return canvas

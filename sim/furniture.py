@@ -37,7 +37,8 @@ class Piece:
     supports: tuple[Support, ...]
 
 
-def _piece(kind: str, parts: list[Mesh], supports: list[Support]) -> Piece:
+def make_piece(kind: str, parts: list[Mesh], supports: list[Support]) -> Piece:
+    """A piece of its parts, centred over the origin; supports as they lie among the parts."""
     mesh = merge(parts)
     low, high = extent(mesh)
     middle = (low + high) / 2
@@ -65,7 +66,7 @@ def table(palette: Palette) -> Piece:
     height, wood = palette.rng.uniform(0.72, 0.76), palette.wood
     top = box((*size, 0.035), (0, 0, height - 0.035), wood, cell_m=0.03)
     apron = [box((0.02, size[1] - 0.2, 0.08), (s * (size[0] / 2 - 0.08), 0, height - 0.115), wood) for s in (-1, 1)]
-    return _piece("table", [top, *apron, *_legs(size, height - 0.035, 0.06, wood)], [Support((0, 0), size, height)])
+    return make_piece("table", [top, *apron, *_legs(size, height - 0.035, 0.06, wood)], [Support((0, 0), size, height)])
 
 
 def coffee_table(palette: Palette) -> Piece:
@@ -73,7 +74,7 @@ def coffee_table(palette: Palette) -> Piece:
     size, height = (palette.rng.uniform(0.5, 0.6), palette.rng.uniform(0.85, 1.1)), palette.rng.uniform(0.4, 0.46)
     top = box((*size, 0.04), (0, 0, height - 0.04), palette.other_wood, cell_m=0.03)
     legs = _legs(size, height - 0.04, 0.05, palette.metal(0.5))
-    return _piece("coffee_table", [top, *legs], [Support((0, 0), size, height)])
+    return make_piece("coffee_table", [top, *legs], [Support((0, 0), size, height)])
 
 
 def counter(palette: Palette) -> Piece:
@@ -103,7 +104,7 @@ def counter(palette: Palette) -> Piece:
                 palette.metal(),
             )
         )
-    return _piece("counter", parts, [Support((0.02, 0), (depth - 0.06, width), 0.9)])
+    return make_piece("counter", parts, [Support((0.02, 0), (depth - 0.06, width), 0.9)])
 
 
 def bookshelf(palette: Palette) -> Piece:
@@ -127,7 +128,7 @@ def bookshelf(palette: Palette) -> Piece:
             parts.append(placed(books, (0, side * (inner - row) / 2, z + thick)))
             row *= side
         supports.append(Support((0.01, -row / 2), (depth - 0.03, inner - abs(row)), z + thick, room))
-    return _piece("bookshelf", parts, supports)
+    return make_piece("bookshelf", parts, supports)
 
 
 def _book_row(palette: Palette, width_m: float, height_m: float) -> tuple[Mesh, float]:
@@ -167,7 +168,7 @@ def sideboard(palette: Palette) -> Piece:
         parts.append(
             lathe([(0, -0.012), (0.014, 0), (0, 0.012)], palette.metal(), (depth / 2 + 0.002, y + 0.17, height * 0.55))
         )
-    return _piece("sideboard", parts, [Support((0, 0), (depth, width), height)])
+    return make_piece("sideboard", parts, [Support((0, 0), (depth, width), height)])
 
 
 def _seat(palette: Palette, kind: str, width: float) -> Piece:
@@ -187,7 +188,7 @@ def _seat(palette: Palette, kind: str, width: float) -> Piece:
     pillow = placed(
         box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=_CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25
     )
-    return _piece(kind, [*parts, pillow], [])
+    return make_piece(kind, [*parts, pillow], [])
 
 
 def sofa(palette: Palette) -> Piece:
@@ -209,7 +210,7 @@ def chair(palette: Palette) -> Piece:
     ]
     parts += [box((0.02, 0.35, 0.06), (-0.19, 0, z), wood) for z in (0.58, 0.7, 0.82)]
     parts.append(box((0.36, 0.36, 0.03), (0.01, 0, 0.46), palette.cushion, cell_m=_CELL_M))
-    return _piece("chair", parts, [])
+    return make_piece("chair", parts, [])
 
 
 def rug(palette: Palette) -> Piece:
@@ -217,7 +218,7 @@ def rug(palette: Palette) -> Piece:
     size = (palette.rng.uniform(1.2, 1.5), palette.rng.uniform(1.7, 2.1))
     pattern = palette.decal(textures.rug(palette.rng, palette.muted(), palette.vivid(), palette.pale()), *size)
     side = palette.plastic(palette.muted())
-    return _piece("rug", [box((*size, 0.01), (0, 0, 0), side, {"+z": pattern, "-z": None})], [])
+    return make_piece("rug", [box((*size, 0.01), (0, 0, 0), side, {"+z": pattern, "-z": None})], [])
 
 
 def window(palette: Palette, width_m: float, height_m: float) -> Mesh:

@@ -175,3 +175,18 @@ def _blade(radius: float, turn: float, material: Material) -> Mesh:
     front = grid(points, normals, np.stack([r, a * 0.1], axis=-1), material)
     back = grid(points - [0.002, 0, 0], -normals, np.stack([r, a * 0.1], axis=-1), material)
     return merge([front, back])
+
+
+def washing_machine(palette: Palette) -> Mesh:
+    """A front loader, 0.6 m wide and 0.85 m high."""
+    width, depth, height = 0.6, palette.rng.uniform(0.52, 0.6), 0.85
+    color = _WHITE if palette.rng.random() < 0.7 else (0.55, 0.56, 0.59)
+    shell, dark = palette.plastic(color), palette.plastic(_DARK)
+    front = palette.decal(decals.washer_panel(palette.rng, color), width, height - 0.02)
+    body = box((depth, width, height - 0.02), (0, 0, 0.02), shell, {"+x": front})
+    feet = [box((0.06, 0.06, 0.02), (s * (depth / 2 - 0.06), t * 0.24, 0), dark) for s in (-1, 1) for t in (-1, 1)]
+    # The door: a ring that stands out, and a dark glass that bulges in its middle.
+    ring = lathe([(0.2, 0), (0.2, 0.02), (0.185, 0.032), (0.15, 0.034), (0.145, 0.02)], palette.metal(), segments=40)
+    glass = lathe([(0.147, 0.018), (0.11, 0.045), (0.05, 0.058), (0, 0.06)], palette.plastic((0.17, 0.2, 0.23)))
+    door = placed(tipped(merge([ring, glass])), (depth / 2, 0, 0.42))
+    return merge([body, *feet, door])

@@ -48,8 +48,8 @@ def sight(room: Room, positions: Array, times_s: Array) -> Sighting:
     )
     rays = points[None] - eyes[:, None, None]  # [S, N, 5, 3]
     origins = np.broadcast_to(eyes[:, None, None], rays.shape)
-    hits = cast(room.scene.geometry, origins.reshape(-1, 3), rays.reshape(-1, 3))
-    entity = np.where(hits.triangle >= 0, room.scene.geometry.entity[hits.triangle], 0).reshape(rays.shape[:3])
+    hits = cast(room.geometry, origins.reshape(-1, 3), rays.reshape(-1, 3))
+    entity = np.where(hits.triangle >= 0, room.geometry.entity[hits.triangle], 0).reshape(rays.shape[:3])
     own = np.arange(1, len(room.objects) + 1)[None, :, None]
     distance = np.linalg.norm(np.array([item.box.center_m for item in room.objects]) - eyes[:, None], axis=-1)
     return Sighting(times_s[::step], (entity == own).mean(axis=2), distance)

@@ -198,12 +198,16 @@ BUILDERS: dict[str, Builder] = {
     "bowl": _bowl,
     "books": _books,
     "toy": _toy,
+    "washing_machine": gadgets.washing_machine,
 }
+# As large as furniture: only rooms of a home have these, not the plain ones.
+LARGE = ("washing_machine",)
 
 # What a kind sounds like when it sounds; the other kinds are silent.
 SOUNDS: dict[str, str] = {
     "alarm_clock": "beeps", "radio": "speech", "kettle": "noise", "microwave": "tone", "coffee_maker": "pink",
     "phone": "beeps", "speaker": "speech", "fan": "pink", "toy": "chirp",
+    "washing_machine": "noise",
 }  # fmt: skip
 
 
