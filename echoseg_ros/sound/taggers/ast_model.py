@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
+from echoseg_ros.pretrained import ModelFolder, import_transformers
 from echoseg_ros.sound.features import resampled
-from echoseg_ros.sound.taggers.backend import import_transformers, load_model, load_part, model_folder
+from echoseg_ros.sound.taggers.backend import MODEL_PATH
 
 KNOWN = (
     "MIT/ast-finetuned-audioset-10-10-0.4593 (BSD-3-Clause; "
@@ -26,10 +27,10 @@ class AstTagger:
     """
 
     def __init__(self, config: LabelConfig) -> None:
-        folder = model_folder(config.model_path, KNOWN)
+        folder = ModelFolder.find(MODEL_PATH, config.model_path, KNOWN)
         transformers = import_transformers()
-        self._model = load_model(transformers.ASTForAudioClassification, folder)
-        self._extractor = load_part(transformers.ASTFeatureExtractor, folder)
+        self._model = folder.load_model(transformers.ASTForAudioClassification)
+        self._extractor = folder.load_part(transformers.ASTFeatureExtractor)
         self._rate_hz = float(self._extractor.sampling_rate)
         self._exclusive = self._model.config.problem_type == "single_label_classification"
 

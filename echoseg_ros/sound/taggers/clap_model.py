@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
-from echoseg_ros.errors import BackendError
+from echoseg_ros.pretrained import ModelFolder, import_transformers, listed
 from echoseg_ros.sound.features import resampled
-from echoseg_ros.sound.taggers.backend import import_transformers, load_model, load_part, model_folder
+from echoseg_ros.sound.taggers.backend import MODEL_PATH
 
 KNOWN = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"
 # The texts CLAP was trained on are sentences.
@@ -20,15 +20,11 @@ class ClapTagger:
     """The texts' embeddings are made once; each call embeds the sound. Raises BackendError without model or classes."""
 
     def __init__(self, config: LabelConfig) -> None:
-        self.classes = [name for name in (text.strip() for text in config.classes.split(",")) if name]
-        if not self.classes:
-            raise BackendError(
-                "label.classes is empty: want names with commas between, as 'clock tick, dog bark, rain'"
-            )
-        folder = model_folder(config.model_path, KNOWN)
+        self.classes = listed(config.classes, "label.classes", "clock tick, dog bark, rain")
+        folder = ModelFolder.find(MODEL_PATH, config.model_path, KNOWN)
         transformers = import_transformers()
-        self._model = load_model(transformers.ClapModel, folder)
-        self._processor = load_part(transformers.ClapProcessor, folder)
+        self._model = folder.load_model(transformers.ClapModel)
+        self._processor = folder.load_part(transformers.ClapProcessor)
         self._rate_hz = float(self._processor.feature_extractor.sampling_rate)
         self._texts = self._embedded_texts()
 

@@ -1,0 +1,95 @@
+"""Pretrained models from local folders, through the optional package transformers; nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from echoseg_ros.errors import BackendError
+
+
+def import_transformers() -> Any:
+    """The package transformers. Raises BackendError where it is not installed."""
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise BackendError(
+            f"pretrained models need the package transformers (Apache-2.0): pip install 'echoseg_ros[models]' ({error})"
+        ) from error
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The local folder of a model. setting: the key that names it, which every complaint begins with."""
+
+    setting: str
+    path: Path
+
+    @staticmethod
+    def find(setting: str, path: str, known: str) -> ModelFolder:
+        """Raises BackendError, naming `known`, a model to download, if there is no model at the path."""
+        folder = Path(path).expanduser()
+        if path and (folder / "config.json").is_file():
+            return ModelFolder(setting, folder)
+        what = f"{path}: no config.json there" if path else "is not set"
+        raise BackendError(f"{setting} {what}: want the local folder of a model, such as {known}")
+
+    def load_part(self, part: Any, **options: Any) -> Any:
+        """A class of transformers, such as a processor, from this folder. Raises BackendError in one line."""
+        try:
+            return part.from_pretrained(self.path, local_files_only=True, **options)
+        except Exception as error:  # the package raises whatever its readers raise
+            line = str(error).strip().splitlines() or [type(error).__name__]
+            raise BackendError(f"{self.setting} {self.path}: no {part.__name__} there ({line[0]})") from error
+
+    def load_model(self, part: Any, device: str = "cpu", half: bool = False, also: tuple[str, ...] = ()) -> Any:
+        """The same for a model, in evaluation mode on a device. Missing weights are an error: the package invents them.
+
+        half: 16-bit numbers on CUDA (on a CPU they are slow and coarse); also: further model types whose checkpoints
+        hold this model.
+        """
+        kind = self._json("config.json").get("model_type")
+        if kind not in (part.config_class.model_type, *also):
+            want = part.config_class.model_type
+            raise BackendError(f"{self.setting} {self.path}: holds a model of type {kind!r}, want {want!r}")
+        dtype = torch.float16 if half and device.startswith("cuda") else torch.float32
+        model, report = self.load_part(part, output_loading_info=True, dtype=dtype)
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise BackendError(f"{self.setting} {self.path}: {len(missing)} weights are missing, such as {missing[0]}")
+        return model.eval().to(device)
+
+    def image_settings(self) -> dict[str, Any]:
+        """How images are prepared: preprocessor_config.json, or its place in processor_config.json (transformers 5)."""
+        whole = self._json("processor_config.json")
+        for name in ("image_processor", "video_processor"):
+            if isinstance(whole.get(name), dict):
+                return dict(whole[name])
+        found = self._json("preprocessor_config.json")
+        if not found:
+            raise BackendError(f"{self.setting} {self.path}: no preprocessor_config.json there")
+        return found
+
+    def _json(self, name: str) -> dict[str, Any]:
+        """{} without the file. Raises BackendError if it cannot be read."""
+        file = self.path / name
+        if not file.is_file():
+            return {}
+        try:
+            content = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise BackendError(f"{self.setting} {file}: {error}") from error
+        return content if isinstance(content, dict) else {}
+
+
+def listed(names: str, setting: str, example: str) -> list[str]:
+    """The names of a setting that holds several with commas between. Raises BackendError if there is none."""
+    found = [name for name in (text.strip() for text in names.split(",")) if name]
+    if not found:
+        raise BackendError(f"{setting} is empty: want names with commas between, as {example!r}")
+    return found
