@@ -21,6 +21,7 @@ from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.masks.backend import make_masks
+from echoseg_ros.objects.cadence import Cadence
 from echoseg_ros.objects.choose import Chooser
 from echoseg_ros.objects.explain import Why, explain
 from echoseg_ros.objects.instances import InstanceMap
@@ -230,8 +231,8 @@ class Judge:
         self.tracker = SourceTracker(self.config.sources)
         self.chooser = Chooser(self.config.choice)
         self._newest_ns: int | None = None
-        self._decided: Verdict | None = None
-        self._decided_ns = 0
+        self._cadence = Cadence(self.config.sources.every_s)
+        self._verdict: Verdict | None = None
         self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
         self._metres_per_unit = MapScale(self.config.input.pose_units).metres_per_unit
 
@@ -247,17 +248,24 @@ class Judge:
             return Verdict(evidence.stamp_ns, window_end_ns)
         while self._unheard:
             self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit))
-        if self._decided is not None and self._is_recent(evidence.stamp_ns):
-            return replace(self._decided, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
-        seen = scaled_snapshot(snapshot, self._metres_per_unit)
-        verdict = self.chooser.decide(self.tracker, seen, evidence.stamp_ns, window_end_ns)
-        self._decided = scaled_verdict(verdict, 1 / self._metres_per_unit)
-        self._decided_ns = evidence.stamp_ns
-        return self._decided
+        if (held := self._cadence.verdict_for(evidence)) is not None:
+            return replace(held, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
+        self._verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)
+        self._cadence.decided(self._verdict)
+        return self._verdict
 
-    def _is_recent(self, stamp_ns: int) -> bool:
-        """Whether the last decision still holds: deciding costs far more than hearing a window."""
-        return 0 <= stamp_ns - self._decided_ns < self.config.sources.every_s * 1e9
+    def conclude(self, snapshot: MapSnapshot) -> Verdict | None:
+        """What is believed in the end, on the finished map; None if nothing was decided before."""
+        self._rescale(snapshot.metres_per_unit)
+        if self._verdict is None or self._newest_ns is None:
+            return None
+        late_ns = self._verdict.window_end_ns - self._verdict.stamp_ns
+        return self._decide(self._newest_ns, self._newest_ns + late_ns, snapshot)
+
+    def _decide(self, stamp_ns: int, window_end_ns: int, snapshot: MapSnapshot) -> Verdict:
+        metres = self._metres_per_unit or 1.0
+        verdict = self.chooser.decide(self.tracker, scaled_snapshot(snapshot, metres), stamp_ns, window_end_ns)
+        return scaled_verdict(verdict, 1 / metres)
 
     def _rescale(self, metres_per_unit: float | None) -> None:
         """What was heard lies in nominal metres; it moves when the map finds that these are others."""
@@ -298,6 +306,12 @@ class Pipeline:
                 self.judge.rewind()  # what was heard with a head of the wrong size
             return verdicts
         return []
+
+    def finish(self) -> Verdict | None:
+        """At the end of a recording: the map is finished, and what sounds is decided once more on it."""
+        self.snapshot = self.map_side.finish() or self.snapshot
+        verdict = self.judge.conclude(self.snapshot)
+        return None if verdict is None else self.sound_side.ear.name(verdict)
 
     def hear(self, evidence: SoundEvidence) -> Verdict:
         """What is believed after one more window, with a label for each source."""

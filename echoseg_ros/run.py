@@ -144,7 +144,9 @@ class OfflineRun:
                 self.skipped.add(problems.popleft())
 
     def finish(self) -> None:
-        self.pipeline.snapshot = self.pipeline.map_side.finish() or self.pipeline.snapshot
+        last = self.pipeline.finish()
+        if last is not None:
+            self._believe(last)
         found = self.pipeline.sound_side.calibration.newest
         if found is not None:
             logger.info("self-calibration: %s", found)

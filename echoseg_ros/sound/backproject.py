@@ -148,9 +148,8 @@ class EvidenceMemory:
         mean = np.zeros((len(first), len(slots)), dtype=np.float32)
         mean[group, np.arange(len(slots))] = weights / total[group]
         maps = np.tensordot(mean, self._maps[slots], axes=1)
-        rotations = Rotation.from_matrix(
-            [U @ V for U, _, V in map(np.linalg.svd, np.tensordot(mean, self._turns[slots], axes=1))]
-        )
+        left, _, right = np.linalg.svd(np.tensordot(mean, self._turns[slots], axes=1))
+        rotations = Rotation.from_matrix(left @ right)
         places = (mean @ self._places[slots]).astype(float)
         return Heard(self._lobes, maps, places, rotations.as_matrix(), total / total.sum())
 

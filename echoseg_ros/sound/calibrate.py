@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 # Moments kept, and how many seconds of sound make a first estimate.
 MEMORY_S, MIN_HEARD_S = 30.0, 8.0
-# Sensor time between two estimates of a running calibration (0.15 to 0.4 s of one core each), and once it is found.
-PERIOD_S, CALM_PERIOD_S = 5.0, 15.0
+# Sensor time from one estimate of a running calibration (0.15 to 0.6 s of one core each) to the next: the first, and
+# the longest of those that follow, each twice as long, which hears nothing twice.
+PERIOD_S, LONGEST_PERIOD_S = 5.0, MEMORY_S
 # Reflections bias neighbouring blocks alike, so they contradict each other too little: by these factors.
 _INFLATION = np.array([1.0, 1.0, 1.0, 1.4, 2.0, 1.5])
 # Errors that more sound does not remove: the straight sound is not all that is heard.
@@ -171,7 +172,7 @@ class CorrectedPoses(PoseTrack):
 
 
 class CalibrationWatch:
-    """Calibration beside a running sound side: an estimate every 5 s (15 s once it is found), applied to the poses if asked to.
+    """Calibration beside a running sound side: estimates, ever more seldom, applied to the poses if asked to.
 
     mode: off, report or apply, as `sound.self_calibration`. `newest` is the last estimate, `applied` the one in use.
     `array` has the head radius that was found: a wrong one breaks positions, so it is taken over unless mode is off.
@@ -181,6 +182,7 @@ class CalibrationWatch:
         self._array, self._mode = array, mode
         self._calibration = SelfCalibration(array)
         self._due_ns: int | None = None
+        self._period_s = PERIOD_S
         self.array = array
         self.newest: CalibrationEstimate | None = None
         self.applied: CalibrationEstimate | None = None
@@ -190,13 +192,16 @@ class CalibrationWatch:
         if self._mode == "off":
             return
         self._calibration.add(evidence, poses, window)
-        if self._due_ns is None or evidence.stamp_ns < self._due_ns - 2 * CALM_PERIOD_S * 1e9:
-            self._due_ns = evidence.stamp_ns + int(PERIOD_S * 1e9)
+        if self._due_ns is None or evidence.stamp_ns < self._due_ns - 2 * LONGEST_PERIOD_S * 1e9:
+            self._period_s = PERIOD_S
+            self._due_ns = evidence.stamp_ns + int(self._period_s * 1e9)
         if evidence.stamp_ns < self._due_ns:
             return
-        self.newest = self._calibration.estimate() or self.newest
-        found = self.newest is not None and self.newest.enough_motion
-        self._due_ns = evidence.stamp_ns + int((CALM_PERIOD_S if found else PERIOD_S) * 1e9)
+        estimate = self._calibration.estimate()
+        if estimate is not None:  # too little sound costs nothing: it is soon asked again
+            self._period_s = min(2 * self._period_s, LONGEST_PERIOD_S)
+        self._due_ns = evidence.stamp_ns + int(self._period_s * 1e9)
+        self.newest = estimate or self.newest
         if self.newest is None:
             return
         self._resize_head(self.newest)

@@ -61,7 +61,8 @@ class Residual:
 
     def __init__(self, heard: Heard, maps: Float32) -> None:
         self._heard = heard
-        self._matched = np.matmul(heard.lobes.values[None], maps[..., None])[..., 0]
+        by_band = [maps[:, b] @ lobes.T for b, lobes in enumerate(heard.lobes.values)]
+        self._matched = np.stack(by_band, axis=1)
         self._power = np.einsum("g,gbn,gbn->b", heard.weights, maps, maps, optimize=True)
 
     def gain(self, points: Array) -> Array:
