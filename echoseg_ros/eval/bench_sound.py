@@ -6,11 +6,8 @@ missing. OUT/sound.json is written anew after each case, from all there are. Res
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from echoseg_ros.errors import ConfigError, FolderError
 from echoseg_ros.eval.bench import commit, data_folder, text_table, write_bench
 from echoseg_ros.eval.bench_sound_cases import BenchCase, BenchSettings, all_cases, find_clips, run_case
 from echoseg_ros.eval.bench_sound_figures import Results, array_rows, case_row, figures_of, target_rows
+from echoseg_ros.eval.processes import in_processes
 from echoseg_ros.eval.sound_scoring import RunRow
 from echoseg_ros.io.files import write_json
 from echoseg_ros.io.run_folder import read_json
@@ -156,31 +154,9 @@ def _all_runs(
 ) -> Iterator[tuple[BenchCase, RunRow]]:
     """Every run of the cases as it is done, `jobs` at a time, each in a process with one thread."""
     runs = [(case, room, draw) for case in cases for room, draw in case.runs]
-    if jobs <= 1 or len(runs) <= 1:
-        for case, room, draw in runs:
-            yield case, run_case(case, room, draw, settings, cache)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        asked: dict[Future[RunRow], BenchCase] = {}
-        for case, room, draw in runs:
-            asked[pool.submit(run_case, case, room, draw, settings, cache)] = case
-        try:
-            for future in as_completed(asked):
-                yield asked[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    import numba
-    import torch
-
-    numba.set_num_threads(1)
-    torch.set_num_threads(1)
-    with contextlib.suppress(RuntimeError):
-        torch.set_num_interop_threads(1)
+    tasks = [(case, room, draw, settings, cache) for case, room, draw in runs]
+    for number, row in in_processes(run_case, tasks, jobs):
+        yield runs[number][0], row
 
 
 def _cost_s(case: BenchCase, settings: BenchSettings) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -164,7 +165,7 @@ def _outline(mask: Mask) -> Mask:
     return mask & (inner == 0)
 
 
-def _grown(mask: Mask, near: NDArray[np.uint8]) -> Mask:
+def _grown(mask: Mask, near: NDArray[Any]) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), near) > 0)
 
 

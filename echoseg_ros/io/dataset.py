@@ -6,6 +6,7 @@ in its units, which have no known scale. Only `train` frames may feed a method; 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,12 @@ class DatasetScene:
     def test(self) -> tuple[DatasetFrame, ...]:
         """The frames that score it."""
         return tuple(frame for frame in self.frames if frame.split == "test")
+
+    def with_sound(self, folder: Path) -> DatasetScene:
+        """The same scene with the binaural clips of another folder. Raises DatasetError if it holds two of a frame."""
+        other = copy.copy(self)
+        other._files = {**self._files, BINAURAL: _numbered(folder)}
+        return other
 
     @property
     def instances(self) -> str:

@@ -25,7 +25,7 @@ from echoseg_ros.geometry import apply, quaternion_xyzw, rotation_matrix, smalle
 from echoseg_ros.io.bag_writer import BAG_START_NS, SETTINGS_FILE, BagWriter
 from echoseg_ros.io.dataset import TRUTH_FILE, DatasetFrame, DatasetScene
 from echoseg_ros.sound.array import ArrayGeometry, array_to_mapping, load_array
-from echoseg_ros.types import Array, AudioFormat
+from echoseg_ros.types import Array, AudioChunk, AudioFormat, PoseData
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +144,19 @@ def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_ma
         writes.append((start_ns + round(last_s * _SECOND_NS), partial(bag.write_audio, at_ns, samples)))
     for _, write in sorted(writes, key=lambda entry: entry[0]):
         write()
+
+
+def sound_messages(scene: DatasetScene, frame: DatasetFrame, T_map_world: Array) -> list[PoseData | AudioChunk]:
+    """Poses and sound of a frame's second, as its bag has them, in the order in which they are logged."""
+    start_ns = BAG_START_NS + frame.number * _SECOND_NS
+    T_map_camera = T_map_world @ frame.T_world_camera
+    messages: list[tuple[int, PoseData | AudioChunk]] = [
+        (start_ns + offset_ns, PoseData(start_ns + offset_ns, T_map_camera)) for offset_ns in _POSE_OFFSETS_NS
+    ]
+    for first_s, last_s, samples in _chunks(scene, frame):
+        at_ns = start_ns + round(first_s * _SECOND_NS)
+        messages.append((start_ns + round(last_s * _SECOND_NS), AudioChunk(at_ns, samples)))
+    return [message for _, message in sorted(messages, key=lambda entry: entry[0])]
 
 
 def _chunks(scene: DatasetScene, frame: DatasetFrame) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
