@@ -1,0 +1,23 @@
+"""The rooms the network learns from. Their seeds are TRAINING_SEEDS; what it is judged by has others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoseg_sim.homes import PLANS, Home
+from echoseg_sim.rooms import Room, make_room
+
+TRAINING_SEEDS = range(50_000, 60_000)
+
+
+def training_room(seed: int) -> Room:
+    """A room as a function of its seed: one in four is plain, the others are bathrooms, kitchens and living rooms.
+
+    Raises ValueError if none of that seed can be furnished.
+    """
+    rng = np.random.default_rng([seed, 43])
+    if seed % 4 == 0:
+        return make_room(seed, "multi" if rng.random() < 0.3 else "single")
+    count = int(rng.choice([1, 1, 2, 3]))
+    home = Home(str(rng.choice(sorted(PLANS))), count=count, pair=count > 1 and bool(rng.random() < 0.5))
+    return make_room(seed, home=home)
