@@ -157,6 +157,23 @@ def _bench_sound(a: argparse.Namespace) -> None:
     bench_sound(a.out, a.runs, a.data, a.only, a.command, a.fresh, a.quick, a.jobs, not a.quiet)
 
 
+def _bench_segment(a: argparse.Namespace) -> None:
+    from echoseg_ros.eval.bench_segment import bench_segment
+    from echoseg_ros.eval.evaluate_scene import EvaluateSettings
+
+    evaluation = EvaluateSettings(fresh=a.fresh, reuse=a.reuse)
+    bench_segment(a.out, a.runs, a.data, a.command, a.root, a.scenes, a.quick, a.jobs, evaluation, not a.quiet)
+
+
+def _evaluate(a: argparse.Namespace) -> None:
+    from echoseg_ros.config import parse_override
+    from echoseg_ros.eval.evaluate import evaluate
+    from echoseg_ros.eval.evaluate_scene import EvaluateSettings
+
+    settings = EvaluateSettings(overrides=dict(parse_override(text) for text in a.set), fresh=a.fresh, reuse=a.reuse)
+    print(evaluate(a.root, a.out, a.method, a.jobs, settings, not a.quiet))
+
+
 def _bench_ros(a: argparse.Namespace) -> None:
     from echoseg_ros.eval.bench_ros import bench_ros
 
@@ -198,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     explain = _command(commands, "explain", _explain, "why an object is believed to sound: what was heard and seen")
     explain.add_argument("run", type=Path, metavar="RUN")
     explain.add_argument("--object", type=_count, metavar="ID", help="default: every object that sounds")
+    _add_evaluate(commands)
     _add_demo(commands)
     _add_bench(commands)
     return parser
@@ -283,6 +301,33 @@ def _add_demo(commands: Any) -> None:
     _add_acoustics(demo)
 
 
+def _add_evaluate(commands: Any) -> None:
+    evaluate = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "masks of one or more methods in the test views of a data set, scored; resumable",
+    )
+    evaluate.add_argument("root", type=Path, metavar="ROOT", help="scenes at any depth below it")
+    evaluate.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, scores, masks and pictures")
+    evaluate.add_argument(
+        "--method", nargs="+", default=["echoseg"], metavar="NAME",
+        help="echoseg, echoseg-front-end (ours on the reference's 2D masks), echosegnet (and -eps, -heading, "
+        "-eps-heading: other readings of it), echosegnet-no-aisrm, owod-bind (its 2D masks), all (default: echoseg)",
+    )  # fmt: skip
+    evaluate.add_argument("--jobs", type=_count, default=1, help="scenes at a time (default %(default)s)")
+    evaluate.add_argument(
+        "--set", action="append", default=[], metavar="stage.key=value", help="one setting of the runs; may be repeated"
+    )
+    _add_reuse(evaluate)
+
+
+def _add_reuse(parser: argparse.ArgumentParser) -> None:
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--fresh", action="store_true", help="make all runs and scores again")
+    again.add_argument("--reuse", action="store_true", help="score the runs that are there, whatever code made them")
+
+
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure, print a table, write results/bench/NAME.json; resumable")
     names = bench.add_subparsers(required=True, metavar="NAME")
@@ -305,6 +350,15 @@ def _add_bench(commands: Any) -> None:
     sound.add_argument("--quick", action="store_true", help="a few short cases; results stay in RUNS/quick")
     sound.add_argument("--jobs", type=_count, default=2, help="runs at a time (default %(default)s)")
     sound.add_argument("--self-test", type=Path, metavar="BAG", help="check the array of a recording instead")
+    segment = _command(names, "segment", _bench_segment, "masks beside the reference's, and the choice of the instance")
+    _add_bench_folders(segment, Path("results/runs/bench_segment"))
+    segment.add_argument("--root", type=Path, metavar="ROOT", help="a simulated set that is there already")
+    segment.add_argument(
+        "--scenes", type=_positive_count, metavar="N", help="only so many, of single and multi in turn"
+    )
+    segment.add_argument("--quick", action="store_true", help="four small scenes; results stay in RUNS/quick")
+    segment.add_argument("--jobs", type=_count, default=2, help="scenes at a time (default %(default)s)")
+    _add_reuse(segment)
     ros = _command(names, "ros", _bench_ros, "the live demo over many cases")
     _add_bench_folders(ros, Path("results/bench_runs"))
     ros.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this; prints, writes no JSON")
@@ -335,6 +389,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def _positive_count(text: str) -> int:
+    value = _count(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text}: want at least 1")
     return value
 
 

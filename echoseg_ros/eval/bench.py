@@ -36,6 +36,14 @@ def text_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def verdict(value: float | None, sign: str, limit: float) -> str:
+    """Whether a figure is at least (">=") or at most ("<=") its limit: "reached", "missed by ..." or "-" without one."""
+    if value is None:
+        return "-"
+    missing = value - limit if sign == "<=" else limit - value
+    return "reached" if missing <= 0 else f"missed by {missing:.3g}"
+
+
 def data_folder(given: Path | None) -> Path:
     """The folder of recordings for tests and benchmarks. Raises FolderError if it is not there."""
     path = given or Path(os.environ.get("ECHOSEG_TEST_DATA", "../shared/data"))

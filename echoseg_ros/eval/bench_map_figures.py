@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from echoseg_ros.eval.bench import verdict
+
 Row = dict[str, Any]
 Figures = dict[str, float | None]
 
@@ -63,16 +65,9 @@ def target_rows(figures: Figures) -> list[dict[str, Any]]:
     for name, sign, limit in TARGETS:
         value = figures.get(name)
         rows.append(
-            {"figure": name, "value": value, "target": f"{sign} {limit:g}", "verdict": _verdict(value, sign, limit)}
+            {"figure": name, "value": value, "target": f"{sign} {limit:g}", "verdict": verdict(value, sign, limit)}
         )
     return rows
-
-
-def _verdict(value: float | None, sign: str, limit: float) -> str:
-    if value is None:
-        return "-"
-    missing = value - limit if sign == "<=" else limit - value
-    return "reached" if missing <= 0 else f"missed by {missing:.3g}"
 
 
 def _of(rows: Sequence[Row], kind: str) -> list[Row]:
