@@ -67,7 +67,17 @@ def _simulate_room(a: argparse.Namespace) -> None:
 def _simulate_dataset(a: argparse.Namespace) -> None:
     from echoseg_sim.dataset import simulate_dataset
 
-    simulate_dataset(a.root, a.scenes, a.size, a.seed, a.seconds, a.head, progress=not a.quiet)
+    simulate_dataset(
+        a.root,
+        a.scenes,
+        a.size,
+        a.seed,
+        a.seconds,
+        a.head,
+        progress=not a.quiet,
+        cases=a.cases,
+        jobs=a.jobs,
+    )
 
 
 def _bag_from_dataset(a: argparse.Namespace) -> None:
@@ -253,12 +263,16 @@ def _add_dataset(kinds: Any) -> None:
         kinds, "dataset", _simulate_dataset, "scenes in the layout of 3DAVS-S34-O7, half of them multi-instance"
     )
     dataset.add_argument("root", type=Path, metavar="ROOT")
-    dataset.add_argument("--scenes", type=_count, default=2, help="how many (default %(default)s)")
+    dataset.add_argument("--scenes", type=_count, default=34, help="how many (default %(default)s, the full set)")
     dataset.add_argument("--size", type=_count, default=1008, metavar="PX", help="of the images (default %(default)s)")
     dataset.add_argument("--seed", type=_count, default=0, help="(default %(default)s)")
     dataset.add_argument(
         "--seconds", type=_count, default=120, help="frames of a scene, one a second (default %(default)s)"
     )
+    dataset.add_argument(
+        "--cases", type=_count, default=6, metavar="N", help="other sounds in each scene (default %(default)s)"
+    )
+    dataset.add_argument("--jobs", type=_count, default=1, help="scenes at a time (default %(default)s)")
     dataset.add_argument("--head", type=Path, metavar="SOFA", help="measured responses instead of a spherical head's")
 
 

@@ -104,11 +104,13 @@ def simulate_array(
     receiver = make_receiver(array)
     heard = np.zeros((array.microphones, count), dtype=np.float32)
     for source, source_echoes in zip(sources, echoes):
-        dry = source.gain * _dry_signal(source, count, rate_hz)
+        dry = source.gain * dry_signal(source, count, rate_hz)
         bar = tqdm(desc=f"sound of {source.name}", unit="pose", disable=not progress)
-        heard += _heard(_with_obstacle(receiver, source, rate_hz), source_echoes, path, dry, rate_hz, length, bar)
-    samples = _with_noise(heard, _on_mask(sources, count, rate_hz), snr_db, np.random.default_rng([seed, 1]))
-    return AcousticResult(_channels(samples, array), rt60_measured_s)
+        heard += _heard(
+            with_obstacle(receiver, source.blocked, rate_hz), source_echoes, path, dry, rate_hz, length, bar
+        )
+    samples = with_noise(heard, on_mask(sources, count, rate_hz), snr_db, np.random.default_rng([seed, 1]))
+    return AcousticResult(to_channels(samples, array), rt60_measured_s)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _room_echoes(
     return [pattern.echoes(reflection, rt60_s) for pattern in patterns][: len(sources)], measured_s
 
 
-def _dry_signal(source: SoundingSource, count: int, rate_hz: float) -> Array:
+def dry_signal(source: SoundingSource, count: int, rate_hz: float) -> Array:
     """[count] what the source emits: its clip from the start at each onset, repeated while on, faded at both ends."""
     dry = np.zeros(count)
     fade = int(FADE_S * rate_hz)
@@ -192,13 +194,19 @@ def _dry_signal(source: SoundingSource, count: int, rate_hz: float) -> Array:
         start, end = int(round(start_s * rate_hz)), min(count, int(round(end_s * rate_hz)))
         if end <= start:
             continue
-        steps = np.arange(end - start)
-        envelope = np.clip(np.minimum(steps + 1, end - start - steps) / (fade + 1), 0.0, 1.0)
-        dry[start:end] = np.resize(source.signal, end - start) * envelope
+        dry[start:end] = np.resize(source.signal, end - start)
+        rise = np.arange(1, min(fade, end - start) + 1) / (fade + 1)
+        if end - start >= 2 * fade:
+            dry[start : start + len(rise)] *= rise
+            dry[end - len(rise) : end] *= rise[::-1]
+        else:  # shorter than its fades
+            steps = np.arange(end - start)
+            dry[start:end] *= np.clip(np.minimum(steps + 1, end - start - steps) / (fade + 1), 0.0, 1.0)
     return sosfilt(butter(2, _HIGHPASS_HZ, "highpass", fs=rate_hz, output="sos"), dry)
 
 
-def _on_mask(sources: Sequence[SoundingSource], count: int, rate_hz: float) -> NDArray[np.bool_]:
+def on_mask(sources: Sequence[SoundingSource], count: int, rate_hz: float) -> NDArray[np.bool_]:
+    """[count] whether any of the sources is on."""
     mask = np.zeros(count, dtype=bool)
     for source in sources:
         for start_s, end_s in source.on_s:
@@ -206,8 +214,9 @@ def _on_mask(sources: Sequence[SoundingSource], count: int, rate_hz: float) -> N
     return mask
 
 
-def _with_obstacle(receiver: Receiver, source: SoundingSource, rate_hz: float) -> Receiver:
-    return _BlockedReceiver(receiver, rate_hz) if source.blocked else receiver
+def with_obstacle(receiver: Receiver, blocked: bool, rate_hz: float) -> Receiver:
+    """The receiver, with something on the direct path if `blocked`."""
+    return _BlockedReceiver(receiver, rate_hz) if blocked else receiver
 
 
 class _BlockedReceiver:
@@ -263,12 +272,13 @@ def _heard(
     return out[:, hop : hop + len(dry)]
 
 
-def _with_noise(
+def with_noise(
     heard: NDArray[np.float32], on: NDArray[np.bool_], snr_db: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """[M, S] the sound at its level over the noise floor, and the noise."""
     noise = rng.standard_normal(heard.shape, dtype=np.float32) * np.float32(10 ** (NOISE_FLOOR_DBFS / 20))
-    power = float(np.mean(heard[:, on].astype(float) ** 2)) if on.any() else 0.0
+    sounding = heard if on.all() else heard[:, on]
+    power = float(np.mean(np.square(sounding, dtype=float))) if on.any() else 0.0
     if power == 0.0:
         return noise
     samples = heard * np.float32(10 ** ((NOISE_FLOOR_DBFS + snr_db) / 20) / np.sqrt(power)) + noise
@@ -281,7 +291,7 @@ def _with_noise(
     return samples
 
 
-def _channels(samples: NDArray[np.float32], array: ArrayGeometry) -> NDArray[np.float32]:
+def to_channels(samples: NDArray[np.float32], array: ArrayGeometry) -> NDArray[np.float32]:
     """[S, channels] as the array's wiring puts them out: with each microphone's gain, on its channel."""
     out = np.zeros((samples.shape[1], array.channels), dtype=np.float32)
     out[:, array.channel_order] = (samples * (10 ** (array.gains_db / 20))[:, None]).T

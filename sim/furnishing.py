@@ -55,19 +55,7 @@ def add_around(
     palette: Palette, plan: tuple[float, float], pieces: list[FurniturePiece], taken: list[Footprint]
 ) -> None:
     """Chairs at the table, a rug and a low table before the sofa."""
-    table = next((piece for piece in pieces if piece.kind == "table"), None)
-    chair = furniture.chair(palette)
-    for side in (-1, 1) if table is not None else ():
-        for along in (-0.28, 0.28):
-            depth, width = table.footprint.size_m
-            offset = (side * (depth / 2 + chair.size_m[0] / 2 + 0.03), along * width)
-            try_stand(
-                pieces,
-                taken,
-                chair,
-                layout.relative(table.footprint, offset, np.pi if side > 0 else 0.0, chair.size_m),
-                plan,
-            )
+    _add_chairs(palette, plan, pieces, taken)
     sofa = next((piece for piece in pieces if piece.kind == "sofa"), None)
     if sofa is None:
         return
@@ -77,6 +65,21 @@ def add_around(
     carpet = layout.relative(sofa.footprint, (ahead, 0.0), 0.0, rug.size_m)
     if layout.is_inside(carpet, *plan, 0.05):
         pieces.append(stand(rug, carpet, pieces))
+
+
+def _add_chairs(
+    palette: Palette, plan: tuple[float, float], pieces: list[FurniturePiece], taken: list[Footprint]
+) -> None:
+    table = next((piece for piece in pieces if piece.kind == "table"), None)
+    if table is None:
+        return
+    depth, width = table.footprint.size_m
+    chair = furniture.chair(palette)
+    for side in (-1, 1):
+        for along in (-0.28, 0.28):
+            offset = (side * (depth / 2 + chair.size_m[0] / 2 + 0.03), along * width)
+            place = layout.relative(table.footprint, offset, np.pi if side > 0 else 0.0, chair.size_m)
+            try_stand(pieces, taken, chair, place, plan)
 
 
 def try_stand(

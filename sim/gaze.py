@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def aim(sighting: Sighting, room: Room, positions: Array, times_s: Array, wanted
     yaw = np.unwrap(np.arctan2(toward[:, 1], toward[:, 0]))
     pitch = np.clip(np.arctan2(toward[:, 2], np.hypot(toward[:, 0], toward[:, 1])), *_PITCH_RAD)
     step_s = float(times_s[1] - times_s[0])
-    yaw, pitch = _followed(yaw, step_s), _followed(pitch, step_s)
+    yaw, pitch = follow(yaw, step_s), follow(pitch, step_s)
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 
@@ -106,18 +107,19 @@ def _next_target(sighting: Sighting, step: int, eye: Array, centers: Array, look
     return int(np.argmax(worth))
 
 
-def _followed(wish: Array, step_s: float) -> Array:
+def follow(wish: Array, step_s: float) -> Array:
     """A wish [P] followed with bounded speed and acceleration, always able to stop in time."""
-    out = np.empty_like(wish)
-    out[0], speed = wish[0], 0.0
-    limit = MAX_TURN_RAD_S / np.sqrt(2)  # yaw and pitch may move together
-    for i in range(1, len(wish)):
-        error = wish[i] - out[i - 1]
-        fastest = min(limit, float(np.sqrt(_MAX_TURN_RAD_S2 * abs(error))), 2.5 * abs(error))
-        change = np.clip(np.sign(error) * fastest - speed, -_MAX_TURN_RAD_S2 * step_s, _MAX_TURN_RAD_S2 * step_s)
-        speed = float(np.clip(speed + change, -limit, limit))
-        out[i] = out[i - 1] + speed * step_s
-    return out
+    limit = float(MAX_TURN_RAD_S / np.sqrt(2))  # yaw and pitch may move together
+    brake, most = float(_MAX_TURN_RAD_S2), float(_MAX_TURN_RAD_S2 * step_s)
+    at, speed = float(wish[0]), 0.0
+    out = [at]
+    for want in wish[1:].tolist():
+        error = want - at
+        fastest = math.copysign(min(limit, math.sqrt(brake * abs(error)), 2.5 * abs(error)), error)
+        speed = min(max(speed + min(max(fastest - speed, -most), most), -limit), limit)
+        at += speed * step_s
+        out.append(at)
+    return np.array(out)
 
 
 def value(

@@ -41,14 +41,14 @@ def plan_path(room: Room, wanted: Sequence[str], seconds: float = 20.0, seed: in
     area = space.largest_area()
     if area.sum() < 2:
         return None
-    cells, graph = _graph(space, area)
+    cells, graph = road_graph(space, area)
     times_s = np.arange(int(round(seconds * RATE_HZ)) + 1) / RATE_HZ
     best: tuple[float, Array, dict[str, float]] | None = None
     for _ in range(_TOURS):
-        line = _tour(rng, space, cells, graph, rng.uniform(0.32, 0.45) * seconds)
+        line = draw_tour(rng, space, cells, graph, rng.uniform(0.32, 0.45) * seconds)
         if line is None:
             continue
-        positions = _drive(rng, line, times_s)
+        positions = drive_along(rng, line, times_s)
         sighting = sight(room, positions, times_s)
         directions = aim(sighting, room, positions, times_s, wanted)
         score = value(sighting, room, positions, directions, times_s, wanted)
@@ -58,7 +58,7 @@ def plan_path(room: Room, wanted: Sequence[str], seconds: float = 20.0, seed: in
     return None if best is None else CameraPath(times_s, best[1], best[2])
 
 
-def _graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Array, csr_matrix]:
+def road_graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Array, csr_matrix]:
     """Cells [N, 2] a robot may be at and the costs of going to their neighbours, dearer near obstacles."""
     number = np.full(area.shape, -1)
     number[area] = np.arange(area.sum())
@@ -78,16 +78,29 @@ def _graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Array, csr_matrix
     return cells, graph.tocsr()
 
 
-def _tour(rng: np.random.Generator, space: FreeSpace, cells: Array, graph: csr_matrix, length_m: float) -> Array | None:
-    """A smooth line [n, 2] of a length with points 1 cm apart, None if it could not be kept clear."""
+def draw_tour(
+    rng: np.random.Generator,
+    space: FreeSpace,
+    cells: Array,
+    graph: csr_matrix,
+    length_m: float,
+    legs: int = 4 * _WAYPOINTS,
+    favoured: NDArray[np.bool_] | None = None,
+) -> Array | None:
+    """A smooth line [n, 2] of a length with points 1 cm apart, None if it could not be kept clear.
+
+    legs: how many to make at most; favoured: [N] cells that every second leg on average ends in.
+    """
     stops = [int(rng.integers(len(cells)))]
     line = cells[stops]
-    for _ in range(4 * _WAYPOINTS):
+    for _ in range(legs):
         cost, previous = dijkstra(graph, directed=False, indices=stops[-1], return_predecessors=True)
         # far enough to travel, and by chance rather than the farthest, so that tours differ
         choices = np.flatnonzero(
             np.linalg.norm(cells - cells[stops[-1]], axis=1) > 0.5 * np.ptp(cells, axis=0).max() * rng.random()
         )
+        if favoured is not None and favoured.any() and rng.random() < 0.5:
+            choices = np.flatnonzero(favoured)
         if len(choices) == 0:
             return None
         stops.append(int(choices[rng.integers(len(choices))]))
@@ -121,7 +134,7 @@ def _smoothed(line: Array, space: FreeSpace, length_m: float) -> Array | None:
     return None
 
 
-def _drive(rng: np.random.Generator, line: Array, times_s: Array) -> Array:
+def drive_along(rng: np.random.Generator, line: Array, times_s: Array) -> Array:
     """Positions [P, 3] along a line at a steady speed that eases in and out, the height swaying slowly."""
     ease_s = min(1.0, times_s[-1] / 4)
     speed = np.clip(np.minimum(times_s + 0.1, times_s[-1] - times_s + 0.1) / ease_s, 0, 1)

@@ -18,6 +18,8 @@ from echoseg_sim.reverberation import Echoes
 LEAD = 32
 _PULSE_TAPS = 2 * LEAD
 _PULSE_PHASES = 1024  # an arrival is placed to a thousandth of a sample
+# Taps after which no filter of a head holds more than this part of the loudest one are left out.
+_SILENT_TAP = 1e-4
 # A microphone inside a source would hear it infinitely loud.
 MIN_DISTANCE_M = 0.05
 
@@ -60,8 +62,10 @@ class HeadReceiver:
         self._rate_hz = float(array.sample_rate_hz)
         table = head_table(array)
         self._delays = (table.delays_s + array.delays_s) * self._rate_hz
+        heard = np.abs(table.filters).max(axis=(0, 1, 2))
+        filters = table.filters[..., : 1 + int(np.flatnonzero(heard > _SILENT_TAP * heard.max()).max())]
         # Three zeros on both sides, so that the cubic interpolation needs no special case at the ends.
-        self._filters = np.pad(table.filters, [(0, 0)] * 3 + [(3, 3)])
+        self._filters = np.pad(filters, [(0, 0)] * 3 + [(3, 3)])
 
     def responses(self, echoes: Echoes, poses_map_array: Array, length: int) -> NDArray[np.float32]:
         """See Receiver."""
