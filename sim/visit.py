@@ -30,8 +30,9 @@ _PITCH_RAD = np.deg2rad((-45.0, 10.0))
 _ASIDE_RAD = np.deg2rad((24.0, 46.0))
 _CLEAR_RAD = np.deg2rad(68.0)  # a thing this far from the object is looked at without it
 # As near as a thing is gone to, by its size: it should fill about a hundredth of the picture.
-_NEARNESS = 4.5
-_NEAR_M = (0.6, 2.4)
+_NEARNESS = 4.0
+_NEAR_M = (0.8, 2.4)
+_NEAR_LEAN, _FAR_LEAN = 0.9, 0.25  # how gladly the object is looked at from near and from far
 _VISIBLE = 1e-4  # share of the picture below which nothing is seen at a few hundred pixels
 _GOOD_FILL = (0.008, 0.045)
 _SEEN_FRAMES = 4
@@ -82,7 +83,7 @@ def plan_visit(
         sighting = sight(room, positions, times_s)
         for _ in range(_GAZES):
             wish = float(np.clip(empty + rng.uniform(*_LEAN), 0.05, 0.95))
-            directions = _gaze(rng, room, sounding, sighting, positions, times_s, wish)
+            directions = _gaze(rng, room, sounding, sighting, positions, times_s, wish, 1.4 * reach_m)
             poses = np.stack([look_at(positions[i], positions[i] + directions[i]) for i in at])
             eye, ahead = poses[0, :3, 3], poses[0, :3, 2]
             poses[0] = look_at(eye, eye + [ahead[0], ahead[1], 0.0])  # level, and with it COLMAP's world
@@ -116,7 +117,7 @@ def _better(
         return best
     off = 2 * abs(out.mean() - empty) + 3 * abs(out[~train].mean() - empty)
     log_fill = np.log(fill[~out].mean())
-    off += 0.15 * max(np.log(_GOOD_FILL[0]) - log_fill, log_fill - np.log(_GOOD_FILL[1]), 0.0)
+    off += 0.25 * max(np.log(_GOOD_FILL[0]) - log_fill, log_fill - np.log(_GOOD_FILL[1]), 0.0)
     if best is not None and off >= best.off:
         return best
     rivals = [other for other in room.objects if other.kind == item.kind and other is not item]
@@ -127,7 +128,7 @@ def _better(
 
 
 def _gaze(rng: np.random.Generator, room: Room, sounding: str, sighting: Sighting, positions: Array, times_s: Array,
-          empty: float) -> Array:  # fmt: skip
+          empty: float, near_m: float) -> Array:  # fmt: skip
     """Viewing directions [P, 3]: looks at the object and at other things, in turn as the wished share asks."""
     own = [item.name for item in room.objects].index(sounding)
     centers = np.array([item.box.center_m for item in room.objects])
@@ -140,7 +141,8 @@ def _gaze(rng: np.random.Generator, room: Room, sounding: str, sighting: Sightin
         visible, look_s = sighting.visible[step], float(rng.uniform(*_LOOK_S))
         end = min(len(times_s), start + max(1, int(look_s * RATE_HZ)))
         behind_s = (1 - empty) * (past_s + look_s / 2) - seen_s
-        show = visible[own] > 0 and rng.random() < np.clip(0.5 + 0.3 * behind_s, 0.05, 0.95)
+        lean = _NEAR_LEAN if sighting.distance_m[step, own] < near_m else _FAR_LEAN
+        show = visible[own] > 0 and rng.random() < np.clip(lean + 0.3 * behind_s, 0.05, 0.95)
         target = own if show else _other(rng, sighting, step, positions[start], centers, looked_s, own)
         toward = centers[target] - positions[start:end]
         yaw[start:end], pitch[start:end] = np.arctan2(toward[:, 1], toward[:, 0]), _pitch(toward)
