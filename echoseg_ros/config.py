@@ -88,7 +88,17 @@ class MapConfig:
 class MaskConfig:
     """Mask proposals for a keyframe."""
 
-    backend: str = setting("geometric", "who proposes masks", choices=("geometric",))
+    backend: str = setting("geometric", "who proposes masks: geometry, network (ours), models in masks.model_path, another node (topic)",
+                           choices=("geometric", "network", "sam2", "rf_detr", "topic"))  # fmt: skip
+    model_path: str = setting("", "local folder of SAM 2.1 or RF-DETR; nothing is downloaded")
+    detector: str = setting("owlv2", "who finds the boxes for sam2", choices=("owlv2", "grounding_dino"))
+    detector_path: str = setting("", "local folder of the detector's files")
+    prompts: str = setting("", "what the detector looks for: names with commas between, as 'kettle, clock, phone'")
+    min_score: float = setting(
+        0.25, "a model's detection is a proposal from here on; from half of this on its place is left unjudged", "", 0.0, 1.0
+    )  # fmt: skip
+    max_count: int = setting(40, "proposals of models and of the topic in a keyframe at most", "proposals", 1, 500)
+    wait_s: float = setting(2.0, "how long a keyframe waits for its masks on the topic", "s", 0.0, 60.0)
 
 
 @dataclass(frozen=True)

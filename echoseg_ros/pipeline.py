@@ -18,9 +18,10 @@ from echoseg_ros.assemble import FrameAssembler
 from echoseg_ros.config import Config
 from echoseg_ros.errors import AudioFormatError
 from echoseg_ros.geometry import PoseTrack
-from echoseg_ros.mapping.keyframes import Keyframe
+from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.masks.backend import make_masks
+from echoseg_ros.masks.backend import TOPIC, make_masks, wants_full_image
+from echoseg_ros.masks.topic import MaskView, TopicMasks
 from echoseg_ros.objects.cadence import Cadence
 from echoseg_ros.objects.choose import Chooser
 from echoseg_ros.objects.explain import Why, explain
@@ -36,6 +37,7 @@ from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.sound.stream import AudioStream
 from echoseg_ros.types import (
     RESTART_BACK_NS,
+    Array,
     AudioChunk,
     AudioFormat,
     AudioWindow,
@@ -44,6 +46,8 @@ from echoseg_ros.types import (
     DepthData,
     ImageData,
     MapSnapshot,
+    MaskImage,
+    MaskProposal,
     NoiseOnly,
     PoseData,
     SeedPoints,
@@ -54,8 +58,10 @@ from echoseg_ros.units import MapScale, scaled_evidence, scaled_frame, scaled_sn
 
 # Spare time is used in bites of a few steps, and a map without new views is left alone after so many.
 SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME = 2, 100
+# Keyframes whose images are kept as the camera took them: without a depth sensor two wait for parallax.
+FULL_IMAGES = 4
 
-CameraItem = Camera | ImageData | DepthData | PoseData | SeedPoints
+CameraItem = Camera | ImageData | DepthData | MaskImage | PoseData | SeedPoints
 SoundItem = AudioFormat | AudioChunk | PoseData | NoiseOnly
 
 
@@ -67,7 +73,8 @@ class MapSide:
         self.device = device
         self.frames = FrameAssembler(config.input, use_depth)
         self.mapper = Mapper(config, device)
-        self.masks = make_masks(config.masks)
+        self.sent = TopicMasks(config.masks) if config.masks.backend == TOPIC else None
+        self.masks = None if self.sent else make_masks(config.masks, device)
         self.instances = InstanceMap(config.instances)
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
@@ -76,6 +83,7 @@ class MapSide:
         # Offline the budget of steps is spent as views come; a live map spends what time is left over instead.
         self.live = False
         self._spare_steps = 0
+        self._full: deque[CameraFrame] = deque(maxlen=FULL_IMAGES if wants_full_image(config.masks) else 0)
         self._last_keyframe_ns: int | None = None
         self._scale = MapScale(config.input.pose_units)
 
@@ -86,6 +94,8 @@ class MapSide:
         if isinstance(item, SeedPoints):
             self.mapper.add_seeds(item.points_map)
             return []
+        if isinstance(item, MaskImage):
+            return self._take_masks(item)
         snapshots = [self._see(frame) for frame in self.frames.add(item)]
         return [snapshot for snapshot in snapshots if snapshot is not None]
 
@@ -95,6 +105,10 @@ class MapSide:
             return None
         self.last_frame = frame
         joined = self.mapper.add_frame(frame)
+        if self.mapper.chosen_ns == frame.stamp_ns:
+            self._full.append(frame)
+        elif self.sent and frame.depth_m is not None and self.mapper.problem is None:
+            self.sent.expect(MaskView.of(reduced(frame, self.config.map.image_width_px), keyframe=False))
         if self.mapper.problem is not None:
             self.problems.append(f"{self.mapper.problem} at {frame.stamp_ns / 1e9:.3f} s")
         return self._segment(joined, frame.stamp_ns)
@@ -102,6 +116,8 @@ class MapSide:
     def finish(self) -> MapSnapshot | None:
         """At the end of a recording: what waited for later views joins the map, and the last steps are done."""
         snapshot = self._segment(self.mapper.finish(), self.last_frame.stamp_ns if self.last_frame else 0)
+        if self.sent:
+            self.sent.finish()
         self.mapper.optimise(self.config.map.final_steps)
         return snapshot
 
@@ -116,16 +132,46 @@ class MapSide:
             self._scale.see(self.mapper.scene_depth)
         scale = self._scale.metres_per_unit or 1.0
         for keyframe in joined:
-            drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
-            # Of one view's parallax and the map, which many views made, the map is the smoother.
-            seen = scaled_frame(replace(keyframe, depth_m=None) if keyframe.swept else keyframe, scale)
-            proposal = self.masks.propose(
-                seen, drawn.depth.cpu().numpy() * np.float32(scale), drawn.alpha.cpu().numpy()
-            )
-            gaussians = self.mapper.gaussians
-            weights = lift_proposal(self.mapper.rasterizer, gaussians, keyframe.camera, keyframe.T_map_camera, proposal)
-            self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
+            if self.sent:
+                self.sent.expect(MaskView.of(keyframe, keyframe=True))
+            else:
+                self._lift(keyframe.camera, keyframe.T_map_camera, self._propose(keyframe, scale))
+        self._lift_sent()
         return self.snapshot(stamp_ns)
+
+    def _propose(self, keyframe: Keyframe, scale: float) -> MaskProposal:
+        """Ask the mask backend. Lengths it looks at are in metres."""
+        assert self.masks is not None
+        drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
+        # Of one view's parallax and the map, which many views made, the map is the smoother.
+        seen = scaled_frame(replace(keyframe, depth_m=None) if keyframe.swept else keyframe, scale)
+        full = next((frame.rgb for frame in self._full if frame.stamp_ns == keyframe.stamp_ns), seen.rgb)
+        depth_m = drawn.depth.cpu().numpy() * np.float32(scale)
+        return self.masks.propose(replace(seen, rgb=full), depth_m, drawn.alpha.cpu().numpy())
+
+    def _lift(self, camera: Camera, T_map_camera: Array, proposal: MaskProposal) -> None:
+        """What a view proposes becomes votes of the Gaussians it shows."""
+        gaussians = self.mapper.gaussians
+        weights = lift_proposal(self.mapper.rasterizer, gaussians, camera, T_map_camera, proposal)
+        self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
+
+    def _take_masks(self, masks: MaskImage) -> list[MapSnapshot]:
+        """Masks of another node, for a view that may wait for them; without the backend "topic" they are not looked at."""
+        if self.sent is None:
+            return []
+        self.sent.add(masks)
+        return [self.snapshot(self.last_frame.stamp_ns)] if self._lift_sent() and self.last_frame else []
+
+    def _lift_sent(self) -> bool:
+        """Lift what views and another node's masks have come together; whether there was any."""
+        if self.sent is None:
+            return False
+        pairs = self.sent.take(int(self.config.keyframes.min_interval_s * 1e9))
+        for view, proposal in pairs:
+            self._lift(view.camera, view.T_map_camera, proposal)
+        self.problems.extend(self.sent.problems)
+        self.sent.problems.clear()
+        return bool(pairs)
 
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
@@ -138,6 +184,9 @@ class MapSide:
         if camera is not None:
             self.frames.add(camera)
         self.mapper.rewind()
+        self._full.clear()
+        if self.sent:
+            self.sent.clear()
         self._last_keyframe_ns = None
 
     def psnr_db(self) -> float | None:

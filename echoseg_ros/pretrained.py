@@ -23,6 +23,15 @@ def import_transformers() -> Any:
         ) from error
 
 
+def model_class(*names: str) -> Any:
+    """The first of these classes that the installed transformers has. Raises BackendError if it has none."""
+    transformers = import_transformers()
+    for name in names:
+        if hasattr(transformers, name):
+            return getattr(transformers, name)
+    raise BackendError(f"transformers {transformers.__version__} has no {names[0]}: pip install --upgrade transformers")
+
+
 @dataclass(frozen=True)
 class ModelFolder:
     """The local folder of a model. setting: the key that names it, which every complaint begins with."""

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from echoseg_ros.config import Config, load_config
 from echoseg_ros.errors import ArrayError, EchosegError
 from echoseg_ros.history import History
-from echoseg_ros.io.bag import BagReader, Problem
+from echoseg_ros.io.bag import REQUIRED, BagReader, Problem
 from echoseg_ros.io.bag_writer import SETTINGS_FILE
 from echoseg_ros.io.results import RunCounters, RunInfo, write_run
 from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.io.wav import write_beams
+from echoseg_ros.masks.backend import TOPIC
 from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
@@ -85,7 +86,7 @@ def run_bag(
     progress: bool = True,
 ) -> None:
     """Read a bag from end to end and write the run's files into `out`. Raises EchosegError if the bag cannot be used."""
-    reader = BagReader(bag)
+    reader = BagReader(bag, require=(*REQUIRED, "masks") if config.masks.backend == TOPIC else REQUIRED)
     pipeline = Pipeline(config, bag_array(bag, config), device, use_depth)
     if reader.audio_format is not None:  # an array that does not fit the audio ends the run before it has begun
         pipeline.add(reader.audio_format)

@@ -58,6 +58,14 @@ class DepthData:
 
 
 @dataclass(frozen=True)
+class MaskImage:
+    """Masks that another node made of an image. stamp_ns: the image's; labels: [H, W] int32 as in MaskProposal, any numbers."""
+
+    stamp_ns: int
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class PoseData:
     """Where the camera was. T_map_camera: [4, 4]."""
 
@@ -174,13 +182,14 @@ class MaskProposal:
     """Candidate objects in one keyframe: a label image and how much each label is to be trusted.
 
     labels: [H, W] int32, -1 = cannot be judged from here, 0 = no object, 1..K = proposals; scores: [K] in [0, 1]. May be
-    smaller than the image.
+    smaller than the image. names: [K] what each shows, () from a backend that does not know.
     """
 
     stamp_ns: int
     labels: NDArray[np.int32]
     scores: NDArray[np.float32]
     backend: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ TOPICS = {
     "audio_info": "audio_info",
     "points": "points",
     "noise_only": "noise_only",
+    "masks": "masks",
 }
 ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "echoseg.yaml"), "parameters of the nodes (YAML)"),

@@ -34,6 +34,7 @@ TOPICS = {
     "audio_info": "/audio/audio_info",
     "points": "/camera/points",
     "noise_only": "/robot/noise_only",
+    "masks": "/camera/masks",
 }
 # Handed on to echoseg.launch.py.
 HANDED_ON = ("params_file", "array", "rviz", "namespace", "nodes", "pose_source", "results_dir")

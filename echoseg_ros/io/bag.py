@@ -20,7 +20,17 @@ from echoseg_ros.io.raw_bag import RawBag
 from echoseg_ros.io.topics import TopicNames
 from echoseg_ros.io.transforms import TransformTree
 from echoseg_ros.io.typestore import typestore
-from echoseg_ros.types import Array, AudioChunk, AudioFormat, Camera, DepthData, ImageData, PoseData, SeedPoints
+from echoseg_ros.types import (
+    Array,
+    AudioChunk,
+    AudioFormat,
+    Camera,
+    DepthData,
+    ImageData,
+    MaskImage,
+    PoseData,
+    SeedPoints,
+)
 
 __all__ = ["BagReader", "BagWriter", "PoseOptions", "Problem"]
 
@@ -36,6 +46,7 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "tf": (topics.TF_MESSAGE,),
     "tf_static": (topics.TF_MESSAGE,),
     "points": (topics.POINT_CLOUD,),
+    "masks": (topics.IMAGE,),
 }
 REQUIRED = ("image", "camera_info", "pose", "audio", "audio_info")
 # Suffixes under which image_transport publishes compressed versions of a topic.
@@ -62,7 +73,7 @@ class PoseOptions:
     camera_frame: str = ""
 
 
-Item = Camera | ImageData | DepthData | PoseData | SeedPoints | AudioChunk | AudioFormat | Problem
+Item = Camera | ImageData | DepthData | MaskImage | PoseData | SeedPoints | AudioChunk | AudioFormat | Problem
 
 
 class BagReader:
@@ -191,6 +202,7 @@ class _Decoder:
             bag.topics.audio: self._audio,
             bag.topics.audio_info: self._audio_info,
             bag.topics.pose: self._pose,
+            bag.topics.masks: lambda m: MaskImage(decode.stamp_ns(m.header), decode.decode_masks(m)),
             bag.topics.points: lambda m: SeedPoints(decode.stamp_ns(m.header), decode.decode_points(m)),
         }
 

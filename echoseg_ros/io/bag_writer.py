@@ -101,6 +101,11 @@ class BagWriter:
         millimetres = np.where((millimetres >= 0) & (millimetres <= 65535), millimetres, 0)
         self.write("depth", stamp_ns, self._image(stamp_ns, millimetres.astype("<u2"), "16UC1"))
 
+    def write_masks(self, stamp_ns: int, labels: NDArray[np.integer[Any]], log_time_ns: int | None = None) -> None:
+        """[H, W] labels (-1 = cannot be judged) as 32SC1, with the stamp of their image; logged then if nothing else is said."""
+        image = self._image(stamp_ns, np.asarray(labels).astype("<i4"), "32SC1")
+        self.write("masks", stamp_ns if log_time_ns is None else log_time_ns, image)
+
     def write_camera_info(self, stamp_ns: int, camera: Camera) -> None:
         """Pinhole without distortion."""
         cx, cy = camera.cx - ROS_PIXEL_OFFSET_PX, camera.cy - ROS_PIXEL_OFFSET_PX

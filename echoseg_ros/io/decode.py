@@ -44,6 +44,16 @@ _DEPTH: dict[str, tuple[str, float]] = {
     "64fc1": ("f8", 1.0),
 }
 
+# encoding: numpy type, the value that means "cannot be judged" (none: such images are often 0 and 255, one object)
+_MASKS: dict[str, tuple[str, int | None]] = {
+    "16uc1": ("u2", 65535),
+    "mono16": ("u2", 65535),
+    "16sc1": ("i2", None),
+    "32sc1": ("i4", None),
+    "mono8": ("u1", None),
+    "8uc1": ("u1", None),
+}
+
 # sample format: bytes a sample, scale to [-1, 1]
 _SAMPLES: dict[str, tuple[int, float]] = {
     "S16LE": (2, 2.0**-15),
@@ -116,6 +126,20 @@ def _decode_compressed_depth(message: Any) -> FloatImage:
             f"compressed depth {message.format!r} holds {depth.dtype}: want 16-bit PNG in millimetres"
         )
     return depth.astype(np.float32) * np.float32(0.001)
+
+
+def decode_masks(message: Any) -> NDArray[np.int32]:
+    """[H, W] int32 labels of an Image: 0 = no object, above 0 one number an object, -1 = cannot be judged.
+
+    16UC1 and mono16 say -1 by 65535, 16SC1 and 32SC1 by any number below 0, mono8 and 8UC1 not at all. Raises
+    ImageFormatError.
+    """
+    encoding = str(message.encoding).lower()
+    if encoding not in _MASKS:
+        raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of 16UC1, 32SC1, mono8")
+    kind, unjudged = _MASKS[encoding]
+    labels = _pixels(message, 1, kind, "masks").astype(np.int32)
+    return np.where(labels == unjudged, np.int32(-1), np.maximum(labels, -1))
 
 
 def _imdecode(message: Any, data: NDArray[np.uint8], flags: int) -> NDArray[Any]:

@@ -51,6 +51,7 @@ class TopicNames:
     truth: str = "/ground_truth/sources"
     points: str = "/camera/points"
     noise_only: str = "/robot/noise_only"
+    masks: str = "/camera/masks"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ NODE_INPUTS = TopicNames(
     truth="ground_truth/sources",
     points="points",
     noise_only="noise_only",
+    masks="masks",
 )
 
 BAG_TYPES: dict[str, str] = {
@@ -94,6 +96,7 @@ BAG_TYPES: dict[str, str] = {
     "tf_static": TF_MESSAGE,
     "truth": DETECTIONS,
     "points": POINT_CLOUD,
+    "masks": IMAGE,
 }
 
 BAG_QOS: dict[str, TopicQos] = {
@@ -107,4 +110,5 @@ BAG_QOS: dict[str, TopicQos] = {
     "tf_static": LATCHED,
     "truth": LATCHED,
     "points": LATCHED,
+    "masks": STREAM,
 }

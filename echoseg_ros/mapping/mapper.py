@@ -45,6 +45,8 @@ class Mapper:
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
         self._carried = CarriedFields()
         self._keyframe_count = 0
+        # Stamp of the newest frame that was chosen as a keyframe, whether it has joined the map or waits for parallax.
+        self.chosen_ns: int | None = None
         self.seeds: Array | None = None
         # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
         self.scene_depth: float | None = None
@@ -76,6 +78,7 @@ class Mapper:
             return []
         keyframe = Keyframe.of(reduced(frame, self._config.map.image_width_px), self._keyframe_count, reason)
         self._keyframe_count += 1
+        self.chosen_ns = frame.stamp_ns
         if keyframe.depth_m is not None:
             return self._take([keyframe])
         ready = self._swept.add(keyframe, self.seeds)

@@ -13,7 +13,7 @@ from std_srvs.srv import Trigger
 
 from echoseg_ros.io.topics import NODE_INPUTS, STREAM, TopicQos
 from echoseg_ros.nodes.diagnostics import Diagnostics
-from echoseg_ros.nodes.inputs import Input, qos_profile
+from echoseg_ros.nodes.inputs import SILENT_S, Input, qos_profile
 from echoseg_ros.nodes.params import read_parameters
 from echoseg_ros.nodes.pose_source import PoseSource, Transforms, make_transforms
 from echoseg_ros.nodes.throttle import ThrottledLog
@@ -87,11 +87,13 @@ class EchosegBase(Node):
         deliver: Callable[[Any], Any],
         needed: bool = True,
         once: bool = False,
+        silent_s: float = SILENT_S,
     ) -> Input:
         """Subscribe."""
         return Input(
-            self, message_type, topic, qos, decode, self._noting_start(deliver), self.log, self._restart, needed, once
-        )
+            self, message_type, topic, qos, decode, self._noting_start(deliver), self.log, self._restart, needed, once,
+            silent_s,
+        )  # fmt: skip
 
     def start_workers(self) -> None:
         """Start the threads and the diagnostics: from now on the node is ready."""

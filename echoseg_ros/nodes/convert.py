@@ -14,13 +14,14 @@ from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
 
 from echoseg_ros.geometry import quaternion_xyzw
-from echoseg_ros.io.decode import decode_depth, decode_image, decode_points, stamp_ns
+from echoseg_ros.io.decode import decode_depth, decode_image, decode_masks, decode_points, stamp_ns
 from echoseg_ros.types import (
     Array,
     Box,
     DepthData,
     ImageData,
     Instance,
+    MaskImage,
     RgbImage,
     SeedPoints,
     SoundingObject,
@@ -41,6 +42,11 @@ def image_data(message: Any) -> ImageData:
 def depth_data(message: Any) -> DepthData:
     """Of an Image or CompressedImage. Raises ImageFormatError."""
     return DepthData(stamp_ns(message.header), decode_depth(message))
+
+
+def mask_image(message: Any) -> MaskImage:
+    """Of an Image of labels. Raises ImageFormatError."""
+    return MaskImage(stamp_ns(message.header), decode_masks(message))
 
 
 def seed_points(message: Any) -> SeedPoints:

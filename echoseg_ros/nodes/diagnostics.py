@@ -15,8 +15,7 @@ from echoseg_ros.nodes.inputs import Input, qos_profile
 if TYPE_CHECKING:
     from echoseg_ros.nodes.base import EchosegBase
 
-# A topic is silent after this; checked so often that its name is out within two seconds.
-SILENT_S = 1.0
+# So often, that the name of a topic that fell silent is out within two seconds.
 PERIOD_S = 0.5
 # Stamps further than this from this node's clock, or from the other topics, cannot be meant.
 STAMP_OFF_S = 5.0
@@ -76,7 +75,7 @@ class Diagnostics:
         return DiagnosticStatus(level=level, name=name, message=text, hardware_id="echoseg_ros", values=pairs)
 
     def _judge(self, topic: Input) -> tuple[bytes, str]:
-        silent = topic.age_s > SILENT_S and not (topic.once and topic.received)
+        silent = topic.age_s > topic.silent_s and not (topic.once and topic.received)
         if silent and not topic.needed and not topic.received:
             return _OK, "optional, nothing arrives"
         if silent:

@@ -14,6 +14,8 @@ from echoseg_ros.io.topics import TopicQos
 from echoseg_ros.nodes.throttle import ThrottledLog
 from echoseg_ros.types import RESTART_BACK_NS
 
+# A topic is silent after this, unless it is known to be slower.
+SILENT_S = 1.0
 # So long only bad messages: the good ones before do not matter any more.
 ONLY_BAD_S = 1.0
 
@@ -48,12 +50,14 @@ class Input:
         on_restart: Callable[[str, int, int], None] | None = None,
         needed: bool = True,
         once: bool = False,
+        silent_s: float = SILENT_S,
     ) -> None:
         self._node = node
         self.message_type = message_type
         self.qos = qos
         self.needed = needed
         self.once = once
+        self.silent_s = silent_s
         self._decode = decode
         self._deliver = deliver
         self._log = log

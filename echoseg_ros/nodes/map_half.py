@@ -12,17 +12,19 @@ from echoseg_ros.io.decode import decode_camera_info
 from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, OutputNames
 from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import map_cloud
-from echoseg_ros.nodes.convert import depth_data, image_data, object_detections, rgb_image, seed_points
+from echoseg_ros.nodes.convert import depth_data, image_data, mask_image, object_detections, rgb_image, seed_points
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.objects.view import object_mask
 from echoseg_ros.pipeline import MapSide
-from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, MapSnapshot, Verdict
+from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, MapSnapshot, MaskImage, Verdict
 from echoseg_ros.worker import Worker
 
 # One and a half seconds of a 10 Hz camera with depth: a keyframe may take that long, older frames are of no use.
 QUEUE = 30
 # On a machine that is short of cores the sound and the messages go first: a map can be late, audio cannot.
 MAP_NICENESS = 5
+# A node that segments may take its time: its topic is silent only after this.
+MASKS_SILENT_S = 5.0
 
 
 def chosen_device(name: str) -> str:
@@ -41,6 +43,7 @@ class MapHalf:
         self._node = node
         self.device = device
         self.images_dropped = 0
+        self.masks_dropped = 0
         self._names = OutputNames()
         self.side = self.new_side()
         self.snapshot: MapSnapshot = EMPTY_SNAPSHOT
@@ -81,14 +84,19 @@ class MapHalf:
                 Image if raw else CompressedImage, NODE_INPUTS.depth if raw else f"{NODE_INPUTS.depth}/compressedDepth",
                 STREAM, depth_data, self._put_image, needed=False,
             )  # fmt: skip
+        if self.side.sent:
+            node.inputs["masks"] = node.make_input(
+                Image, NODE_INPUTS.masks, STREAM, mask_image, self._put_image, silent_s=MASKS_SILENT_S
+            )
 
     def _camera(self, message: CameraInfo) -> Camera:
         self._node.note_camera_frame(message)
         return decode_camera_info(message)
 
-    def _put_image(self, item: ImageData | DepthData) -> None:
-        if isinstance(self.worker.put(item), ImageData):
-            self.images_dropped += 1
+    def _put_image(self, item: ImageData | DepthData | MaskImage) -> None:
+        lost = self.worker.put(item)
+        self.images_dropped += isinstance(lost, ImageData)
+        self.masks_dropped += isinstance(lost, MaskImage)
 
     def _handle(self, item: Any) -> None:
         if isinstance(item, Rewind):
@@ -138,6 +146,9 @@ class MapHalf:
     def statistics(self) -> dict[str, str]:
         """For the diagnostics."""
         counts = {f"frames {cause}": str(count) for cause, count in self.side.frames.counts.items()}
+        if self.side.sent:
+            counts |= {cause: str(count) for cause, count in self.side.sent.counts.items()}
+            counts["masks dropped before the map saw them"] = str(self.masks_dropped)
         return {
             **counts,
             "keyframes": str(self.side.keyframes),
@@ -147,4 +158,4 @@ class MapHalf:
 
 
 def _droppable(item: Any) -> bool:
-    return isinstance(item, ImageData | DepthData)
+    return isinstance(item, ImageData | DepthData | MaskImage)
