@@ -80,9 +80,9 @@ def bench_segment(
     figures = figures_of(scored, cases, kitchen, timing)
     rows = [*({"case": f"{row['method']}/{row['scene']}", **_short(row)} for row in scored), *cases, *kitchen, timing]
     write_bench(out / "segment.json", command, figures, rows)
-    pictures = write_examples(runs, {scene_name(path, folder): path for path in paths}, scored, METHODS)
-    print(summary(scored, cases, kitchen, timing, figures_of(scored, cases, kitchen, timing)))
-    print("pictures: " + " ".join(map(str, pictures)))
+    write_examples(runs, {scene_name(path, folder): path for path in paths}, scored, METHODS)
+    print(summary(scored, cases, kitchen, timing, figures))
+    print(f"best, median and worst views: {runs / 'pictures'}")
 
 
 def summary(

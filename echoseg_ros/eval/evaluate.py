@@ -38,8 +38,8 @@ def evaluate(
     scenes = find_scenes(root)
     rows = evaluate_scenes(scenes, root, out, meant, jobs, settings or EvaluateSettings(), progress)
     write_json(out / "evaluation.json", {"rows": [{k: v for k, v in row.items() if k != "views"} for row in rows]})
-    pictures = write_examples(out, {scene_name(scene, root): scene for scene in scenes}, rows, meant)
-    return "\n\n".join([report(rows, meant), "pictures: " + " ".join(map(str, pictures))])
+    write_examples(out, {scene_name(scene, root): scene for scene in scenes}, rows, meant)
+    return "\n\n".join([report(rows, meant), f"best, median and worst views: {out / 'pictures'}"])
 
 
 def method_names(methods: Sequence[str]) -> tuple[str, ...]:

@@ -74,12 +74,12 @@ class FrontEnd:
     def _jittered(self, mask: Mask, seed: int) -> Mask:
         """The mask with its outline moved by a smooth random field."""
         side = float(np.sqrt(mask.sum()))
-        away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
-        depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+        outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) - 0.5
+        inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) - 0.5
         noise = np.random.default_rng(seed).normal(size=mask.shape).astype(np.float32)
         smooth = cv2.GaussianBlur(noise, (0, 0), max(0.4 * side, 1.0))
         offset = self.growth + self.edge * smooth / max(float(smooth.std()), 1e-9)
-        return np.asarray(away - depth < side * offset)
+        return np.asarray(np.where(mask, -inside, outside) < side * offset)
 
     def _false(self, scene: EvalScene, ids: NDArray[np.int32], sounding: list[int], rng: np.random.Generator) -> Mask:
         """Another object, or an ellipse of an object's size anywhere."""
