@@ -166,3 +166,27 @@ def test_clouds_without_coordinates_or_data_are_refused() -> None:
     whole = np.zeros(4, np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")]))
     with pytest.raises(CloudFormatError, match="holds 20 bytes"):
         decode.decode_points(cloud(whole, data=bytes(20)))
+
+
+LABELS = np.array([[0, 1, 2], [300, -1, 7]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "unjudged"), [("16UC1", "<u2", 65535), ("mono16", "<u2", 65535), ("32SC1", "<i4", -1),
+                                    ("32SC1", "<i4", -5), ("16SC1", "<i2", -1)],
+)  # fmt: skip
+def test_masks_of_every_encoding(kind: str, dtype: str, unjudged: int) -> None:
+    sent = np.where(LABELS < 0, unjudged, LABELS).astype(dtype)
+    labels = decode.decode_masks(image(sent, kind))
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+def test_a_black_and_white_mask_is_one_object() -> None:
+    white = np.array([[0, 255], [255, 0]], np.uint8)
+    np.testing.assert_array_equal(decode.decode_masks(image(white, "mono8")), white)
+
+
+def test_masks_in_colour_are_refused() -> None:
+    with pytest.raises(ImageFormatError, match="masks encoding 'rgb8': want one of 16UC1, 32SC1, mono8"):
+        decode.decode_masks(image(RGB, "rgb8"))
