@@ -76,9 +76,8 @@ class FrontEnd:
         side = float(np.sqrt(mask.sum()))
         outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) - 0.5
         inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) - 0.5
-        noise = np.random.default_rng(seed).normal(size=mask.shape).astype(np.float32)
-        smooth = cv2.GaussianBlur(noise, (0, 0), max(0.4 * side, 1.0))
-        offset = self.growth + self.edge * smooth / max(float(smooth.std()), 1e-9)
+        smooth = _smooth_noise(mask.shape, max(0.4 * side, 1.0), seed)
+        offset = self.growth + self.edge * smooth
         return np.asarray(np.where(mask, -inside, outside) < side * offset)
 
     def _false(self, scene: EvalScene, ids: NDArray[np.int32], sounding: list[int], rng: np.random.Generator) -> Mask:
@@ -94,6 +93,15 @@ class FrontEnd:
         image = np.zeros(ids.shape, np.uint8)
         cv2.ellipse(image, (place.tolist(), size.tolist(), float(turn)), 1, -1)
         return image > 0
+
+
+def _smooth_noise(shape: tuple[int, ...], reach_px: float, seed: int) -> NDArray[np.float32]:
+    """[H, W] of deviation 1, smooth over about `reach_px`: drawn that far apart and interpolated."""
+    height, width = shape
+    coarse = (int(height / reach_px) + 3, int(width / reach_px) + 3)
+    drawn = np.random.default_rng(seed).normal(size=coarse).astype(np.float32)
+    fine = cv2.resize(drawn, None, fx=reach_px, fy=reach_px, interpolation=cv2.INTER_CUBIC)[:height, :width]
+    return np.asarray(fine / max(float(fine.std()), 1e-9), np.float32)
 
 
 def _number(scene: EvalScene) -> int:

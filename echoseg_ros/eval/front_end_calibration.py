@@ -33,11 +33,11 @@ STEPS = {"miss": 0.1, "false_mask": 0.15, "confused": 0.25, "edge": 0.08, "growt
 HALVINGS = 2
 
 
-def score_front_end(scenes: Sequence[tuple[EvalScene, SceneRun]], front_end: FrontEnd) -> list[Row]:
+def score_front_end(scenes: Sequence[tuple[EvalScene, SceneMethods]], front_end: FrontEnd) -> list[Row]:
     """Rows of the two methods that tell whether the 2D stage is as published."""
     rows: list[Row] = []
-    for scene, run in scenes:
-        methods = SceneMethods(scene, run, front_end)
+    for scene, of_scene in scenes:
+        methods = of_scene.with_front_end(front_end)
         for method in (FRONT_END, NO_AISRM):
             found = methods.segment(method)
             score = score_scene([score_view(v.name, found.mask(v), scene.truth_mask(v)) for v in scene.test])
@@ -51,7 +51,7 @@ def misfit(rows: Sequence[Row]) -> float:
     return max(away) + 0.1 * float(np.mean(away)) if away else np.inf
 
 
-def search(scenes: Sequence[tuple[EvalScene, SceneRun]], start: FrontEnd, progress: bool = True) -> FrontEnd:
+def search(scenes: Sequence[tuple[EvalScene, SceneMethods]], start: FrontEnd, progress: bool = True) -> FrontEnd:
     """The parameters of the least misfit on the single-instance scenes, by steps along one of them at a time."""
     best, least = start, misfit(score_front_end(scenes, start))
     steps = dict(STEPS)
@@ -76,7 +76,7 @@ def search(scenes: Sequence[tuple[EvalScene, SceneRun]], start: FrontEnd, progre
     return best
 
 
-def with_runs(root: Path, out: Path, setting: str | None) -> list[tuple[EvalScene, SceneRun]]:
+def with_runs(root: Path, out: Path, setting: str | None) -> list[tuple[EvalScene, SceneMethods]]:
     """The scenes of a setting (None: all) that have been run. Raises EchosegError if there is none."""
     found = []
     for path in find_scenes(root):
@@ -84,7 +84,7 @@ def with_runs(root: Path, out: Path, setting: str | None) -> list[tuple[EvalScen
         if (folder / "made.json").exists():
             scene = EvalScene(path)
             if setting in (None, scene.setting) and scene.has_ids:
-                found.append((scene, SceneRun(folder)))
+                found.append((scene, SceneMethods(scene, SceneRun(folder), FrontEnd())))
     if not found:
         raise EchosegError(f"{out}: no runs of scenes of {root}: make them with `echoseg evaluate {root} --out {out}`")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,6 +66,13 @@ class SceneMethods:
         if method == FRONT_END:
             return Segmented(lambda view: self._front_end.union(self._scene, view), None)
         return self._reference_method(AISRM_VARIANTS.get(method))
+
+    def with_front_end(self, front_end: FrontEnd) -> SceneMethods:
+        """The same on other 2D masks; what the reference needs of the map is shared."""
+        self._echosegnet()
+        other = copy.copy(self)
+        other._front_end, other._unions = front_end, None
+        return other
 
     def front_end_unions(self) -> list[NDArray[np.bool_]]:
         """[H, W] 2D masks of the train views, in order."""
