@@ -13,7 +13,7 @@ import numpy as np
 from echoseg_sim.rooms import Room, RoomObject
 
 # In turn over all cases of a benchmark; each object may make each.
-SOUNDS = ("beeps", "speech", "noise", "chirp", "pink", "knock", "tone")
+SOUNDS = ("beeps", "speech", "noise", "chirp", "pink", "knock", "hum")
 _LATE_EVERY, _BLOCKED_EVERY = 6, 6
 
 

@@ -89,6 +89,15 @@ def _tone(t: Array, rate_hz: float, rng: np.random.Generator) -> Array:
     return sum((np.sin(2 * np.pi * 440 * k * t + rng.uniform(0, 2 * np.pi)) / k for k in range(1, 6)), np.zeros(len(t)))
 
 
+def _hum(t: Array, rate_hz: float, rng: np.random.Generator) -> Array:
+    """A microwave oven or a refrigerator: a transformer's 100 Hz with its harmonics, and a fan's noise as loud."""
+    harmonics = 100 * np.arange(1, 25)
+    phases = rng.uniform(0, 2 * np.pi, len(harmonics))
+    hum = sum((np.sin(2 * np.pi * f * t + p) / np.sqrt(f) for f, p in zip(harmonics, phases)), np.zeros(len(t)))
+    fan = _pink(t, rate_hz, rng)
+    return hum / hum.std() + fan / fan.std()
+
+
 def _beeps(t: Array, rate_hz: float, rng: np.random.Generator) -> Array:
     """An alarm: 2.1 kHz for 0.12 s, twice a second."""
     phase = t % 0.5
@@ -164,6 +173,7 @@ _GENERATORS: dict[str, Generator] = {
     "noise": _noise,
     "pink": _pink,
     "tone": _tone,
+    "hum": _hum,
     "beeps": _beeps,
     "chirp": _chirp,
     "tick": _tick,

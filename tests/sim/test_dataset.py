@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from echoseg_ros.errors import ConfigError, DatasetError
 from echoseg_ros.geometry import apply, box_corners, inverse, project
 from echoseg_ros.io.colmap import read_model
-from echoseg_ros.io.dataset import MASKS, MODEL, MONO, DatasetFrame, DatasetScene, find_scenes
+from echoseg_ros.io.dataset import BINAURAL, MASKS, MODEL, MONO, TRUTH_FILE, DatasetFrame, DatasetScene, find_scenes
 from echoseg_ros.io.dataset_bag import level_transform
+from echoseg_ros.io.splits import frame_number
 from echoseg_ros.types import Array, Box
 from echoseg_sim import dataset
-from echoseg_sim.dataset import mono_seconds, simulate_dataset, simulate_scene
+from echoseg_sim.benchmark import SceneSpec, benchmark_scenes
+from echoseg_sim.dataset import simulate_dataset, simulate_scene
+from echoseg_sim.dataset_parts import CASES_FOLDER, OBJECT_IDS, mono_seconds
 
-FRAMES, SIZE = 10, 96
-ARGUMENTS = {"instances": "multi", "seed": 1, "size_px": SIZE, "frames": FRAMES, "progress": False}
+FRAMES, SIZE, CASES = 16, 96, 4
+SPEC = benchmark_scenes(4, seed=1)[3]  # a kitchen with several coffee makers
+ARGUMENTS = {"spec": SPEC, "size_px": SIZE, "frames": FRAMES, "cases": CASES, "progress": False}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("root") / "part_2" / "flat_0" / "room_0" / "1"
+    path = tmp_path_factory.mktemp("root") / SPEC.folder
     assert simulate_scene(path, **ARGUMENTS)
     return path
 
@@ -50,6 +56,7 @@ def in_camera(frame: DatasetFrame, points_world: Array) -> Array:
 
 
 def test_the_reader_takes_it(folder: Path, scene: DatasetScene) -> None:
+    assert folder.parts[-4:] == ("part_2", "flat_2", "kitchen", "1")
     assert find_scenes(folder.parents[3]) == [folder]
     assert [frame.number for frame in scene.frames] == list(range(FRAMES))
     assert [frame.number for frame in scene.test] == [0, 8]
@@ -63,7 +70,9 @@ def test_several_objects_of_the_kind_and_one_of_them_sounds(truth: dict) -> None
     sounding = truth["sources"][0]["object"]
     kind = truth["objects"][sounding]["kind"]
     assert len(truth["sources"]) == 1
-    assert sum(entry["kind"] == kind for entry in truth["objects"].values()) == 3
+    assert kind == SPEC.home.kind == "coffee_maker"
+    assert sum(entry["kind"] == kind for entry in truth["objects"].values()) == SPEC.home.count >= 2
+    assert len({entry["kind"] for entry in truth["objects"].values()}) >= 7  # silent ones of other kinds
 
 
 def test_masks_show_the_sounding_object_where_the_truth_has_it(scene: DatasetScene, truth: dict) -> None:
@@ -79,6 +88,57 @@ def test_masks_show_the_sounding_object_where_the_truth_has_it(scene: DatasetSce
         assert (places > pixels.min(axis=0) - 1).all() and (places < pixels.max(axis=0) + 1).all()
         shown += 1
     assert shown >= 3
+
+
+def test_object_ids_number_the_objects_in_their_order(folder: Path, scene: DatasetScene, truth: dict) -> None:
+    names = list(truth["objects"])
+    sounding = 1 + names.index(truth["sources"][0]["object"])
+    seen = set()
+    for frame in scene.frames:
+        ids = cv2.imread(str(folder / OBJECT_IDS / frame.name), cv2.IMREAD_UNCHANGED)
+        assert ids.shape == (SIZE, SIZE) and ids.dtype == np.uint8
+        np.testing.assert_array_equal(ids == sounding, scene.mask(frame))
+        for number in set(np.unique(ids).tolist()) - {0}:
+            pixels, depth = project(frame.camera, in_camera(frame, box_corners(box_of(truth, names[number - 1]))))
+            if depth.min() < 0.05:
+                continue
+            rows, columns = np.nonzero(ids == number)
+            places = np.stack([columns, rows], axis=1) + 0.5
+            assert (places > pixels.min(axis=0) - 1).all() and (places < pixels.max(axis=0) + 1).all()
+            seen.add(number)
+    assert len(seen) >= 5
+
+
+def test_cases_are_other_sounds_of_the_same_scene(folder: Path, scene: DatasetScene, truth: dict) -> None:
+    """The first is a rival of the sounding object's kind; each of broad band is mostly louder on the side where its source is.
+
+    Not always: what comes straight is the lesser part of the sound in a room, and of a tone it may all cancel out.
+    """
+    kinds = [truth["objects"][truth["sources"][0]["object"]]["kind"]]
+    right_side = []
+    for number in range(CASES):
+        case = folder / CASES_FOLDER / str(number)
+        (source,) = json.loads((case / TRUTH_FILE).read_text())["sources"]
+        assert set(source) == set(truth["sources"][0])
+        np.testing.assert_allclose(source["position_m"], truth["objects"][source["object"]]["center_m"], atol=1e-9)
+        kinds.append(truth["objects"][source["object"]]["kind"])
+        assert (source["object"], source["sound"]) != (truth["sources"][0]["object"], truth["sources"][0]["sound"])
+        clips = {frame_number(file.name): file for file in (case / BINAURAL).iterdir()}
+        assert sorted(clips) == list(range(FRAMES))
+        for frame in scene.frames:
+            rate_hz, clip = wavfile.read(clips[frame.number])
+            assert rate_hz == 44_100 and clip.shape == (44_100, 2)
+            own = scene.binaural(frame)
+            assert own is not None and np.abs(clip / 32768 - own).max() > 1e-3
+            x, y, z = in_camera(frame, np.array(source["position_m"]))
+            if frame.number + 1 <= source["on_s"][0][0] or abs(x) < 0.5 * np.linalg.norm([x, y, z]):
+                continue
+            left, right = np.sqrt((clip[4410:-4410].astype(float) ** 2).mean(axis=0))
+            if not source["blocked"] and source["sound"].removeprefix("builtin:") in ("noise", "pink", "chirp"):
+                right_side.append((left > right) == (x < 0))
+    assert kinds[1] == kinds[0]
+    assert len(right_side) >= 8 and np.mean(right_side) >= 0.8
+    assert not (folder / CASES_FOLDER / str(CASES)).exists()
 
 
 def test_the_world_is_at_the_first_camera_which_is_level(scene: DatasetScene) -> None:
@@ -157,11 +217,12 @@ def test_a_mono_clip_of_a_train_frame_holds_train_seconds_only(scene: DatasetSce
         np.testing.assert_allclose(clip[1], np.concatenate(heard).mean(axis=1), atol=2e-4)
     assert mono_seconds(1, train) == (1, 2) and mono_seconds(7, train) == (6, 7)
     assert mono_seconds(8, train) == (8, 8) == mono_seconds(8, train[:9])
-    assert mono_seconds(9, train) == (9, 9)
+    assert mono_seconds(9, train) == (9, 10)
+    assert mono_seconds(9, train[:10]) == (9, 9)
 
 
 def test_a_scene_that_is_there_is_not_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "_visit", None)  # would fail
+    monkeypatch.setattr(dataset, "find_visit", None)  # would fail
     assert not simulate_scene(folder, **ARGUMENTS)
     with pytest.raises(DatasetError, match="was made with"):
         simulate_scene(folder, **{**ARGUMENTS, "size_px": 64})
@@ -170,20 +231,20 @@ def test_a_scene_that_is_there_is_not_made_again(folder: Path, monkeypatch: pyte
 def test_single_and_multi_in_turn_and_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def write(folder: Path, visit: tuple, array: object, made_with: dict, progress: bool) -> None:
+    def write(folder: Path, spec: SceneSpec, array: object, cases: int, made_with: dict, progress: bool) -> None:
         (folder / "half").touch()
         if len(asked) == 3:
             raise OSError("disk full")
-        asked.append(visit)
+        asked.append((spec.seed, spec.home.count > 1))
         (folder / "truth.json").write_text(json.dumps({"simulated_with": made_with}))
 
-    monkeypatch.setattr(dataset, "_visit", lambda seed, instances, *_: (seed, instances))
-    monkeypatch.setattr(dataset, "_write_scene", write)
+    monkeypatch.setattr(dataset, "find_visit", lambda spec, *_: spec)
+    monkeypatch.setattr(dataset, "write_scene", write)
     with pytest.raises(OSError, match="disk full"):
         simulate_dataset(tmp_path, scenes=4, seed=2, progress=False)
-    assert asked == [(2000, "single"), (2001, "multi"), (2002, "single")]
+    assert asked == [(2000, False), (2001, True), (2002, False)]
     finished = sorted(str(file.parent.relative_to(tmp_path)) for file in tmp_path.rglob("half"))
-    assert finished == ["part_1/flat_2/room_0/1", "part_1/flat_2/room_1/1", "part_2/flat_2/room_0/1"]
+    assert finished == ["part_1/flat_1/bathroom/1", "part_1/flat_2/kitchen/1", "part_2/flat_1/bathroom/1"]
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 1}, {"size_px": 8}])
