@@ -21,6 +21,7 @@ from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.masks.backend import TOPIC, make_masks, wants_full_image
+from echoseg_ros.masks.names import NameVotes
 from echoseg_ros.masks.topic import MaskView, TopicMasks
 from echoseg_ros.objects.cadence import Cadence
 from echoseg_ros.objects.choose import Chooser
@@ -76,6 +77,7 @@ class MapSide:
         self.sent = TopicMasks(config.masks) if config.masks.backend == TOPIC else None
         self.masks = None if self.sent else make_masks(config.masks, device)
         self.instances = InstanceMap(config.instances)
+        self.names = NameVotes()
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
         self.last_frame: CameraFrame | None = None
@@ -153,7 +155,10 @@ class MapSide:
         """What a view proposes becomes votes of the Gaussians it shows."""
         gaussians = self.mapper.gaussians
         weights = lift_proposal(self.mapper.rasterizer, gaussians, camera, T_map_camera, proposal)
-        self.instances.update(gaussians.uids.cpu().numpy(), weights, proposal)
+        uids = gaussians.uids.cpu().numpy()
+        self.instances.update(uids, weights, proposal)
+        if proposal.names:
+            self.names.add(self.instances.assignment(uids), weights, proposal)
 
     def _take_masks(self, masks: MaskImage) -> list[MapSnapshot]:
         """Masks of another node, for a view that may wait for them; without the backend "topic" they are not looked at."""
@@ -175,7 +180,8 @@ class MapSide:
 
     def snapshot(self, stamp_ns: int) -> MapSnapshot:
         """The map and its instances as they are now."""
-        return take_snapshot(stamp_ns, self.mapper, self.instances, self._scale.metres_per_unit)
+        snapshot = take_snapshot(stamp_ns, self.mapper, self.instances, self._scale.metres_per_unit)
+        return replace(snapshot, instances=self.names.named(snapshot.instances))
 
     def rewind(self) -> None:
         """Time went back (a bag that starts again): forget poses and what waits; the map, its objects and the camera stay."""

@@ -74,12 +74,9 @@ class ModelFolder:
         return model.eval().to(device)
 
     def image_settings(self) -> dict[str, Any]:
-        """How images are prepared: preprocessor_config.json, or its place in processor_config.json (transformers 5)."""
-        whole = self._json("processor_config.json")
-        for name in ("image_processor", "video_processor"):
-            if isinstance(whole.get(name), dict):
-                return dict(whole[name])
-        found = self._json("preprocessor_config.json")
+        """How images are prepared: in processor_config.json (transformers 5), or in a file of their own."""
+        inside = self._json("processor_config.json").get("image_processor")
+        found = inside if isinstance(inside, dict) else self._json("preprocessor_config.json")
         if not found:
             raise BackendError(f"{self.setting} {self.path}: no preprocessor_config.json there")
         return found

@@ -137,7 +137,7 @@ class AudioWindow:
 
 @dataclass(frozen=True)
 class Lobes:
-    """How far sounds show in an array's direction maps (sound.lobes), in its frame.
+    """How far sounds of one spectrum show in an array's direction maps (sound.lobes), in its frame.
 
     samples: [N, 3] directions at which maps are compared; values: [B, U, N] the maps of sounds from the U nodes of
     a cube, less their mean over directions; power: [B, U] sum of their squares; means: [B] those means; bands: [B]
@@ -152,6 +152,20 @@ class Lobes:
 
 
 @dataclass(frozen=True)
+class LobeTable:
+    """Lobes of an array by frequency, from which sound.lobes.blended makes those of a spectrum.
+
+    samples, bands: as in Lobes; parts: [B, S, U, N] values in each of S equal steps (of the frequency's logarithm) of a
+    band; means: [B, S].
+    """
+
+    samples: NDArray[np.float32]
+    parts: NDArray[np.float32]
+    means: Array
+    bands: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class SoundEvidence:
     """What one window says about directions.
 
@@ -160,7 +174,8 @@ class SoundEvidence:
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
     correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
     lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. dimensions: that the
-    microphones span: 1 for a pair or a line, 2 for a flat array, else 3.
+    microphones span: 1 for a pair or a line, 2 for a flat array, else 3. lobes: of the array; spectrum: [B, S] how what was
+    heard is spread over the lobes' parts, rows sum to 1; both None if the evidence came without them.
     """
 
     stamp_ns: int
@@ -174,7 +189,8 @@ class SoundEvidence:
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
     dimensions: int = 3
-    lobes: Lobes | None = None
+    lobes: LobeTable | None = None
+    spectrum: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +224,8 @@ class Instance:
     uids: [n] int64, ids of its Gaussians in the map; points_map: [n, 3] float32 their centres, metres; rgb: [n, 3] uint8;
     views: keyframes that proposed it; confidence in [0, 1]: how well those views agree; support: (stamp_ns, weight) of
     the views that said most about it, in order of time, weight in Gaussians: positive where it was proposed, negative
-    where it was in view and was not.
+    where it was in view and was not. names: (what it is, share of the views that said so), most said first, from mask
+    backends that know names.
     """
 
     id: int
@@ -220,6 +237,7 @@ class Instance:
     views: int
     confidence: float
     support: tuple[tuple[int, float], ...] = ()
+    names: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,22 @@ def save_rf_detr(models: Any, folder: Path, masks: bool = True) -> Path:
     return folder
 
 
+def save_clap(models: Any, folder: Path) -> Path:
+    """Two small layers; every letter is a token."""
+    letters = [chr(code) for code in range(33, 127)] + ["Ġ"]
+    vocabulary = {word: k for k, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters])}
+    tokenizer = models.RobertaTokenizer(vocab=vocabulary, merges=[])
+    extractor = models.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
+    text = {"vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 130}  # fmt: skip
+    audio = {"depths": [1, 1], "num_attention_heads": [2, 2], "patch_embeds_hidden_size": 8, "hidden_size": 16,
+             "num_hidden_layers": 2}  # fmt: skip
+    _seed(0)
+    models.ClapModel(models.ClapConfig(text_config=text, audio_config=audio, projection_dim=8)).save_pretrained(folder)
+    models.ClapProcessor(extractor, tokenizer).save_pretrained(folder)
+    return folder
+
+
 def _sam_pictures(kind: str) -> dict[str, Any]:
     return {"image_processor_type": kind, "size": {"height": 64, "width": 64}, "mask_size": {"height": 16, "width": 16},
             "resample": 2, "rescale_factor": 1 / 255, **_IMAGENET}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Images as the models of SAM 2.1, RF-DETR and PE-AV want them, by the settings that lie in the model's folder.
+"""Images as SAM 2.1 and RF-DETR want them, by the settings that lie in the model's folder.
 
 Their processors in transformers need torchvision, whose wheels must match the build of torch: one that does not match
 (that of PyPI beside a torch for the CPU) makes transformers fail as a whole. Resizing and normalising needs only torch.
@@ -24,7 +24,7 @@ class Preparation:
     """How an image becomes a model's input.
 
     size: of preprocessor_config.json: height and width, or shortest_edge (and longest_edge); smooth: reduced images are
-    low-passed and kept in whole numbers, as SAM 2.1's and PE-AV's processors do and RF-DETR's does not.
+    low-passed and kept in whole numbers, as SAM 2.1's processor does and RF-DETR's does not.
     """
 
     size: dict[str, int]

@@ -87,9 +87,7 @@ def test_stamps_that_no_image_has_are_said_once() -> None:
         sent.add(masks(1000 * k + 17))
         sent.expect(view(1000 * k))
         assert sent.take(GAP_NS) == []
-    assert [problem for problem in sent.problems] == [
-        "masks: no image has their stamps; their node must copy the header of the image"
-    ]
+    assert list(sent.problems) == ["masks: no image has their stamps; their node must copy the header of the image"]
     assert sent.counts["masks without an image"] >= 10
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny_models
 
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.errors import BackendError
@@ -22,21 +23,7 @@ def models():
 @pytest.fixture(scope="module")
 def clap_folder(models, tmp_path_factory):
     """A CLAP of two small layers with random weights, saved as the real ones are."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("clap")
-    letters = [chr(code) for code in range(33, 127)] + ["Ġ"]
-    vocabulary = {word: k for k, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters])}
-    tokenizer = models.RobertaTokenizer(vocab=vocabulary, merges=[])
-    extractor = models.ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad")
-    text = {"vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 16, "max_position_embeddings": 130}  # fmt: skip
-    audio = {"depths": [1, 1], "num_attention_heads": [2, 2], "patch_embeds_hidden_size": 8, "hidden_size": 16,
-             "num_hidden_layers": 2}  # fmt: skip
-    torch.manual_seed(0)
-    models.ClapModel(models.ClapConfig(text_config=text, audio_config=audio, projection_dim=8)).save_pretrained(folder)
-    models.ClapProcessor(extractor, tokenizer).save_pretrained(folder)
-    return folder
+    return tiny_models.save_clap(models, tmp_path_factory.mktemp("clap"))
 
 
 @pytest.fixture(scope="module")
