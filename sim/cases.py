@@ -14,7 +14,7 @@ from echoseg_sim.rooms import Room, RoomObject
 
 # In turn over all cases of a benchmark; each object may make each.
 SOUNDS = ("beeps", "speech", "noise", "chirp", "pink", "knock", "hum")
-_LATE_EVERY, _BLOCKED_EVERY = 6, 6
+_EVERY = 6  # case begins in the middle, another one is blocked
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,25 +27,26 @@ class Case:
     blocked: bool
 
 
-def choose_cases(
-    room: Room, sounding: str, visible: Sequence[str], count: int, seconds: float, seed: int
-) -> list[Case]:
-    """`count` cases among the objects named in `visible`: rivals of the sounding one's kind first, then others that can
+def choose_cases(room: Room, own: Case, visible: Sequence[str], count: int, seed: int) -> list[Case]:
+    """Other cases than a scene's `own`, among the objects named in `visible`; on_s of `own` is the whole scene.
 
-    sound, then the sounding object itself with other sounds. Every sixth begins in the middle, every sixth is blocked.
+    Rivals of the sounding one's kind come first, then others that can sound, then the sounding object itself with other
+    sounds. Every sixth case begins in the middle, every sixth is blocked.
     """
     rng = np.random.default_rng([seed, 71])
-    own = room.object(sounding)
-    able = [item for item in room.objects if item.sound is not None and item.name in visible and item is not own]
-    rivals = [item for item in able if item.kind == own.kind]
-    others = [item for item in able if item.kind != own.kind]
+    end_s = own.on_s[1]
+    able = [item for item in room.objects if item.sound is not None and item.name in visible and item is not own.item]
+    rivals = [item for item in able if item.kind == own.item.kind]
+    others = [item for item in able if item.kind != own.item.kind]
     order = [rivals[i] for i in rng.permutation(len(rivals))]
     order += [others[i] for i in rng.permutation(len(others))][: max(0, count - len(order) - 1)]
-    order.append(own)
+    order.append(own.item)
     cases = []
     for number in range(count):
         turn = seed * count + number
-        start_s = float(seconds // 2) if turn % _LATE_EVERY == 3 else 0.0
-        sound = SOUNDS[(turn + number // len(order)) % len(SOUNDS)]
-        cases.append(Case(order[number % len(order)], sound, (start_s, seconds), turn % _BLOCKED_EVERY == 5))
+        item = order[number % len(order)]
+        sounds = [sound for sound in SOUNDS if item is not own.item or sound != own.sound]
+        start_s = float(end_s // 2) if (seed + number) % _EVERY == 0 else 0.0
+        sound = sounds[(turn + number // len(order)) % len(sounds)]
+        cases.append(Case(item, sound, (start_s, end_s), (seed + number) % _EVERY == _EVERY // 2))
     return cases

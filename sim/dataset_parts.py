@@ -81,7 +81,7 @@ def write_scene(
     samples = ears.hear(own, visit.room.seed)
     _write_seconds(folder / BINAURAL, samples, array)
     _write_mono(folder / MONO, samples, array, visit.train)
-    for number, case in enumerate(_cases(visit, cases)):
+    for number, case in enumerate(_cases(visit, own, cases)):
         place = folder / CASES_FOLDER / str(number)
         _write_seconds(place / BINAURAL, ears.hear(case, visit.room.seed + 100 + number), array)
         write_json(place / TRUTH_FILE, {"sources": _sources(visit, case)})
@@ -129,14 +129,14 @@ class _Ears:
         return self._standing.hear([(source, self._known[key])], SNR_DB, seed)
 
 
-def _cases(visit: SceneVisit, count: int) -> list[Case]:
+def _cases(visit: SceneVisit, own: Case, count: int) -> list[Case]:
     wanted = min(_SEEN_FRAMES, int(visit.train.sum()) // 4)
     visible = [
         item.name
         for item in visit.room.objects
         if train_frames_showing(visit.room, item, visit.camera, visit.poses, visit.train) >= wanted
     ]
-    return choose_cases(visit.room, visit.sounding.name, visible, count, visit.seconds, visit.spec.seed)
+    return choose_cases(visit.room, own, visible, count, visit.spec.seed)
 
 
 def _write_views(folder: Path, visit: SceneVisit, progress: bool) -> list[Features]:

@@ -10,7 +10,7 @@ import pytest
 
 from echoseg_ros.errors import ConfigError
 from echoseg_sim.benchmark import benchmark_scenes
-from echoseg_sim.cases import SOUNDS, choose_cases
+from echoseg_sim.cases import SOUNDS, Case, choose_cases
 from echoseg_sim.dataset import find_visit
 from echoseg_sim.dataset_parts import SceneVisit
 from echoseg_sim.homes import PAIR_M, PLANS
@@ -84,13 +84,24 @@ def test_what_rays_say_is_shown_is_shown() -> None:
 
 def test_cases_begin_with_the_rivals_and_no_sound_comes_from_what_was_not_seen() -> None:
     visit = visit_of(3)
-    kind = visit.sounding.kind
+    own = Case(visit.sounding, "pink", (0.0, 120.0), False)
     names = [item.name for item in visit.room.objects]
-    cases = choose_cases(visit.room, visit.sounding.name, names, 6, 120.0, 11)
+    cases = choose_cases(visit.room, own, names, 6, 11)
     rivals = visit.spec.home.count - 1
-    assert all(case.item.kind == kind and case.item is not visit.sounding for case in cases[:rivals])
-    assert cases[-1].item is visit.sounding
-    assert len({(case.item.name, case.sound) for case in cases}) == 6
-    assert {case.sound for case in cases} <= set(SOUNDS) and len({case.sound for case in cases}) == 6
-    few = choose_cases(visit.room, visit.sounding.name, [visit.sounding.name, "mug_1"], 3, 120.0, 11)
-    assert all(case.item is visit.sounding for case in few) and len({case.sound for case in few}) == 3
+    assert all(case.item.kind == own.item.kind and case.item is not own.item for case in cases[:rivals])
+    assert cases[-1].item is own.item and cases[-1].sound != own.sound
+    assert len({case.sound for case in cases}) >= 5 and {case.sound for case in cases} <= set(SOUNDS)
+    assert sum(case.blocked for case in cases) == 1 and sum(case.on_s == (60.0, 120.0) for case in cases) == 1
+    few = choose_cases(visit.room, own, [own.item.name, "mug_1"], 4, 11)
+    assert all(case.item is own.item and case.sound != "pink" for case in few)
+    assert len({case.sound for case in few}) == 4
+
+
+def test_the_sounds_of_the_cases_are_spread_evenly() -> None:
+    """Over all scenes, as far as the objects are there."""
+    visit = visit_of(2)
+    own = Case(visit.sounding, "hum", (0.0, 120.0), False)
+    names = [item.name for item in visit.room.objects]
+    cases = [case for scene in benchmark_scenes() for case in choose_cases(visit.room, own, names, 6, scene.seed)]
+    counts = Counter(case.sound for case in cases)
+    assert len(cases) >= 200 and set(counts) == set(SOUNDS) and min(counts.values()) >= 20
