@@ -47,6 +47,6 @@ def choose_cases(room: Room, own: Case, visible: Sequence[str], count: int, seed
         item = order[number % len(order)]
         sounds = [sound for sound in SOUNDS if item is not own.item or sound != own.sound]
         start_s = float(end_s // 2) if (seed + number) % _EVERY == 0 else 0.0
-        sound = sounds[(turn + number // len(order)) % len(sounds)]
+        sound = sounds[turn % len(sounds)]
         cases.append(Case(item, sound, (start_s, end_s), (seed + number) % _EVERY == _EVERY // 2))
     return cases
