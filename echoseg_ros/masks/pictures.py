@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from echoseg_ros.errors import BackendError
 from echoseg_ros.pretrained import ModelFolder
 from echoseg_ros.types import RgbImage
 
@@ -34,13 +35,18 @@ class Preparation:
     smooth: bool
 
     @staticmethod
-    def of(folder: ModelFolder, smooth: bool) -> Preparation:
-        """As the model's folder says. Raises BackendError if it says nothing."""
+    def of(folder: ModelFolder, smooth: bool, square_px: int | None = None) -> Preparation:
+        """As the model's folder says; square_px: the size of the image instead. Raises BackendError if it says nothing."""
         settings = folder.image_settings()
+        size = _size(settings.get("size") if square_px is None else square_px)
+        if size is None:
+            raise BackendError(
+                f"{folder.setting} {folder.path}: size {settings.get('size')} of images: want height and width"
+            )
         normalised = settings.get("do_normalize", True)
         mean, deviation = (settings[key] for key in ("image_mean", "image_std")) if normalised else ((0.0,), (1.0,))
         scale = settings.get("rescale_factor", _BYTE) if settings.get("do_rescale", True) else 1.0
-        return Preparation(_size(settings["size"]), tuple(mean), tuple(deviation), float(scale), smooth)
+        return Preparation(size, tuple(mean), tuple(deviation), float(scale), smooth)
 
     def __call__(self, rgb: RgbImage) -> Tensor:
         """[1, 3, h, w] float32 of an image [H, W, 3] uint8."""
@@ -64,8 +70,10 @@ class Preparation:
         return (edge, int(edge * width / height)) if height <= width else (int(edge * height / width), edge)
 
 
-def _size(size: Any) -> dict[str, int]:
-    """Older files hold one number."""
+def _size(size: Any) -> dict[str, int] | None:
+    """Older files hold one number; None if neither the height nor an edge follows from it."""
     if isinstance(size, int):
         return {"height": size, "width": size}
+    if not isinstance(size, dict) or not ("shortest_edge" in size or {"height", "width"} <= set(size)):
+        return None
     return {key: int(value) for key, value in size.items() if value is not None}

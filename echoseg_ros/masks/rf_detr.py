@@ -12,7 +12,7 @@ from echoseg_ros.masks.pictures import Preparation
 from echoseg_ros.pretrained import ModelFolder, model_class
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
-KNOWN = "Roboflow/rf-detr-seg-small (Apache-2.0; hf download Roboflow/rf-detr-seg-small --local-dir FOLDER)"
+KNOWN = "Roboflow/rf-detr-seg-medium (Apache-2.0; hf download Roboflow/rf-detr-seg-medium --local-dir FOLDER)"
 
 
 class RfDetrMasks:

@@ -33,7 +33,10 @@ class Sam2Masks:
         folder = ModelFolder.find("masks.model_path", config.model_path, KNOWN)
         # The published folders hold the video model, of which the one for images is a part.
         self._model = folder.load_model(model_class("Sam2Model"), device, half=True, also=("sam2_video",))
-        self._prepare = Preparation.of(folder, smooth=True)
+        # Whatever its shape, the image fills the model's square.
+        self._prepare = Preparation.of(
+            folder, smooth=True, square_px=self._model.config.prompt_encoder_config.image_size
+        )
         self._detector = make_detector(config, device)
 
     def propose(
