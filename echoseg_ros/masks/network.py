@@ -57,7 +57,7 @@ class NetworkMasks:
         alpha = _coverage(frame.depth_m, rendered_alpha, shape)
         probability, middle_px, side_px = self._infer(frame.camera, frame.rgb, depth_m, alpha, frame.T_map_camera)
         labels = enlarged(group(probability, middle_px, side_px), probability, *shape)
-        fine = cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        fine = np.asarray(cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
         labels, scores = _judged(labels, fine)
         return MaskProposal(frame.stamp_ns, labels, scores, self._config.backend)
 
@@ -68,7 +68,7 @@ class NetworkMasks:
         if camera.width > WIDTH_PX:
             height = max(round(camera.height * WIDTH_PX / camera.width), 1)
             rgb, depth_m = reduced_rgb(rgb, height, WIDTH_PX), reduced_depth(depth_m, height, WIDTH_PX)
-            alpha = cv2.resize(alpha, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+            alpha = np.asarray(cv2.resize(alpha, (WIDTH_PX, height), interpolation=cv2.INTER_AREA), np.float32)
             camera = camera.resized(WIDTH_PX, height)
         surface = make_surface(camera, depth_m, T_map_camera)
         inputs = network_input(camera, rgb, surface, alpha, T_map_camera)

@@ -31,7 +31,7 @@ def network_input(
     depth_m = np.where(surface.valid, surface.depth_m, 1).astype(np.float32)
     log_depth = np.log(depth_m)
     height_m = surface.points[..., 2] - np.float32(T_map_camera[2, 3])
-    channels = [(rgb[..., k].astype(np.float32) - 115) / 70 for k in range(3)]
+    channels: list[np.ndarray] = [(rgb[..., k].astype(np.float32) - 115) / 70 for k in range(3)]
     channels += list(np.moveaxis(surface.normals @ _level_axes(T_map_camera), -1, 0))
     channels.append(alpha * known)
     channels.append(known * (log_depth - np.float32(np.log(camera.fx * _TYPICAL_METRES_PER_PX))))

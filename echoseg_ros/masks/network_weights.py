@@ -41,4 +41,5 @@ def load_weights(file: Path = WEIGHTS_FILE) -> GroupingNetwork:
     if wrong:
         raise BackendError(f"weights of the mask network: {file} does not fit the network at {wrong[0]}")
     network.load_state_dict(arrays, strict=False)
-    return network.eval().to(memory_format=torch.channels_last)
+    network.eval()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
