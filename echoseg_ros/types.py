@@ -137,7 +137,7 @@ class AudioWindow:
 
 @dataclass(frozen=True)
 class Lobes:
-    """How far sounds of one spectrum show in an array's direction maps (sound.lobes), in its frame.
+    """How far sounds show in an array's direction maps (sound.lobes), in its frame.
 
     samples: [N, 3] directions at which maps are compared; values: [B, U, N] the maps of sounds from the U nodes of
     a cube, less their mean over directions; power: [B, U] sum of their squares; means: [B] those means; bands: [B]
@@ -152,20 +152,6 @@ class Lobes:
 
 
 @dataclass(frozen=True)
-class LobeTable:
-    """Lobes of an array by frequency, from which sound.lobes.blended makes those of a spectrum.
-
-    samples, bands: as in Lobes; parts: [B, S, U, N] values in each of S equal steps (of the frequency's logarithm) of a
-    band; means: [B, S].
-    """
-
-    samples: NDArray[np.float32]
-    parts: NDArray[np.float32]
-    means: Array
-    bands: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class SoundEvidence:
     """What one window says about directions.
 
@@ -174,8 +160,7 @@ class SoundEvidence:
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
     correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
     lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. dimensions: that the
-    microphones span: 1 for a pair or a line, 2 for a flat array, else 3. lobes: of the array; spectrum: [B, S] how what was
-    heard is spread over the lobes' parts, rows sum to 1; both None if the evidence came without them.
+    microphones span: 1 for a pair or a line, 2 for a flat array, else 3.
     """
 
     stamp_ns: int
@@ -189,8 +174,7 @@ class SoundEvidence:
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
     dimensions: int = 3
-    lobes: LobeTable | None = None
-    spectrum: NDArray[np.float32] | None = None
+    lobes: Lobes | None = None
 
 
 @dataclass(frozen=True)

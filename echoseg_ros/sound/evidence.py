@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 import scipy.signal
 from numba import njit
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ LAGS_PER_PERIOD = 20
 MIN_WEIGHT = 0.005
 # Bins this far above the noise floor count in full.
 FULL_WEIGHT_DB = 10.0
+# A bin that stands so far above the median of so many around it holds a tone, and counts as if it were above the floor.
+LINE_DB, LINE_BINS = 4.0, 15
 # What sounds is followed by its reverberation, taken to fall by 60 dB in this time. Frames count by what of their power is
 # new (the precedence effect: first arrivals come straight), but no less than so much. 42 places in 3 rooms, noise,
 # speech, dog, clock and baby, 20 and 5 dB, against the root of a frame's power over the bin's loudest (degrees, median /
@@ -220,6 +223,7 @@ class EvidenceExtractor:
         floor, band_floor = self._floor.update(bin_power, band_power)
         above_db = 10 * np.log10(power / floor)
         clean = np.clip(above_db / np.float32(FULL_WEIGHT_DB), np.float32(MIN_WEIGHT), np.float32(1))
+        clean = np.maximum(clean, _lines(bin_power) * np.minimum(power / bin_power, np.float32(1)))
         rise_db = float(np.max(10 * np.log10(band_power / band_floor)))
         decay = np.float32(10 ** (-6 * self._frame / (2 * self._rate_hz) / ECHO_S))
         return clean * _onsets(power, decay), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))
@@ -323,6 +327,13 @@ def _at_lags(correlation: NDArray[np.float32], steps: Array, order: int) -> Arra
     curve = 3 * (at[1] - at[2]) + at[3] - at[0]
     slope = 2 * at[0] - 5 * at[1] + 4 * at[2] - at[3]
     return np.sum(at[1] + 0.5 * share * (at[2] - at[0] + share * (slope + share * curve)), axis=1)
+
+
+def _lines(bin_power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[F] in [0, 1]: how far the mean power of a bin [F] stands above those around it. A tone that lasts is its own floor."""
+    around = scipy.ndimage.median_filter(bin_power, LINE_BINS, mode="nearest")
+    above_db = 10 * np.log10(bin_power / around)
+    return np.clip((above_db - np.float32(LINE_DB)) / np.float32(FULL_WEIGHT_DB), np.float32(0), np.float32(1))
 
 
 def _whitened(spectra: NDArray[np.complex64], noise_filter: NoiseFilter | None) -> NDArray[np.complex64]:

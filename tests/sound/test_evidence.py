@@ -191,3 +191,17 @@ def test_the_map_is_the_steered_power_of_the_weighted_phases() -> None:
     correlation = _correlations(cross, extract._cos, extract._sin, extract._band_of_bin, 4)
     pair_sum = _steer(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
     np.testing.assert_allclose((8 + 2 * pair_sum) / 64, expected, atol=0.005)  # linear between lags
+
+
+def test_a_tone_that_lasts_is_heard_among_the_microphones_noise() -> None:
+    """A lasting tone is its own noise floor: its bins counted no more than those that hold noise alone."""
+    array, rng, pitch_hz = cube(), np.random.default_rng(8), 900.0
+    for direction in (np.array([0.6, -0.64, 0.48]), np.array([-0.3, 0.9, 0.316])):
+        extract, late_s = extractor(array), array.delays_for(direction[None])[0]
+        for k in range(15):
+            t = (4000 * k + np.arange(8000)) / array.sample_rate_hz
+            tone = 0.05 * np.sin(2 * np.pi * pitch_hz * (t[None] - late_s[:, None]))
+            samples = (tone + 0.02 * rng.standard_normal(tone.shape)).astype(np.float32)
+            evidence = extract(AudioWindow(250_000_000 * k, samples, array.sample_rate_hz, np.eye(4)))
+        assert evidence.activity > 0.5
+        assert np.degrees(np.arccos(min(1.0, peak_direction(evidence) @ direction))) < 15.0
