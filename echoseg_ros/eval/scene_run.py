@@ -27,7 +27,7 @@ from echoseg_ros.run import bag_array, bag_config, bag_T_map_world, replay_bag
 from echoseg_ros.types import MapSnapshot
 
 # What a run is made by; evaluation, nodes and the command line only look at it.
-_MAKES_RUNS = ("*.py", "mapping/*.py", "masks/*.py", "objects/*.py", "sound/**/*.py", "io/*.py")
+_MAKES_RUNS = ("*.py", "mapping/**/*", "masks/**/*", "objects/**/*", "sound/**/*", "io/*.py")
 _NOT = ("cli.py",)
 
 
@@ -69,10 +69,14 @@ def run_key(scene: Path, overrides: dict[str, Any]) -> str:
 
 @cache
 def code_digest() -> str:
-    """Of the package's own files that take part in a run."""
+    """Of the package's own files that take part in a run, weights too."""
     root = Path(echoseg_ros.__file__).parent
-    files = sorted({file for pattern in _MAKES_RUNS for file in root.glob(pattern) if file.name not in _NOT})
-    return _digest("".join(f"{file.relative_to(root)}\n{file.read_text()}" for file in files))
+    found = {file for pattern in _MAKES_RUNS for file in root.glob(pattern)}
+    files = sorted(f for f in found if f.is_file() and f.name not in _NOT and f.parent.name != "__pycache__")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _make(scene: Path, folder: Path, overrides: dict[str, Any], key: str) -> None:
