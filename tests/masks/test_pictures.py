@@ -43,6 +43,13 @@ def test_a_folder_without_settings_is_one_line(tmp_path) -> None:
         Preparation.of(ModelFolder("masks.model_path", tmp_path), smooth=True)
 
 
+def test_a_size_that_says_too_little_is_one_line_unless_the_model_knows_it(tmp_path) -> None:
+    older = folder(tmp_path, SQUARE | {"size": {"longest_edge": 1024}})
+    with pytest.raises(BackendError, match="longest_edge.*: want height and width"):
+        Preparation.of(older, smooth=True)
+    assert Preparation.of(older, smooth=True, square_px=64).size == {"height": 64, "width": 64}
+
+
 @pytest.mark.parametrize(
     ("height", "width", "target"), [(480, 640, (60, 80)), (640, 480, (80, 60)), (100, 400, (25, 100))]
 )
