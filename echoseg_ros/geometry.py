@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
@@ -232,7 +231,20 @@ class PoseTrack:
 
 def interpolate(T_map_a: Array, T_map_b: Array, fraction: float) -> Array:
     """The pose at a fraction of the way from a to b."""
-    # A tenth of the time of scipy's Rotation, for something asked thousands of times a second.
-    turn, _ = cv2.Rodrigues(T_map_a[:3, :3].T @ T_map_b[:3, :3])
-    rotation = T_map_a[:3, :3] @ cv2.Rodrigues(fraction * turn)[0]
+    rotation = T_map_a[:3, :3] @ _part_of(T_map_a[:3, :3].T @ T_map_b[:3, :3], fraction)
     return transform(rotation, (1 - fraction) * T_map_a[:3, 3] + fraction * T_map_b[:3, 3])
+
+
+def _part_of(turn: Array, fraction: float) -> Array:
+    """[3, 3] the same rotation by a fraction of its angle, by Rodrigues' formula: a tenth of the time of scipy's Rotation.
+
+    Poses are asked for thousands of times a second.
+    """
+    across = 0.5 * (turn - turn.T)  # sine times the cross product with the axis
+    sine = float(np.sqrt(across[0, 1] ** 2 + across[0, 2] ** 2 + across[1, 2] ** 2))
+    if sine < 1e-6:  # the axis is lost: hardly a turn, or half a one
+        return np.asarray(Rotation.from_rotvec(fraction * Rotation.from_matrix(turn).as_rotvec()).as_matrix())
+    angle = fraction * np.arctan2(sine, 0.5 * (np.trace(turn) - 1))
+    cross = across / sine
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+
