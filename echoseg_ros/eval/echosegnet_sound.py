@@ -87,12 +87,12 @@ def choose_cluster(points: Array, centre: Array | None, eps: float = EPS) -> NDA
 def scene_eps(camera_centres: Array, lifted: Array) -> float:
     """EPS as if COLMAP had normalised the scene with camera centres [T, 3], and large enough for its points.
 
-    At least the median distance of the lifted points [M, 3] to their MIN_SAMPLES-th neighbour, themselves counted, so that
-    half of them are cores.
+    At least twice the median distance of the lifted points [M, 3] to their MIN_SAMPLES-th neighbour, themselves counted, so
+    that most of them are cores and a thing does not fall apart.
     """
     low, high = np.quantile(camera_centres, NORMAL_QUANTILES, axis=0)
     eps = EPS * float(np.linalg.norm(high - low)) / NORMAL_EXTENT
     if len(lifted) >= MIN_SAMPLES:
         distance, _ = cKDTree(lifted).query(lifted, k=[MIN_SAMPLES])
-        eps = max(eps, float(np.median(distance)))
+        eps = max(eps, 2 * float(np.median(distance)))
     return max(eps, 1e-9)

