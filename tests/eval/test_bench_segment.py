@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from echoseg_ros.eval.bench_segment_figures import figures_of, target_rows
-from echoseg_ros.eval.bench_segment_kitchen import kitchen_rows
+from echoseg_ros.eval.bench_segment_kitchen import TRUTH_FILE, filled, kitchen_rows
 from echoseg_ros.eval.evaluate_report import calibration, difference, is_void, method_rows, reference_of, report
 from echoseg_ros.eval.front_end_calibration import misfit
 from echoseg_ros.eval.segment_methods import FRONT_END, METHODS, NO_AISRM, OURS, OURS_ON_FRONT_END
+from echoseg_ros.io.run_folder import read_json
 
 
 def row(
@@ -120,5 +121,15 @@ def test_kitchen_without_recording_or_truth_is_left_out_with_a_reason(tmp_path: 
     (row,) = kitchen_rows(None, tmp_path)
     assert "real_kitchen" in row["skipped"]
     (tmp_path / "real_kitchen").mkdir()
-    (row,) = kitchen_rows(tmp_path, tmp_path)
+    (row,) = kitchen_rows(tmp_path, tmp_path, tmp_path / "masks.json")
     assert "truth" in row["skipped"]
+
+
+def test_outlines_of_the_kitchen_are_filled_and_there_are_ten_for_each_object() -> None:
+    mask = filled([[2, 1], [6, 1], [6, 4], [2, 4]], 8, 10)
+    assert mask[1:5, 2:7].all() and mask.sum() == 20
+    outlines = read_json(Path(__file__).parents[2] / TRUTH_FILE)
+    assert sorted(outlines) == ["floral_mug", "gamepad", "plastic_box", "white_mug"]
+    for frames in outlines.values():
+        assert len(frames) == 10
+        assert all(filled(outline, 480, 640).sum() > 700 for outline in frames.values())
