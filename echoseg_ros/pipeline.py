@@ -76,7 +76,6 @@ class MapSide:
         self.mapper = Mapper(config, device)
         self.sent = TopicMasks(config.masks) if config.masks.backend == TOPIC else None
         self.masks = None if self.sent else make_masks(config.masks, device)
-        self.instances = InstanceMap(config.instances)
         self.names = NameVotes()
         self.held_out: list[CameraFrame] = []
         self.keyframes = 0
@@ -88,6 +87,7 @@ class MapSide:
         self._full: deque[CameraFrame] = deque(maxlen=FULL_IMAGES if wants_full_image(config.masks) else 0)
         self._last_keyframe_ns: int | None = None
         self._scale = MapScale(config.input.pose_units)
+        self.instances = InstanceMap(config.instances, self._scale.error)
 
     def add(self, item: CameraItem) -> list[MapSnapshot]:
         """Take one message; return a snapshot for each keyframe it completed."""

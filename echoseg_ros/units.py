@@ -30,6 +30,8 @@ from echoseg_ros.types import (
 NOMINAL_DEPTH_M = 2.2
 # Views that the usual depth is taken over, and how far the scale must be off before it is changed.
 VIEWS, WORTH_A_CHANGE = 60, 0.1
+# What nominal metres may be off by: in a small bathroom they made things 1.65 times as large as they were.
+NOMINAL_ERROR = 1.8
 
 Frame = TypeVar("Frame", bound=CameraFrame)
 
@@ -39,6 +41,7 @@ class MapScale:
 
     def __init__(self, pose_units: str) -> None:
         self._depths: deque[float] = deque(maxlen=VIEWS)
+        self.error = 1.0 if pose_units == "metres" else NOMINAL_ERROR
         self._metric = pose_units == "metres"
         self.metres_per_unit: float | None = 1.0 if self._metric else None
 

@@ -14,6 +14,7 @@ from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.lift import lift_proposal
 from echoseg_ros.objects.snapshot import take_snapshot
 from echoseg_ros.types import MapSnapshot, MaskProposal
+from echoseg_ros.units import MapScale
 
 # Less than this is a speck at a mask's edge, not a thing of its own.
 MIN_PIECE_SHARE = 2e-4
@@ -28,7 +29,7 @@ def front_end_snapshot(
     """
     mapper = run.folder.mapper
     uids = mapper.gaussians.uids.cpu().numpy()
-    instances = InstanceMap(run.folder.config.instances)
+    instances = InstanceMap(run.folder.config.instances, MapScale(run.folder.config.input.pose_units).error)
     for k, (view, union) in enumerate(zip(scene.train, unions, strict=True)):
         proposal = pieces(union, k, trust)
         weights = lift_proposal(mapper.rasterizer, mapper.gaussians, view.camera, view.T_map_camera, proposal)

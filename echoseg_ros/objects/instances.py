@@ -88,8 +88,10 @@ class InstanceMap:
     weights. A Gaussian belongs to the instance with most votes, if more than half of its judgements said "object".
     """
 
-    def __init__(self, config: InstanceConfig | None = None) -> None:
+    def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
+        """size_error: how many times too large things may seem (units.NOMINAL_ERROR)."""
         self._config = config or InstanceConfig()
+        self._max_side_m = _MAX_SIDE_M * size_error
         self._table = VoteTable()
         self._tracks: list[_Track] = []
         self._next_id = 0
@@ -150,7 +152,9 @@ class InstanceMap:
             if track.views < _MIN_VIEWS or len(members) < _MIN_GAUSSIANS:
                 track.instance = None
             elif track.stale or track.instance is None:
-                track.instance = _instance(track, members, uids, means, rgb, float(membership[members].mean()), free)
+                track.instance = _instance(
+                    track, members, uids, means, rgb, float(membership[members].mean()), free, self._max_side_m
+                )
                 track.stale = False
             elif (support := track.sorted_support()) != track.instance.support:
                 track.instance = replace(track.instance, support=support)
@@ -266,13 +270,14 @@ def _instance(
     rgb: np.ndarray,
     agreement: float,
     free: NDArray[np.float32],
+    max_side_m: float,
 ) -> Instance | None:
     """The published value of a track; None if its parts span more than an object does."""
     points = np.asarray(means[members], np.float32)
     sample = points[:: 1 + len(points) // _BODY_POINTS]
     body = sample[solid_part(sample)]
     box = grounded(body_box(body), free)
-    if max(box.size_m) > _MAX_SIDE_M:
+    if max(box.size_m) > max_side_m:
         return None
     return Instance(
         id=track.id,
