@@ -9,7 +9,7 @@ import torch
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import ImageFormatError
 from echoseg_ros.mapping.keyframes import reduced_depth, reduced_rgb
-from echoseg_ros.masks.network_grouping import UNJUDGED, enlarged, group
+from echoseg_ros.masks.network_grouping import UNJUDGED, enlarged, group, without_background
 from echoseg_ros.masks.network_input import network_input
 from echoseg_ros.masks.network_model import MULTIPLE_PX, OFFSET_UNIT_PX
 from echoseg_ros.masks.network_weights import WEIGHTS_FILE, load_weights
@@ -20,6 +20,8 @@ from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage, MaskPropos
 WIDTH_PX = 256
 # Share of the outline at the image's border from which an object is too incomplete to be judged.
 _MAX_BORDER_SHARE = 0.3
+# Mean probability over an object's pixels below which it may as well be none.
+_MIN_TRUST = 0.62
 # An object of this many pixels is seen well enough to be fully trusted.
 _CLEAR_PX = 100
 
@@ -54,22 +56,18 @@ class NetworkMasks:
         if depth_m is None or not (depth_m > 0).any():
             labels = np.full(shape, UNJUDGED, np.int32)
             return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), self._config.backend)
-        alpha = _coverage(frame.depth_m, rendered_alpha, shape)
-        probability, middle_px, side_px = self._infer(frame.camera, frame.rgb, depth_m, alpha, frame.T_map_camera)
-        labels = enlarged(group(probability, middle_px, side_px), probability, *shape)
-        fine = np.asarray(cv2.resize(probability, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-        labels, scores = _judged(labels, fine)
+        camera, rgb, depth_m, alpha = _reduced(frame, depth_m, _coverage(frame.depth_m, rendered_alpha, shape))
+        probability, middle_px, side_px = self._infer(camera, rgb, depth_m, alpha, frame.T_map_camera)
+        seen = (slice(camera.height), slice(camera.width))
+        labels = without_background(group(probability, middle_px, side_px)[seen], depth_m, camera.fx)
+        fine = np.asarray(cv2.resize(probability[seen], shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        labels, scores = judged(enlarged(labels, fine), fine)
         return MaskProposal(frame.stamp_ns, labels, scores, self._config.backend)
 
     def _infer(
         self, camera: Camera, rgb: RgbImage, depth_m: FloatImage, alpha: FloatImage, T_map_camera: Array
     ) -> tuple[FloatImage, FloatImage, FloatImage]:
         """(probability [h, w], voted middle [h/2, w/2, 2], voted side [h/2, w/2]) at the network's size, sides even."""
-        if camera.width > WIDTH_PX:
-            height = max(round(camera.height * WIDTH_PX / camera.width), 1)
-            rgb, depth_m = reduced_rgb(rgb, height, WIDTH_PX), reduced_depth(depth_m, height, WIDTH_PX)
-            alpha = np.asarray(cv2.resize(alpha, (WIDTH_PX, height), interpolation=cv2.INTER_AREA), np.float32)
-            camera = camera.resized(WIDTH_PX, height)
         surface = make_surface(camera, depth_m, T_map_camera)
         inputs = network_input(camera, rgb, surface, alpha, T_map_camera)
         height, width = inputs.shape[1:]
@@ -86,20 +84,36 @@ class NetworkMasks:
         return probability, middle[half], (np.exp(log_side) * np.float32(OFFSET_UNIT_PX))[half]
 
 
+def _reduced(
+    frame: CameraFrame, depth_m: FloatImage, alpha: FloatImage
+) -> tuple[Camera, RgbImage, FloatImage, FloatImage]:
+    """(camera, rgb, depth, alpha) at most WIDTH_PX wide."""
+    camera = frame.camera
+    if camera.width <= WIDTH_PX:
+        return camera, frame.rgb, depth_m, alpha
+    height = max(round(camera.height * WIDTH_PX / camera.width), 1)
+    rgb, depth_m = reduced_rgb(frame.rgb, height, WIDTH_PX), reduced_depth(depth_m, height, WIDTH_PX)
+    alpha = np.asarray(cv2.resize(alpha, (WIDTH_PX, height), interpolation=cv2.INTER_AREA), np.float32)
+    return camera.resized(WIDTH_PX, height), rgb, depth_m, alpha
+
+
 def _coverage(sensor_m: FloatImage | None, rendered_alpha: FloatImage | None, shape: tuple[int, int]) -> FloatImage:
     """[H, W] how much is known of a pixel's depth: all where the sensor says it, else as far as the map covers it."""
     drawn = np.ones(shape, np.float32) if rendered_alpha is None else np.clip(rendered_alpha, 0, 1).astype(np.float32)
     return drawn if sensor_m is None else np.where(sensor_m > 0, np.float32(1), drawn)
 
 
-def _judged(labels: np.ndarray, probability: FloatImage) -> tuple[np.ndarray, np.ndarray]:
-    """Final labels [H, W] and scores [K]: objects that the image's border cuts heavily cannot be judged."""
+def judged(labels: np.ndarray, probability: FloatImage) -> tuple[np.ndarray, np.ndarray]:
+    """Final labels [H, W] and scores [K]; what the image's border cuts heavily or hardly looks like one is not judged.
+
+    labels: [H, W] int32, probability: [H, W] of an object.
+    """
     count = int(labels.max(initial=0))
     inside = labels > 0
     area = np.bincount(labels[inside], minlength=count + 1)
     trust = np.bincount(labels[inside], probability[inside], minlength=count + 1) / np.maximum(area, 1)
     border = _border_shares(labels, count)
-    judged = (border <= _MAX_BORDER_SHARE) & (area > 0)
+    judged = (border <= _MAX_BORDER_SHARE) & (trust >= _MIN_TRUST)
     judged[0] = False
     final = np.where(judged, np.cumsum(judged), UNJUDGED)
     final[0] = 0

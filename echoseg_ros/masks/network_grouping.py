@@ -6,7 +6,6 @@ The clustering is greedy, the best agreement first, with a reach that grows with
 
 from __future__ import annotations
 
-import cv2
 import numba
 import numpy as np
 from scipy import ndimage
@@ -29,6 +28,11 @@ _LEFT_OVER_REACH = 2.0
 _LEAST_FILL = 0.2
 LEAST_PX = 12
 _MAX_OBJECTS = 120
+# Groups that touch are one object that the votes did not hold together when their middles are this near, as a share of the
+# side that they vote for, and both together are no larger than that.
+_JOIN_SHARE, _JOIN_LOG_SIZE, _JOIN_AREA = 0.8, 0.7, 2.1
+# An object reaches this far in depth from its middle: a share of its side, and of its distance.
+_DEEP_SHARE, _DEEP_SLACK = 0.7, 0.03
 # Pixels that the votes left out go to the label beside them, this far.
 _GROW_PX = 3.0
 
@@ -48,20 +52,21 @@ def group(probability: FloatImage, middle_px: FloatImage, side_px: FloatImage) -
         votes = np.column_stack([middle_px[rows, columns], np.log(side)]).astype(np.float32)
         agreement = _agreement(votes, coarse[rows, columns], height, width)
         small[rows, columns] = _clusters(votes, agreement)
+        small = _joined(small, votes, rows, columns)
     labels = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
     return _finished(labels, probability)
 
 
-def enlarged(labels: np.ndarray, probability: FloatImage, height: int, width: int) -> np.ndarray:
-    """[height, width] the labels of a smaller image with outlines where the enlarged probability has them."""
+def enlarged(labels: np.ndarray, probability: FloatImage) -> np.ndarray:
+    """The labels of a smaller image at the size [H, W] of `probability`, with outlines where that has them."""
+    height, width = probability.shape
     if labels.shape == (height, width):
         return labels
-    fine = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
     rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(int)
-    grown = _grown(labels, labels > 0, 2.0)[np.ix_(rows, columns)]
-    unsure = np.where(fine > _PERHAPS, UNJUDGED, 0)
-    return np.where((fine > _OBJECT) & (grown > 0), grown, unsure).astype(np.int32)
+    grown = _grown(labels, labels > 0, 1.0)[np.ix_(rows, columns)]
+    unsure = np.where(probability > _PERHAPS, UNJUDGED, 0)
+    return np.where((probability > _OBJECT) & (grown > 0), grown, unsure).astype(np.int32)
 
 
 def _agreement(votes: FloatImage, weight: FloatImage, height: int, width: int) -> FloatImage:
@@ -132,6 +137,67 @@ def _clusters(votes, agreement):  # type: ignore[no-untyped-def]
                     nearest = distance
                     owner[i] = k + 1
     return owner
+
+
+def _joined(small: np.ndarray, votes: FloatImage, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The labels at half size with pieces of one object made one, the nearest first."""
+    owner = small[rows, columns]
+    count = int(owner.max(initial=0))
+    area = np.bincount(owner, minlength=count + 1).astype(float)
+    sums = np.stack([np.bincount(owner, votes[:, k], count + 1) for k in range(3)], axis=1)
+    target = np.arange(count + 1)
+    pairs = _touching(small)
+    while pairs:
+        apart = {pair: _apart(area, sums, *pair) for pair in pairs}
+        a, b = min(apart, key=lambda pair: apart[pair])
+        if apart[a, b] >= 1:
+            break
+        area[a], sums[a] = area[a] + area[b], sums[a] + sums[b]
+        target[target == b] = a
+        renamed = {tuple(sorted((a if i == b else i, a if j == b else j))) for i, j in pairs}
+        pairs = {(i, j) for i, j in renamed if i != j}
+    return np.asarray(target[small], np.int32)
+
+
+def _apart(area: np.ndarray, sums: np.ndarray, a: int, b: int) -> float:
+    """How far two groups are from being one object, below 1 = they are one. area: in pixels at half size."""
+    middles = sums[[a, b]] / area[[a, b], None]
+    side = float(np.exp(middles[:, 2].max()))
+    if 4 * (area[a] + area[b]) > _JOIN_AREA * side**2:
+        return np.inf
+    near = float(np.hypot(*(middles[0, :2] - middles[1, :2]))) / (_JOIN_SHARE * side)
+    return max(near, abs(float(middles[0, 2] - middles[1, 2])) / _JOIN_LOG_SIZE)
+
+
+def _touching(labels: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs (a < b) of labels that are neighbours in the image, across at most one pixel."""
+    found: set[tuple[int, int]] = set()
+    for reach in (1, 2):
+        for one, other in ((labels[:, :-reach], labels[:, reach:]), (labels[:-reach], labels[reach:])):
+            edge = (one > 0) & (other > 0) & (one != other)
+            both = np.sort(np.column_stack([one[edge], other[edge]]), axis=1)
+            found.update((int(a), int(b)) for a, b in np.unique(both, axis=0))
+    return found
+
+
+def without_background(labels: np.ndarray, depth_m: FloatImage, focal_px: float) -> np.ndarray:
+    """The labels without pixels that lie much farther or nearer than their object is large: seen past its edge.
+
+    depth_m: [H, W], 0 = unknown: such pixels stay.
+    """
+    labels = labels.copy()
+    for label, window in enumerate(ndimage.find_objects(np.maximum(labels, 0)), start=1):
+        if window is None:
+            continue
+        inside, depth = labels[window] == label, depth_m[window]
+        known = inside & (depth > 0)
+        if not known.any():
+            continue
+        middle_m = float(np.median(depth[known]))
+        side_m = np.sqrt(float(inside.sum())) * middle_m / focal_px
+        off = known & (np.abs(depth - middle_m) > _DEEP_SHARE * side_m + _DEEP_SLACK * middle_m)
+        labels[window][off] = 0
+    return labels
 
 
 def _finished(labels: np.ndarray, probability: FloatImage) -> np.ndarray:

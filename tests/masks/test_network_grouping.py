@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echoseg_ros.masks.network_grouping import LEAST_PX, UNJUDGED, enlarged, group
+from echoseg_ros.masks.network_grouping import LEAST_PX, UNJUDGED, enlarged, group, without_background
 
 HEIGHT, WIDTH = 96, 128
 
@@ -87,7 +87,29 @@ def test_nothing_gives_nothing():
 def test_enlarged_labels_follow_the_enlarged_probability():
     truth = scene()
     labels = group(*votes_of(truth))
-    large = enlarged(labels, votes_of(truth)[0], 2 * HEIGHT, 2 * WIDTH)
     true_large = np.repeat(np.repeat(truth, 2, axis=0), 2, axis=1)
+    large = enlarged(labels, np.where(true_large > 0, 0.9, 0.05).astype(np.float32))
     assert large.shape == true_large.shape
     assert min(value for number, value in ious(large, true_large).items() if number != 4) > 0.85
+
+
+def test_pieces_that_vote_for_one_large_object_are_joined():
+    truth = np.zeros((HEIGHT, WIDTH), int)
+    truth[10:70, 20:100] = 1
+    probability, middle, side = votes_of(truth)
+    middle[:, :30, 0] -= 22  # the left part votes for a place far from the middle, the right part too
+    middle[:, 30:, 0] += 22
+    labels = group(probability, middle, side)
+    assert labels.max() == 1 and (labels[truth == 1] == 1).all()
+
+
+def test_what_is_seen_past_an_object_does_not_belong_to_it():
+    labels = np.zeros((HEIGHT, WIDTH), np.int32)
+    labels[20:50, 20:40] = 1
+    labels[60:80, 60:90] = 2
+    depth_m = np.full((HEIGHT, WIDTH), 3.0, np.float32)
+    depth_m[20:50, 20:36] = 1.0 + 0.05 * np.linspace(-1, 1, 16, dtype=np.float32)  # 0.2 m wide, the rest is wall
+    depth_m[60:80, 60:90] = 0
+    cut = without_background(labels, depth_m, 100.0)
+    assert (cut[20:50, 20:36] == 1).all() and (cut[20:50, 36:40] == 0).all()
+    assert (cut[60:80, 60:90] == 2).all()  # nothing is known of it
