@@ -88,8 +88,12 @@ class MapConfig:
 class MaskConfig:
     """Mask proposals for a keyframe."""
 
-    backend: str = setting("geometric", "who proposes masks: geometry, network (ours), models in masks.model_path, another node (topic)",
-                           choices=("geometric", "network", "sam2", "rf_detr", "topic"))  # fmt: skip
+    backend: str = setting(
+        "geometric",
+        "who proposes masks: geometry, a network, auto (one of these, by where depth comes from), models in "
+        "masks.model_path, or another node (topic)",
+        choices=("auto", "geometric", "network", "sam2", "rf_detr", "topic"),
+    )
     model_path: str = setting("", "local folder of SAM 2.1 or RF-DETR; nothing is downloaded")
     detector: str = setting("owlv2", "who finds the boxes for sam2", choices=("owlv2", "grounding_dino"))
     detector_path: str = setting("", "local folder of the detector's files")

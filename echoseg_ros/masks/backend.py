@@ -11,6 +11,7 @@ from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 # Module and class of each backend; imported only when asked for, so that optional dependencies stay optional.
 _BACKENDS = {
+    "auto": ("echoseg_ros.masks.auto", "AutoMasks"),
     "geometric": ("echoseg_ros.masks.geometric", "GeometricMasks"),
     "network": ("echoseg_ros.masks.network", "NetworkMasks"),
 }
