@@ -29,7 +29,8 @@ _MIN_VIEWS = 2
 _MAX_MISSES = 3
 # New Gaussians have no votes yet: what a proposal has of them says little about whether it is a known object.
 _NEW_WEIGHT = 0.3
-# Two instances become one when this many views had them in one proposal, and fewer than half as many had two.
+# Two instances become one when this many views had them in one proposal, and not even two thirds as many had two: masks split
+# a thing that has different sides in up to half of the views, and join two things in a tenth.
 _MIN_TOGETHER = 2
 # Body and box are found on a sample of about this many Gaussians.
 _BODY_POINTS = 1500
@@ -209,7 +210,7 @@ class InstanceMap:
 
     def _merge(self) -> None:
         """Join tracks that lay in one proposal more often than in two; the one seen in more views keeps its id."""
-        ready = np.triu((self._together >= _MIN_TOGETHER) & (self._together > 2 * self._apart), 1)
+        ready = np.triu((self._together >= _MIN_TOGETHER) & (self._together > 1.5 * self._apart), 1)
         target = np.arange(len(self._tracks), dtype=np.int32)
         gone: set[int] = set()
         for a, b in np.argwhere(ready).tolist():
