@@ -29,8 +29,8 @@ _MIN_VIEWS = 2
 _MAX_MISSES = 3
 # New Gaussians have no votes yet: what a proposal has of them says little about whether it is a known object.
 _NEW_WEIGHT = 0.3
-# Two instances become one when this many views had them in one proposal, and not even two thirds as many had two: masks split
-# a thing that has different sides in up to half of the views, and join two things in a tenth.
+# Two instances become one when this many views had them in one proposal, and not even two thirds as many had two (in a
+# kitchen with the network's masks: pieces of one microwave 14 to 7 and 5 to 6, pairs of other things at most 5 to 5).
 _MIN_TOGETHER = 2
 # Body and box are found on a sample of about this many Gaussians.
 _BODY_POINTS = 1500
