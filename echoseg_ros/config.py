@@ -89,7 +89,7 @@ class MaskConfig:
     """Mask proposals for a keyframe."""
 
     backend: str = setting(
-        "geometric",
+        "auto",
         "who proposes masks: geometry, a network, auto (one of these, by where depth comes from), models in "
         "masks.model_path, or another node (topic)",
         choices=("auto", "geometric", "network", "sam2", "rf_detr", "topic"),

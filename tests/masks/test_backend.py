@@ -5,11 +5,11 @@ import pytest
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
 from echoseg_ros.masks.backend import make_masks
-from echoseg_ros.masks.geometric import GeometricMasks
+from echoseg_ros.masks.auto import AutoMasks
 
 
-def test_default_backend_is_geometric():
-    assert isinstance(make_masks(MaskConfig()), GeometricMasks)
+def test_default_backend_goes_by_where_depth_comes_from():
+    assert isinstance(make_masks(MaskConfig()), AutoMasks)
 
 
 def test_unknown_backend_is_named_with_the_known_ones():
