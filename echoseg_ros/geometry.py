@@ -247,4 +247,3 @@ def _part_of(turn: Array, fraction: float) -> Array:
     angle = fraction * np.arctan2(sine, 0.5 * (np.trace(turn) - 1))
     cross = across / sine
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
-

@@ -4,8 +4,8 @@ import pytest
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.backend import make_masks
 from echoseg_ros.masks.auto import AutoMasks
+from echoseg_ros.masks.backend import make_masks
 
 
 def test_default_backend_goes_by_where_depth_comes_from():
