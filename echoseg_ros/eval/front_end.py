@@ -31,12 +31,12 @@ class FrontEnd:
     the instance's area; seed: of all this.
     """
 
-    miss: float = 0.25
+    miss: float = 0.05
     small_px_share: float = 0.001
-    false_mask: float = 0.3
+    false_mask: float = 0.0375
     confused: float = 0.5
-    edge: float = 0.18
-    growth: float = 0.08
+    edge: float = 0.06
+    growth: float = 0.14
     seed: int = 0
 
     def masks(self, scene: EvalScene, view: View) -> list[Mask]:
