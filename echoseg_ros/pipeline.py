@@ -287,7 +287,6 @@ class Judge:
         self.chooser = Chooser(self.config.choice)
         self._newest_ns: int | None = None
         self._cadence = Cadence(self.config.sources.every_s)
-        self._verdict: Verdict | None = None
         self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
         self._metres_per_unit = MapScale(self.config.input.pose_units).metres_per_unit
 
@@ -305,16 +304,17 @@ class Judge:
             self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit))
         if (held := self._cadence.verdict_for(evidence)) is not None:
             return replace(held, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
-        self._verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)
-        self._cadence.decided(self._verdict)
-        return self._verdict
+        verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)
+        self._cadence.decided(verdict)
+        return verdict
 
     def conclude(self, snapshot: MapSnapshot) -> Verdict | None:
         """What is believed in the end, on the finished map; None if nothing was decided before."""
         self._rescale(snapshot.metres_per_unit)
-        if self._verdict is None or self._newest_ns is None:
+        last = self._cadence.verdict
+        if last is None or self._newest_ns is None:
             return None
-        late_ns = self._verdict.window_end_ns - self._verdict.stamp_ns
+        late_ns = last.window_end_ns - last.stamp_ns
         return self._decide(self._newest_ns, self._newest_ns + late_ns, snapshot)
 
     def _decide(self, stamp_ns: int, window_end_ns: int, snapshot: MapSnapshot) -> Verdict:

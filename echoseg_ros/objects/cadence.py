@@ -11,11 +11,14 @@ ACTIVE, PAUSE_S = 0.05, 1.0
 
 
 class Cadence:
-    """When to decide anew. Periods are of sensor time, so that a run does not depend on a clock."""
+    """When to decide anew. Periods are of sensor time, so that a run does not depend on a clock.
+
+    verdict: the last one decided, None before the first.
+    """
 
     def __init__(self, every_s: float) -> None:
         self._every_s = self._period_s = every_s
-        self._verdict: Verdict | None = None
+        self.verdict: Verdict | None = None
         self._active_ns = 0
 
     def verdict_for(self, evidence: SoundEvidence) -> Verdict | None:
@@ -24,15 +27,15 @@ class Cadence:
             if evidence.stamp_ns - self._active_ns > PAUSE_S * 1e9:
                 self._period_s = self._every_s
             self._active_ns = evidence.stamp_ns
-        if self._verdict is None or not 0 <= evidence.stamp_ns - self._verdict.stamp_ns < self._period_s * 1e9:
+        if self.verdict is None or not 0 <= evidence.stamp_ns - self.verdict.stamp_ns < self._period_s * 1e9:
             return None
-        return self._verdict
+        return self.verdict
 
     def decided(self, verdict: Verdict) -> None:
         """Take note of a new verdict."""
-        same = self._verdict is not None and len(verdict.sounding) > 0 and _named(self._verdict) == _named(verdict)
+        same = self.verdict is not None and len(verdict.sounding) > 0 and _named(self.verdict) == _named(verdict)
         self._period_s = min(2 * self._period_s, CALM_TIMES * self._every_s) if same else self._every_s
-        self._verdict = verdict
+        self.verdict = verdict
 
 
 def _named(verdict: Verdict) -> list[int | None]:
