@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from echoseg_ros.config import MaskConfig
-from echoseg_ros.errors import ImageFormatError
 from echoseg_ros.masks.components import MAX_SIDE_M, MIN_PX, Component, find_components, join_overhanging, measure
 from echoseg_ros.masks.planes import find_planes, pixel_areas
-from echoseg_ros.masks.surface import make_surface, merge_depth
+from echoseg_ros.masks.surface import known_depth, make_surface
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 # A cup's handle, a pen: less than this is not an object.
@@ -49,11 +48,8 @@ class GeometricMasks:
         Without any depth everything is unjudged. Raises ImageFormatError if a depth image has not the camera's size.
         """
         shape = (frame.camera.height, frame.camera.width)
-        for image in (frame.depth_m, rendered_depth_m, rendered_alpha):
-            if image is not None and image.shape != shape:
-                raise ImageFormatError(f"depth of shape {image.shape} for masks: want the camera's {shape}")
-        depth_m = merge_depth(frame.depth_m, rendered_depth_m, rendered_alpha)
-        if depth_m is None or not (depth_m > 0).any():
+        depth_m = known_depth(frame, rendered_depth_m, rendered_alpha)
+        if depth_m is None:
             labels = np.full(shape, UNJUDGED, np.int32)
             return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), self._config.backend)
         surface = make_surface(frame.camera, depth_m, frame.T_map_camera)

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 
 from echoseg_ros.config import MaskConfig
-from echoseg_ros.errors import ImageFormatError
 from echoseg_ros.mapping.keyframes import reduced_depth, reduced_rgb
 from echoseg_ros.masks.network_grouping import UNJUDGED, enlarged, group, without_background
 from echoseg_ros.masks.network_input import network_input
 from echoseg_ros.masks.network_model import MULTIPLE_PX, OFFSET_UNIT_PX
 from echoseg_ros.masks.network_weights import WEIGHTS_FILE, load_weights
-from echoseg_ros.masks.surface import make_surface, merge_depth
+from echoseg_ros.masks.surface import known_depth, make_surface
 from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage, MaskProposal, RgbImage
 
 # The network was trained on images of about this width.
@@ -49,11 +48,8 @@ class NetworkMasks:
         Without any depth everything is unjudged. Raises ImageFormatError if a depth image has not the camera's size.
         """
         shape = (frame.camera.height, frame.camera.width)
-        for image in (frame.depth_m, rendered_depth_m, rendered_alpha):
-            if image is not None and image.shape != shape:
-                raise ImageFormatError(f"depth of shape {image.shape} for masks: want the camera's {shape}")
-        depth_m = merge_depth(frame.depth_m, rendered_depth_m, rendered_alpha)
-        if depth_m is None or not (depth_m > 0).any():
+        depth_m = known_depth(frame, rendered_depth_m, rendered_alpha)
+        if depth_m is None:
             labels = np.full(shape, UNJUDGED, np.int32)
             return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), self._config.backend)
         camera, rgb, depth_m, alpha = _reduced(frame, depth_m, _coverage(frame.depth_m, rendered_alpha, shape))

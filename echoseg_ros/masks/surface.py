@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from echoseg_ros.types import Array, Camera, FloatImage
+from echoseg_ros.errors import ImageFormatError
+from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage
 
 # Error of a structured-light or time-of-flight camera along the optical axis, as a * (1 + z^2 * b): about 3 mm at 1 m
 # and 16 mm at 3 m. (Nguyen, Izadi, Lovell, "Modeling Kinect sensor noise", 3DIMPVT 2012, gives the same growth.)
@@ -42,6 +43,19 @@ class Surface:
     rays: FloatImage
     step_right: np.ndarray
     step_down: np.ndarray
+
+
+def known_depth(frame: CameraFrame, rendered_m: FloatImage | None, alpha: FloatImage | None) -> FloatImage | None:
+    """[H, W] what is known of a view's depth (`merge_depth`), None where nothing is.
+
+    Raises ImageFormatError if an image has not the size of the frame's camera.
+    """
+    shape = (frame.camera.height, frame.camera.width)
+    for image in (frame.depth_m, rendered_m, alpha):
+        if image is not None and image.shape != shape:
+            raise ImageFormatError(f"depth of shape {image.shape} for masks: want the camera's {shape}")
+    depth_m = merge_depth(frame.depth_m, rendered_m, alpha)
+    return depth_m if depth_m is not None and (depth_m > 0).any() else None
 
 
 def merge_depth(
