@@ -6,18 +6,26 @@ import dataclasses
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
+from echoseg_ros.geometry import apply, look_at
 from echoseg_ros.mapping import swept
+from echoseg_ros.masks.network_grouping import group
+from echoseg_ros.objects.votes import VoteTable
 from echoseg_ros.pipeline import Judge, MapSide, SoundSide
-from echoseg_ros.sound.array import ArrayGeometry, load_array
-from echoseg_ros.types import AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
+from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
+from echoseg_ros.sound.calibrate import PERIOD_S
+from echoseg_ros.types import Array, AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
 
 _log = logging.getLogger(__name__)
 
 _FRAMES = 3
 _SIZE_PX = (160, 120)
+# What is heard lasts until the self-calibration has estimated once, from an array that turns and moves.
+_SOUND_S, _CHUNK_S = 2 * PERIOD_S + 1.5, 0.1
+_SOURCE_M, _SPEED_M_PER_S, _TURN_RAD = np.array([1.5, 0.0, 1.0]), 0.1, 0.3
 
 
 def warm_up(config: Config, array: ArrayGeometry | None, device: str | None) -> None:
@@ -46,26 +54,49 @@ def _map(config: Config, device: str) -> MapSnapshot | None:
     snapshot = None
     for i in range(_FRAMES):
         at_ns = (i + 1) * 1_000_000_000
-        T_map_camera = np.eye(4)
-        T_map_camera[0, 3] = 0.15 * i
+        T_map_camera = _pose(0.0, 0.15 * i)
         side.add(PoseData(at_ns, T_map_camera))
         side.add(DepthData(at_ns, depth_m))
         snapshot = next(iter(side.add(ImageData(at_ns, rgb))), snapshot)
+    side.mapper.warm_up()
+    group(np.ones((8, 8), np.float32), np.zeros((4, 4, 2), np.float32), np.full((4, 4), 8, np.float32))
+    VoteTable().rename(np.zeros(0, np.int32))  # instances that merge or go
     return snapshot
 
 
 def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -> None:
-    side, judge = SoundSide(config.updated({"label.tagger": "off"}), array), Judge(config)
+    tagger = config.label.tagger if config.label.tagger == "features" else "off"  # a model has no kernels of ours
+    side = SoundSide(config.updated({"label.tagger": tagger}), array)
+    judge = Judge(config)
     rate_hz = round(array.sample_rate_hz)
-    samples = np.random.default_rng(0).normal(0, 0.1, (2 * rate_hz, array.channels)).astype(np.float32)
     side.add(AudioFormat(rate_hz, array.channels, "S16LE", "WAVE"))
-    for at_ns in (0, 1_000_000_000, 2_000_000_000):
-        side.poses.add(at_ns, np.eye(4))
-    for i in range(0, len(samples), rate_hz // 10):
-        chunk = AudioChunk(round(i / rate_hz * 1e9), samples[i : i + rate_hz // 10])
-        for evidence in side.add(chunk):
+    sound = np.random.default_rng(0).normal(0, 0.1, round((_SOUND_S + 1) * rate_hz))
+    for i in range(round(_SOUND_S / _CHUNK_S)):
+        at_s = i * _CHUNK_S
+        T_map_camera = _pose(_TURN_RAD * np.sin(at_s), _SPEED_M_PER_S * at_s)
+        side.add(PoseData(round(at_s * 1e9), T_map_camera))
+        samples = _arriving(sound, at_s, array, T_map_camera)
+        for evidence in side.add(AudioChunk(round(at_s * 1e9), samples)):
             if snapshot is not None:
-                judge.add(evidence, snapshot)
+                side.ear.name(judge.add(evidence, snapshot))
+                judge.score(np.zeros((1, 3), np.float32))
+
+
+def _pose(turn_rad: float, moved_m: float) -> Array:
+    """Level, moved to the right and turned from where the wall is straight ahead."""
+    eye = np.array([0.0, -moved_m, 1.0])
+    return look_at(eye, eye + [np.cos(turn_rad), np.sin(turn_rad), 0.0])
+
+
+def _arriving(sound: Array, at_s: float, array: ArrayGeometry, T_map_camera: Array) -> NDArray[np.float32]:
+    """[N, channels] of a chunk: the sound of one point, later at the microphones that are farther."""
+    rate_hz = array.sample_rate_hz
+    microphones_map = apply(T_map_camera @ array.T_camera_array, array.microphones_m)
+    late_s = np.linalg.norm(_SOURCE_M - microphones_map, axis=1) / SPEED_OF_SOUND_M_PER_S
+    at = (0.5 + at_s + np.arange(round(_CHUNK_S * rate_hz))[:, None] / rate_hz - late_s) * rate_hz
+    samples = np.zeros((len(at), array.channels), np.float32)
+    samples[:, array.channel_order] = np.interp(at, np.arange(len(sound)), sound)
+    return samples
 
 
 if __name__ == "__main__":  # what `make setup` calls to fill numba's cache
