@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.eval.scene_run import SceneRun
 from echoseg_ros.eval.scene_views import EvalScene
+from echoseg_ros.masks.outlines import OutlineBias
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.lift import lift_proposal
 from echoseg_ros.objects.snapshot import take_snapshot
@@ -25,13 +26,17 @@ def front_end_snapshot(
 ) -> MapSnapshot:
     """The run's finished map with instances made of the 2D masks [H, W] of the train views alone.
 
-    The reference's stage hands on one mask a view, so its connected pieces are the proposals. trust: of each.
+    The reference's stage hands on one mask a view, so its connected pieces are the proposals. What its outlines have in
+    common is taken out, as of any masks that another program makes. trust: of each.
     """
     mapper = run.folder.mapper
     uids = mapper.gaussians.uids.cpu().numpy()
     instances = InstanceMap(run.folder.config.instances, MapScale(run.folder.config.input.pose_units).error)
-    for k, (view, union) in enumerate(zip(scene.train, unions, strict=True)):
-        proposal = pieces(union, k, trust)
+    proposals = [pieces(union, k, trust) for k, union in enumerate(unions)]
+    outlines = OutlineBias()
+    for view, proposal in zip(scene.train, proposals, strict=True):
+        outlines.add(proposal.labels, scene.data.picture(view.frame)[0])
+    for view, proposal in zip(scene.train, map(outlines.corrected, proposals), strict=True):
         weights = lift_proposal(mapper.rasterizer, mapper.gaussians, view.camera, view.T_map_camera, proposal)
         instances.update(uids, weights, proposal)
     return take_snapshot(0, mapper, instances, run.snapshot.metres_per_unit)

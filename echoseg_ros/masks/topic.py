@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import ImageFormatError
-from echoseg_ros.types import Array, Camera, CameraFrame, MaskImage, MaskProposal
+from echoseg_ros.masks.outlines import OutlineBias
+from echoseg_ros.types import Array, Camera, CameraFrame, MaskImage, MaskProposal, RgbImage
 
 # A node that copies the image's header keeps its stamp to the nanosecond; one that computes with it may round.
 _SAME_STAMP_NS = 2_000_000
@@ -25,24 +26,29 @@ _MAX_STRETCH = 1.03
 
 @dataclass(frozen=True)
 class MaskView:
-    """What is needed of a frame to lift masks from it. T_map_camera: [4, 4]; keyframe: one that the map is built from."""
+    """What is needed of a frame to lift masks from it.
+
+    T_map_camera: [4, 4]; rgb: [H, W, 3]; keyframe: one that the map is built from.
+    """
 
     stamp_ns: int
     camera: Camera
     T_map_camera: Array
+    rgb: RgbImage
     keyframe: bool
 
     @staticmethod
     def of(frame: CameraFrame, keyframe: bool) -> MaskView:
         """Of a frame at the map's resolution."""
-        return MaskView(frame.stamp_ns, frame.camera, frame.T_map_camera, keyframe)
+        return MaskView(frame.stamp_ns, frame.camera, frame.T_map_camera, frame.rgb, keyframe)
 
 
 class TopicMasks:
     """Views wait for masks and masks for views, in sensor time and up to `masks.wait_s`.
 
     Masks of keyframes are all used; those of other frames only while no other view was used within a given gap, so that a
-    node too slow to hit keyframes is heard too. `counts`: masks received, used, not needed, without an image, dropped
+    node too slow to hit keyframes is heard too. What their outlines are off by on the whole is taken out (OutlineBias).
+    `counts`: masks received, used, not needed, without an image, dropped
     because too many waited; keyframes without masks.
     """
 
@@ -51,6 +57,7 @@ class TopicMasks:
         self._wait_ns = int(config.wait_s * 1e9)
         self.counts: Counter[str] = Counter()
         self.problems: deque[str] = deque(maxlen=20)
+        self._outlines = OutlineBias()
         self.clear()
 
     def clear(self) -> None:
@@ -93,7 +100,7 @@ class TopicMasks:
                 self.counts["masks not needed"] += 1
                 continue
             try:
-                pairs.append((view, self._proposal(masks, view.camera)))
+                pairs.append((view, self._proposal(masks, view)))
             except ImageFormatError as error:
                 self.problems.append(str(error))
                 self.counts["masks of a wrong shape"] += 1
@@ -132,10 +139,11 @@ class TopicMasks:
     def _is_near(self, stamp_ns: int, gap_ns: int) -> bool:
         return self._used_ns is not None and abs(stamp_ns - self._used_ns) < gap_ns
 
-    def _proposal(self, masks: MaskImage, camera: Camera) -> MaskProposal:
-        labels = _fitted(masks, camera)
-        labels, count = _numbered(labels, self._config.max_count)
-        return MaskProposal(masks.stamp_ns, labels, np.ones(count, np.float32), self._config.backend)
+    def _proposal(self, masks: MaskImage, view: MaskView) -> MaskProposal:
+        labels, count = _numbered(_fitted(masks, view.camera), self._config.max_count)
+        self._outlines.add(labels, view.rgb)
+        proposal = MaskProposal(masks.stamp_ns, labels, np.ones(count, np.float32), self._config.backend)
+        return self._outlines.corrected(proposal)
 
 
 def _fitted(masks: MaskImage, camera: Camera) -> NDArray[np.int32]:

@@ -12,6 +12,8 @@ _SLOTS = 4
 _MIN_CLARITY = 0.3
 # Judgements remembered per Gaussian: beyond it old ones fade, so that near views can correct many far ones.
 _MEMORY = 10.0
+# An object of which views see less than this, where they look at its inside, was a mistake or has gone.
+_LEAST_USUAL = 0.35
 _NONE = -1
 
 
@@ -74,11 +76,14 @@ class VoteTable:
     def owners(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """[N] the track each Gaussian belongs to, -1 for none, and [N] the share of its judgements that went there.
 
-        A Gaussian is part of an object if more than half of what was judged said so; then the most voted track has it.
+        The most voted track has a Gaussian if more than half of what was judged said so; of an object that views
+        overlook now and then, half of what is usual within it, unless that is so little that nothing is there.
         """
         owner = np.full(len(self.uids), _NONE, np.int32)
         membership = np.zeros(len(self.uids), np.float32)
-        _owners(self.judged, self._tracks, self._votes, owner, membership)
+        usual = np.zeros(int(self._tracks.max(initial=_NONE)) + 1)
+        _usual_share(self.judged, self._tracks, self._votes, usual)
+        _owners(self.judged, self._tracks, self._votes, usual, owner, membership)
         return np.where(self.clarity >= _MIN_CLARITY, owner, np.int32(_NONE)), membership
 
 
@@ -184,9 +189,34 @@ def _rename(new: np.ndarray, tracks: np.ndarray, votes: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def _usual_share(judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, usual: np.ndarray) -> None:
+    """Mean share of the judgements that said "object" where a track has most, weighted by its square: of its inside.
+
+    1 where it is less than _LEAST_USUAL.
+    """
+    weight = np.zeros(len(usual))
+    for g in range(tracks.shape[0]):
+        best = 0
+        for slot in range(tracks.shape[1]):
+            if votes[g, slot] > votes[g, best]:
+                best = slot
+        track = tracks[g, best]
+        if track >= 0:
+            share = min(votes[g].sum() / max(judged[g], 1e-3), 1.0)
+            usual[track] += share**3
+            weight[track] += share**2
+    for track in range(len(usual)):
+        if weight[track] > 0:
+            usual[track] /= weight[track]
+        if usual[track] < _LEAST_USUAL:
+            usual[track] = 1.0
+
+
+@numba.njit(cache=True, nogil=True)
 def _owners(
-    judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, owner: np.ndarray, membership: np.ndarray
-) -> None:
+    judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, usual: np.ndarray, owner: np.ndarray,
+    membership: np.ndarray,
+) -> None:  # fmt: skip
     for g in range(tracks.shape[0]):
         total = 0.0
         best = 0
@@ -194,6 +224,6 @@ def _owners(
             total += votes[g, slot]
             if votes[g, slot] > votes[g, best]:
                 best = slot
-        if tracks[g, best] >= 0 and total > 0.5 * max(judged[g], 1e-3):
+        if tracks[g, best] >= 0 and total > 0.5 * usual[tracks[g, best]] * max(judged[g], 1e-3):
             owner[g] = tracks[g, best]
             membership[g] = min(votes[g, best] / max(judged[g], 1e-3), 1.0)

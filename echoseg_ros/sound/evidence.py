@@ -36,6 +36,10 @@ LOBE_BANDS = (1, 2, 3)
 LAGS_PER_PERIOD = 20
 # A bin at the noise floor still counts this much of a clean one.
 MIN_WEIGHT = 0.005
+# The power of noise alone in one frame and bin is often so far above its floor. In a window with a tone this much does not
+# count, or the many bins of noise outweigh the few of the tone (beeps, two ears, 5 rooms, 10 dB: heard in none of them,
+# now in all). In other windows it does, since a steady sound is its own floor.
+NOISE_DB = 3.0
 # Bins this far above the noise floor count in full.
 FULL_WEIGHT_DB = 10.0
 # A bin that stands so far above the median of so many around it holds a tone, and counts as if it were above the floor.
@@ -222,8 +226,10 @@ class EvidenceExtractor:
         band_power = np.bincount(self._band_of_bin, weights=bin_power, minlength=BANDS).astype(float)
         floor, band_floor = self._floor.update(bin_power, band_power)
         above_db = 10 * np.log10(power / floor)
+        lines = _lines(bin_power)
+        above_db = np.maximum(above_db * (1 - lines.max()), above_db - np.float32(NOISE_DB))
         clean = np.clip(above_db / np.float32(FULL_WEIGHT_DB), np.float32(MIN_WEIGHT), np.float32(1))
-        clean = np.maximum(clean, _lines(bin_power) * np.minimum(power / bin_power, np.float32(1)))
+        clean = np.maximum(clean, lines * np.minimum(power / bin_power, np.float32(1)))
         rise_db = float(np.max(10 * np.log10(band_power / band_floor)))
         decay = np.float32(10 ** (-6 * self._frame / (2 * self._rate_hz) / ECHO_S))
         return clean * _onsets(power, decay), 1 / (1 + float(np.exp(-(rise_db - ACTIVE_DB) / ACTIVE_WIDTH_DB)))

@@ -15,7 +15,7 @@ GAP_NS = 500 * MS
 
 
 def view(t_ms: float, keyframe: bool = True) -> MaskView:
-    return MaskView(round(t_ms * MS), CAMERA, np.eye(4), keyframe)
+    return MaskView(round(t_ms * MS), CAMERA, np.eye(4), np.zeros((6, 8, 3), np.uint8), keyframe)
 
 
 def masks(t_ms: float, labels: np.ndarray | None = None) -> MaskImage:

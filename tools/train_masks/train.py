@@ -29,7 +29,7 @@ _WHOLE_EVERY = 4  # one batch in so many is of whole views
 _LEARNING_RATE = 2.5e-3
 _WARM_UP_STEPS = 100
 _MEAN_DECAY = 0.998
-_MAP_SHARE = 0.45
+_MAP_SHARE = 0.6
 _RELOAD_S, _SAVE_S = 120.0, 120.0
 
 
