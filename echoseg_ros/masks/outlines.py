@@ -27,7 +27,7 @@ _LEAST_PX, _LEAST_MASKS, _LEAST_BIAS = 80, 20, 0.03
 # Outlines are off if they part colours less well than this, against those so far inside or outside that part them best:
 # eight rooms' true masks 1, the network's 0.95 to 1, true ones grown by 0.14 of their side 0.4 to 0.82.
 _PARTED = 0.88
-_COLOURS = 8
+_COLOURS, _SIX_ROUNDS = 8, (cv2.TERM_CRITERIA_MAX_ITER, 6, 0.0)
 # What more than this many masks say is known.
 _ENOUGH_MASKS = 200
 
@@ -45,8 +45,8 @@ class OutlineBias:
         """Look at the outlines of labels [H, W] (1..K; others are none) in their image [h, w, 3]."""
         if self._masks >= _ENOUGH_MASKS:
             return
-        lab = cv2.resize(rgb, labels.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        lab = cv2.cvtColor(lab, cv2.COLOR_RGB2LAB)
+        small = cv2.resize(rgb, labels.shape[::-1], interpolation=cv2.INTER_AREA)
+        lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         edges = _edges(lab)
         for k in np.unique(labels[labels > 0]):
             mask = labels == k
@@ -67,8 +67,9 @@ class OutlineBias:
         count = np.bincount(bins[known], minlength=len(_OFFSETS))
         self._strength += np.bincount(bins[known], edge[known], minlength=len(_OFFSETS)) / np.maximum(count, 1)
         self._seen += count > 0
+        colour = np.zeros((len(lab), 1), np.int32)
         cv2.setRNGSeed(0)
-        _, colour, _ = cv2.kmeans(lab, _COLOURS, None, (cv2.TERM_CRITERIA_MAX_ITER, 6, 0), 1, cv2.KMEANS_PP_CENTERS)
+        cv2.kmeans(lab, _COLOURS, colour, _SIX_ROUNDS, 1, cv2.KMEANS_PP_CENTERS)
         self._parting += [_divergence(colour[:, 0], offset < at) for at in _OFFSETS]
 
     @property
