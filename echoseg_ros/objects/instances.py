@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from echoseg_ros.config import InstanceConfig
+from echoseg_ros.objects.holes import holes_in
 from echoseg_ros.objects.solid import body_box, grounded, solid_part
 from echoseg_ros.objects.votes import VoteTable, locate
 from echoseg_ros.types import Instance, MaskProposal
@@ -147,15 +148,16 @@ class InstanceMap:
         owner, membership = self._table.owners()
         order = np.argsort(owner, kind="stable")
         bounds = np.searchsorted(owner[order], np.arange(len(self._tracks) + 1))
-        free = np.asarray(means, np.float32)[owner < 0]
+        points, is_free = np.asarray(means, np.float32), owner < 0
+        free = points[is_free]
         for i, track in enumerate(self._tracks):
             members = order[bounds[i] : bounds[i + 1]]
             if track.views < _MIN_VIEWS or len(members) < _MIN_GAUSSIANS:
                 track.instance = None
             elif track.stale or track.instance is None:
-                track.instance = _instance(
-                    track, members, uids, means, rgb, float(membership[members].mean()), free, self._max_side_m
-                )
+                agreement = float(membership[members].mean())
+                members = np.sort(np.concatenate([members, holes_in(points, owner == i, is_free)]))
+                track.instance = _instance(track, members, uids, points, rgb, agreement, free, self._max_side_m)
                 track.stale = False
             elif (support := track.sorted_support()) != track.instance.support:
                 track.instance = replace(track.instance, support=support)
@@ -267,14 +269,14 @@ def _instance(
     track: _Track,
     members: NDArray[np.intp],
     uids: np.ndarray,
-    means: np.ndarray,
+    means: NDArray[np.float32],
     rgb: np.ndarray,
     agreement: float,
     free: NDArray[np.float32],
     max_side_m: float,
 ) -> Instance | None:
     """The published value of a track; None if its parts span more than an object does."""
-    points = np.asarray(means[members], np.float32)
+    points = means[members]
     sample = points[:: 1 + len(points) // _BODY_POINTS]
     body = sample[solid_part(sample)]
     box = grounded(body_box(body), free)

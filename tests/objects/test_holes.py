@@ -1,0 +1,34 @@
+"""Gaussians that no view gave to an instance, among such that all did."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoseg_ros.objects.holes import holes_in
+
+
+def sheet(side: int = 30) -> np.ndarray:
+    """[side^2, 3] points a centimetre apart on a wall."""
+    y, z = np.mgrid[:side, :side] * 0.01
+    return np.column_stack([np.zeros(side * side), y.ravel(), z.ravel()]).astype(np.float32)
+
+
+def test_a_hole_is_filled_and_the_edge_stays() -> None:
+    points = sheet()
+    y, z = points[:, 1:].T
+    box = (np.abs(y - 0.15) < 0.085) & (np.abs(z - 0.15) < 0.085)
+    hole = np.hypot(y - 0.15, z - 0.15) < 0.025
+    member = box & ~hole
+    np.testing.assert_array_equal(holes_in(points, member, ~member), np.flatnonzero(hole))
+
+
+def test_what_belongs_to_another_instance_is_not_taken() -> None:
+    points = sheet()
+    hole = np.hypot(points[:, 1] - 0.15, points[:, 2] - 0.15) < 0.025
+    member = ~hole
+    assert len(holes_in(points, member, np.zeros(len(points), bool))) == 0
+
+
+def test_few_points_have_no_holes() -> None:
+    points = sheet(3)
+    assert len(holes_in(points, np.ones(9, bool), np.zeros(9, bool))) == 0
