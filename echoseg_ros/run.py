@@ -19,9 +19,11 @@ from echoseg_ros.io.bag_writer import SETTINGS_FILE
 from echoseg_ros.io.results import RunCounters, RunInfo, write_run
 from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.io.wav import write_beams
+from echoseg_ros.map_side import CameraItem
 from echoseg_ros.masks.backend import TOPIC
-from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem
+from echoseg_ros.pipeline import Pipeline
 from echoseg_ros.sound.array import ArrayGeometry, load_array
+from echoseg_ros.sound_side import SoundItem
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, DepthData, ImageData, PoseData, Verdict
 from echoseg_ros.warmup import warm_up
 from echoseg_ros.worker import Worker

@@ -19,6 +19,11 @@ RgbImage = NDArray[np.uint8]
 RESTART_BACK_NS = 1_000_000_000
 
 
+def starts_again(stamp_ns: int, newest_ns: int | None) -> bool:
+    """Whether a stamp says that a recording starts again."""
+    return newest_ns is not None and stamp_ns < newest_ns - RESTART_BACK_NS
+
+
 @dataclass(frozen=True)
 class Camera:
     """Pinhole intrinsics in pixels, without distortion; pixel centres lie at +0.5."""

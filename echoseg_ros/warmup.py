@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.geometry import apply, look_at
+from echoseg_ros.judge import Judge
+from echoseg_ros.map_side import MapSide
 from echoseg_ros.mapping import swept
 from echoseg_ros.masks.network_grouping import group
 from echoseg_ros.objects.votes import VoteTable
-from echoseg_ros.pipeline import Judge, MapSide, SoundSide
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
 from echoseg_ros.sound.calibrate import PERIOD_S
+from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
 
 _log = logging.getLogger(__name__)

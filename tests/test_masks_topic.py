@@ -13,7 +13,8 @@ from echoseg_ros.errors import BagError
 from echoseg_ros.geometry import apply
 from echoseg_ros.io.bag import BagReader, BagWriter
 from echoseg_ros.io.typestore import typestore
-from echoseg_ros.pipeline import MapSide, Pipeline
+from echoseg_ros.map_side import MapSide
+from echoseg_ros.pipeline import Pipeline
 from echoseg_ros.run import replay_bag, run_bag
 from echoseg_ros.sound.array import load_array
 from echoseg_ros.types import MaskImage

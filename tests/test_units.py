@@ -10,8 +10,8 @@ from checkered_room import pose, room_view
 from table_world import PLACES, evidence, instance, snapshot
 
 from echoseg_ros.config import Config
+from echoseg_ros.judge import Judge
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
-from echoseg_ros.pipeline import Judge
 from echoseg_ros.types import Box, Interval, MapSnapshot, SoundEvidence, SoundingObject, SoundSource, Verdict
 from echoseg_ros.units import (
     NOMINAL_DEPTH_M,

@@ -28,9 +28,11 @@ from echoseg_ros.eval.memory import rss_mb  # noqa: E402
 from echoseg_ros.eval.step_time import visible_scene  # noqa: E402
 from echoseg_ros.io.bag import BagReader  # noqa: E402
 from echoseg_ros.io.files import write_json  # noqa: E402
+from echoseg_ros.map_side import CameraItem  # noqa: E402
 from echoseg_ros.mapping.numba_backend import NumbaRasterizer  # noqa: E402
-from echoseg_ros.pipeline import CameraItem, Pipeline, SoundItem  # noqa: E402
+from echoseg_ros.pipeline import Pipeline  # noqa: E402
 from echoseg_ros.run import bag_array  # noqa: E402
+from echoseg_ros.sound_side import SoundItem  # noqa: E402
 from echoseg_ros.types import AudioChunk, CameraFrame, DepthData, ImageData, PoseData  # noqa: E402
 
 MINUTE_NS = 60_000_000_000

@@ -8,8 +8,8 @@ from echoseg_ros.config import Config
 from echoseg_ros.io.dataset import DatasetScene
 from echoseg_ros.io.dataset_bag import dataset_array, scene_T_map_world, sound_messages
 from echoseg_ros.objects.choose import Chooser
-from echoseg_ros.pipeline import SoundItem, SoundSide
 from echoseg_ros.sound.sources import SourceTracker
+from echoseg_ros.sound_side import SoundItem, SoundSide
 from echoseg_ros.types import AudioFormat, MapSnapshot, SoundEvidence, Verdict
 from echoseg_ros.units import scaled_evidence, scaled_snapshot, scaled_verdict
 

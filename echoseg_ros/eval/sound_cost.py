@@ -14,11 +14,12 @@ import numpy as np
 from echoseg_ros.config import Config
 from echoseg_ros.eval.sound_rooms import SoundRoom, make_room
 from echoseg_ros.geometry import PoseTrack, interpolate
-from echoseg_ros.pipeline import Judge, SoundSide
+from echoseg_ros.judge import Judge
 from echoseg_ros.sound.array import ArrayGeometry, load_array
 from echoseg_ros.sound.backproject import EvidenceMemory
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.stream import AudioStream
+from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import Array, AudioChunk, AudioFormat, AudioWindow, PoseData
 from echoseg_sim.acoustics import SoundingSource, simulate_array
 from echoseg_sim.reverberation import Shoebox

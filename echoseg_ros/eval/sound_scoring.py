@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from echoseg_ros.config import Config
 from echoseg_ros.eval.doa_baselines import DOA_METHODS, DirectionFinder, louder_side, object_at, triangulate
 from echoseg_ros.eval.sound_scenes import OFF_MAP, WINDOW_S, Hearing, SoundCase, SoundScene, hear
-from echoseg_ros.pipeline import Judge
+from echoseg_ros.judge import Judge
 from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.sound.evidence import EvidenceExtractor, peak_direction
 from echoseg_ros.types import Array, SoundSource, Verdict

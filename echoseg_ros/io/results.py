@@ -16,9 +16,10 @@ import echoseg_ros
 from echoseg_ros.config import Config
 from echoseg_ros.history import History
 from echoseg_ros.io.files import write_json
+from echoseg_ros.judge import Judge
+from echoseg_ros.map_side import MapSide
 from echoseg_ros.mapping.map_copy import MapCopy
 from echoseg_ros.objects.explain import Why
-from echoseg_ros.pipeline import Judge, MapSide
 from echoseg_ros.types import Array, Box, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 

@@ -10,12 +10,12 @@ from vision_msgs.msg import Detection3DArray
 from echoseg_ros.draw import object_overlay, resized_mask
 from echoseg_ros.io.decode import decode_camera_info
 from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, OutputNames
+from echoseg_ros.map_side import MapSide
 from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import map_cloud
 from echoseg_ros.nodes.convert import depth_data, image_data, mask_image, object_detections, rgb_image, seed_points
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
 from echoseg_ros.objects.view import object_mask
-from echoseg_ros.pipeline import MapSide
 from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, MapSnapshot, MaskImage, Verdict
 from echoseg_ros.worker import Worker
 

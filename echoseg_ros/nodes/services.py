@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from echoseg_ros.io.results import MapState, RunCounters, RunInfo, audio_intensity, run_files
 from echoseg_ros.io.wav import write_beams
+from echoseg_ros.map_side import MapSide
 from echoseg_ros.nodes.base import Call, EchosegBase
 from echoseg_ros.nodes.map_half import MapHalf
 from echoseg_ros.nodes.sound_half import SoundHalf
 from echoseg_ros.nodes.verdict_half import VerdictHalf
 from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
-from echoseg_ros.pipeline import MapSide
 from echoseg_ros.sound.beam import BeamSignal
 from echoseg_ros.worker import Worker
 

@@ -18,8 +18,8 @@ from echoseg_ros.nodes.array_source import ArraySource
 from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import evidence_cloud
 from echoseg_ros.nodes.convert import transform_stamped
-from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import AudioChunk, AudioFormat, NoiseOnly, SoundEvidence
 from echoseg_ros.worker import Worker
 

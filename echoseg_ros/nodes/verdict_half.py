@@ -13,12 +13,12 @@ from visualization_msgs.msg import MarkerArray
 
 from echoseg_ros.history import History
 from echoseg_ros.io.topics import LATCHED, OutputNames
+from echoseg_ros.judge import Judge
 from echoseg_ros.nodes.base import EchosegBase
 from echoseg_ros.nodes.clouds import segments_cloud
 from echoseg_ros.nodes.convert import sounding_detections, source_detections
 from echoseg_ros.nodes.map_half import MapHalf
 from echoseg_ros.nodes.markers import MarkerBoard
-from echoseg_ros.pipeline import Judge
 from echoseg_ros.types import SoundEvidence, Verdict
 
 # Latencies kept for the percentiles: an hour at four windows a second.

@@ -22,8 +22,8 @@ from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.io.colmap import ColmapModel, read_model, write_model
 from echoseg_ros.io.dataset import DatasetScene
 from echoseg_ros.io.dataset_bag import level_transform, write_dataset_bag
-from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.run import bag_array, bag_config
+from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import AudioChunk, AudioFormat, ImageData, PoseData, SeedPoints
 
 TEST = (0, 5, 6)

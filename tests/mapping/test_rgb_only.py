@@ -11,10 +11,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
+from echoseg_ros.map_side import MapSide
 from echoseg_ros.mapping.depth import Parallax
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.pipeline import MapSide
 from echoseg_ros.types import Array, CameraFrame, DepthData, FloatImage, ImageData, MaskProposal, PoseData
 from echoseg_ros.units import scaled_frame
 

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 from echoseg_ros.config import Config, InputConfig, SoundConfig
 from echoseg_ros.eval.sound_calibration import Walk, record_walk, track
 from echoseg_ros.geometry import PoseTrack, transform
-from echoseg_ros.pipeline import SoundSide
 from echoseg_ros.sound.array import ArrayGeometry, Head, load_array
 from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.moments import MomentExtractor
 from echoseg_ros.sound.stream import AudioStream
+from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, PoseData
 from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
 from echoseg_sim.sounds import load_sound

@@ -7,7 +7,7 @@ import pytest
 
 from echoseg_ros.config import Config
 from echoseg_ros.eval.sound_scenes import SoundCase, SoundScene, make_scene, windows
-from echoseg_ros.pipeline import Judge
+from echoseg_ros.judge import Judge
 from echoseg_ros.sound.array import ArrayGeometry, array_from_mapping
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.types import Verdict
