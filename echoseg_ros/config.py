@@ -153,6 +153,8 @@ class ChoiceConfig:
     """Which instance makes the sound."""
 
     min_probability: float = setting(0.5, "an object is said to sound from this probability on", "", 0.0, 1.0)
+    audio_visual: str = setting("off", "names: what things are called (masks.prompts) counts against what a source sounds "
+                                "like (label.tagger clap, label.classes of the same names)", choices=("off", "names"))  # fmt: skip
 
 
 @dataclass(frozen=True)

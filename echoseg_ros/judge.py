@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,10 @@ class Judge:
         verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)
         self._cadence.decided(verdict)
         return verdict
+
+    def heard_as(self, names: Mapping[int, Mapping[str, float]]) -> None:
+        """What each source sounds like, by its id: shares of names, for `choice.audio_visual`."""
+        self.chooser.heard_as = names
 
     def conclude(self, snapshot: MapSnapshot) -> Verdict | None:
         """What is believed in the end, on the finished map; None if nothing was decided before."""

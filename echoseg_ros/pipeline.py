@@ -45,4 +45,5 @@ class Pipeline:
 
     def hear(self, evidence: SoundEvidence) -> Verdict:
         """What is believed after one more window, with a label for each source."""
+        self.judge.heard_as(self.sound_side.ear.heard_as())
         return self.sound_side.ear.name(self.judge.add(evidence, self.snapshot))

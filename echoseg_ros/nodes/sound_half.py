@@ -128,6 +128,10 @@ class SoundHalf:
                 problem = self.side.problems.popleft()
                 self._node.log.warn(f"audio {problem.split(':')[-1].split(',')[0]}", problem)
 
+    def heard_as(self) -> dict[int, dict[str, float]]:
+        """What each source sounds like: see Listener.heard_as."""
+        return self.side.ear.heard_as() if self.side is not None else {}
+
     def _heard(self, side: SoundSide, item: Any) -> list[SoundEvidence]:
         try:
             return side.add(item)

@@ -33,8 +33,9 @@ class VerdictHalf:
         self._map_half = map_half
         self.lock = threading.Lock()
         self.judge = Judge(node.config)
-        # Whoever has the audio gives the sources their labels.
+        # Whoever has the audio gives the sources their labels, and says what they sound like.
         self.name: Callable[[Verdict], Verdict] = lambda verdict: verdict
+        self.heard_as: Callable[[], dict[int, dict[str, float]]] = dict
         self.verdict = Verdict(0, 0)
         self.history = History()
         self.latencies_ms: deque[float] = deque(maxlen=MAX_LATENCIES)
@@ -50,6 +51,7 @@ class VerdictHalf:
         """Judge one more window and publish."""
         snapshot = self._map_half.snapshot
         with self.lock:
+            self.judge.heard_as(self.heard_as())
             verdict = self.name(self.judge.add(evidence, snapshot))
             self.verdict = self._map_half.verdict = verdict
             self.history.add(verdict)

@@ -24,6 +24,7 @@ class EchosegNode(EchosegBase):
         self.sound_half = SoundHalf(self, self.verdict_half.add, self.verdict_half.rewind, always_publish=False)
         self.beam_half = BeamHalf(self, self.sound_half)
         self.verdict_half.name = self.beam_half.name
+        self.verdict_half.heard_as = self.sound_half.heard_as
         warm_up(self.config, self.sound_half.array, device)
         self.map_services = MapServices(self, self.map_half, self.verdict_half, self.sound_half)
         self.start_workers()

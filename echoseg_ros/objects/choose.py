@@ -7,7 +7,7 @@ against a table that also reaches there, and an object a few standard deviations
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
+from echoseg_ros.objects.audio_visual import instance_factors
 from echoseg_ros.sound.hint import motion_hint
 from echoseg_ros.sound.sources import SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
@@ -60,6 +61,8 @@ class Chooser:
         self._config = config
         self._tracks: list[Track] = []
         self._next_id = 0
+        # By source, how much of what it sounds like goes to each name; from who listens, before the next decision.
+        self.heard_as: Mapping[int, Mapping[str, float]] = {}
 
     def rescale(self, factor: float) -> None:
         """The world is `factor` times as large as was thought."""
@@ -82,6 +85,8 @@ class Chooser:
         sources, sounding = [], []
         for belief, track, share in zip(beliefs, tracks, shares, strict=True):
             candidates = posterior_over(belief, instances, tracker.position_error_m)
+            if self._config.audio_visual == "names":
+                candidates = reweighted(candidates, instance_factors(instances, self.heard_as.get(track.id, {})))
             probabilities = dict(candidates)
             track.object_id = self._steady(track.object_id, probabilities)
             heard = _update_heard(track, belief)
@@ -139,6 +144,14 @@ def posterior_over(
     elsewhere = ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside
     densities = [elsewhere, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
     return _ranked([None, *(instance.id for instance in instances)], np.array(densities) / sum(densities))
+
+
+def reweighted(
+    candidates: tuple[tuple[int | None, float], ...], factors: Mapping[int, float]
+) -> tuple[tuple[int | None, float], ...]:
+    """The posterior after something else spoke for or against the instances, by factors; elsewhere it says nothing of."""
+    odds = np.array([share * factors.get(key, 1.0) if key is not None else share for key, share in candidates])
+    return _ranked([key for key, _ in candidates], odds / odds.sum())
 
 
 def _ranked(ids: Sequence[int | None], probabilities: Array) -> tuple[tuple[int | None, float], ...]:

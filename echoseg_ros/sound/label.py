@@ -83,6 +83,7 @@ class _Question:
 class _Named:
     label: SteadyLabel = field(default_factory=SteadyLabel)
     asked_ns: int | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 class Listener:
@@ -142,6 +143,10 @@ class Listener:
             self._ask_if_due(source, verdict)
         return _labelled(verdict, {key: named.label.text for key, named in self._named.items()})
 
+    def heard_as(self) -> dict[int, dict[str, float]]:
+        """By source, how much of what it last sounded like goes to each name that the tagger knows; {} before the first."""
+        return {key: named.shares for key, named in self._named.items()}
+
     def beam(self, source: SoundSource, verdict: Verdict, last_s: float | None = None) -> BeamSignal | None:
         """What came from a source of the verdict in the last seconds (all that is kept, without a time)."""
         windows = self._recent.windows(last_s) if self._recent is not None else ()
@@ -200,6 +205,8 @@ class Listener:
             return
         tags = self._tagger.tag(signal.samples, signal.sample_rate_hz)
         named = self._named.get(question.source_id)
+        if named is not None:
+            named.shares = dict(tags)
         if named is not None and tags and tags[0][1] >= self._config.label.min_probability:
             named.label.update(tags[0][0])
 

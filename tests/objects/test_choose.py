@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from table_world import PLACES, TABLE_Z_M, evidence, instance, snapshot
@@ -47,6 +49,29 @@ def test_a_small_thing_on_a_big_one_wins_at_its_place() -> None:
     table = instance(9, np.array([2.5, 2.1, TABLE_Z_M - 0.1]), size_m=1.0)
     last = verdicts([PLACES[0]] * 40, snapshot((table, instance(0, PLACES[0]))))[-1]
     assert last.sounding[0].instance.id == 0
+
+
+def test_what_things_are_called_decides_between_two_that_touch_if_asked_to() -> None:
+    """The middle between two things: the ears cannot tell, what is heard is a phone."""
+    between_m, apart_m = PLACES[0], np.array([0.06, 0.0, 0.0])
+    clock, phone = (
+        replace(instance(k, between_m + side * apart_m), names=((name, 1.0),))
+        for k, side, name in ((0, -1, "clock"), (1, 1, "phone"))
+    )
+    chances = {}
+    for mode in ("off", "names"):
+        rng, tracker = np.random.default_rng(0), SourceTracker(SourceConfig())
+        chooser = Chooser(ChoiceConfig(audio_visual=mode))
+        for k in range(40):
+            window = evidence(k, between_m, rng)
+            tracker.add(window)
+            last = chooser.decide(tracker, snapshot((clock, phone)), window.stamp_ns, window.stamp_ns)
+            chooser.heard_as = {source.id: {"clock": 0.1, "phone": 0.9} for source in last.sources}
+        chances[mode] = dict(last.sources[0].candidates)
+    assert chances["names"][1] / chances["names"][0] == pytest.approx(
+        9 * chances["off"][1] / chances["off"][0], rel=0.05
+    )
+    assert last.sounding[0].instance.id == 1
 
 
 def test_without_a_map_there_is_a_place_but_no_object() -> None:
