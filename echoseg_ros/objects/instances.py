@@ -87,7 +87,8 @@ class InstanceMap:
 
     Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
     so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
-    weights. A Gaussian belongs to the instance with most votes, if more than half of its judgements said "object".
+    weights. A Gaussian belongs to the instance with most votes, if half of what is usual within it said "object"
+    (VoteTable.owners), or if that instance's Gaussians shut it in (holes_in).
     """
 
     def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
