@@ -13,7 +13,7 @@ _MIN_CLARITY = 0.3
 # Judgements remembered per Gaussian: beyond it old ones fade, so that near views can correct many far ones.
 _MEMORY = 10.0
 # An object of which views see less than this, where they look at its inside, was a mistake or has gone.
-_LEAST_USUAL = 0.35
+_LEAST_USUAL = 0.45
 _NONE = -1
 
 

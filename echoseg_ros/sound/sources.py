@@ -39,9 +39,9 @@ BEAM_RAD = 0.35
 WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
 
 # A sound of which no place explains more has no straight way to the array, as one behind a wall (cube of 8, 10 rooms: at
-# most 1.24 after 30 s; square of 4: 2.37), or it is a tone, whose lobes are others (two ears: 0.25 to 0.4, and the right
-# thing in 4 of 6 rooms by the back-projection, in 2 by the lobes). Then it is where the back-projection is highest, however
-# wide. At 0.7 s and 0 dB speech still reaches 1.26 and 2.04. From few places, and with
+# most 1.24 after 30 s; square of 4: 2.37), or it is a tone, whose lobes are others (two ears: 0.28 to 0.4, and the right
+# thing in 4 of 6 runs, in 3 rooms, by the back-projection, in 2 by the lobes). Then it is where the back-projection is
+# highest, however wide. At 0.7 s and 0 dB speech still reaches 1.26 and 2.04. From few places, and with
 # several places that share it, it must be more.
 DIRECT_GAIN, FEW_PLACES, MORE_SOUNDS = {1: 0.5, 2: 2.4, 3: 1.3}, 2.0, 0.35
 # Such a sound is in none of the things until it was heard from so many places.

@@ -121,7 +121,7 @@ def test_background_in_most_views_removes_an_object():
     scene = Scene()
     scene.see(A)
     scene.see(A)
-    for _ in range(4):
+    for _ in range(3):
         found = scene.see()
     assert found == () and len(scene.map) == 0
 

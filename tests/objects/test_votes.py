@@ -39,7 +39,7 @@ def test_an_object_that_is_often_overlooked_has_its_whole_outline():
 
 
 def test_what_most_views_overlook_is_nothing():
-    table = table_with([({0: 0.9, 1: 0.9}, 0)] * 2 + [({0: 0.0, 1: 0.0}, 0)] * 4)
+    table = table_with([({0: 0.9, 1: 0.9}, 0)] * 2 + [({0: 0.0, 1: 0.0}, 0)] * 3)
     assert np.all(table.owners()[0] == -1)
 
 
