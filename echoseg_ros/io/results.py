@@ -20,6 +20,7 @@ from echoseg_ros.judge import Judge
 from echoseg_ros.map_side import MapSide
 from echoseg_ros.mapping.map_copy import MapCopy
 from echoseg_ros.objects.explain import Why
+from echoseg_ros.objects.snapshot import ids_of
 from echoseg_ros.types import Array, Box, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 
@@ -61,8 +62,8 @@ class MapState:
     def of(map_side: MapSide, stamp_ns: int) -> MapState:
         """Copy, on the thread that owns the map."""
         copy = map_side.mapper.copy()
-        ids = map_side.instances.assignment(copy.uids)
-        return MapState(copy, ids, map_side.snapshot(stamp_ns), map_side.psnr_db())
+        snapshot = map_side.snapshot(stamp_ns)
+        return MapState(copy, ids_of(copy.uids, snapshot.instances), snapshot, map_side.psnr_db())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from echoseg_ros.config import InstanceConfig
+from echoseg_ros.objects.boundary import redrawn
 from echoseg_ros.objects.holes import holes_in
 from echoseg_ros.objects.solid import body_box, grounded, solid_part
 from echoseg_ros.objects.votes import VoteTable, locate
@@ -88,7 +89,7 @@ class InstanceMap:
     Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
     so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
     weights. A Gaussian belongs to the instance with most votes, if half of what is usual within it said "object"
-    (VoteTable.owners), or if that instance's Gaussians shut it in (holes_in).
+    (VoteTable.owners); colours then say where exactly it ends (redrawn), and what it shuts in is its own (holes_in).
     """
 
     def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
@@ -129,7 +130,7 @@ class InstanceMap:
         self._forget()
 
     def assignment(self, uids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """[N] id of the confirmed instance each Gaussian belongs to, -1 for none. uids: [N] strictly increasing."""
+        """[N] id of the confirmed instance that votes give each Gaussian to, -1 for none. uids: [N] strictly increasing."""
         owner, _ = self._table.owners()
         ids = np.array([t.id if t.views >= _MIN_VIEWS else -1 for t in self._tracks] + [-1], np.int32)
         known, index = locate(self._table.uids, uids)
@@ -147,18 +148,24 @@ class InstanceMap:
         """
         self._table.align(uids)
         owner, membership = self._table.owners()
-        order = np.argsort(owner, kind="stable")
-        bounds = np.searchsorted(owner[order], np.arange(len(self._tracks) + 1))
-        points, is_free = np.asarray(means, np.float32), owner < 0
-        free = points[is_free]
+        points, free = np.asarray(means, np.float32), owner < 0
+        for track in self._tracks:
+            if track.instance is not None and not track.stale:
+                known, rows = locate(uids, track.instance.uids)
+                free[rows[known]] = False
         for i, track in enumerate(self._tracks):
-            members = order[bounds[i] : bounds[i + 1]]
-            if track.views < _MIN_VIEWS or len(members) < _MIN_GAUSSIANS:
+            voted = owner == i
+            if track.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
                 track.instance = None
             elif track.stale or track.instance is None:
-                agreement = float(membership[members].mean())
-                members = np.sort(np.concatenate([members, holes_in(points, owner == i, is_free)]))
-                track.instance = _instance(track, members, uids, points, rgb, agreement, free, self._max_side_m)
+                share, judged = self._table.share_of(i)
+                member = np.zeros(len(uids), bool)
+                member[redrawn(points, rgb, voted, voted | free, share, judged)] = True
+                member[holes_in(points, member, free)] = True
+                members = np.flatnonzero(member)
+                free &= ~member
+                agreement = float(membership[voted].mean())
+                track.instance = _instance(track, members, uids, points, rgb, agreement, points[free], self._max_side_m)
                 track.stale = False
             elif (support := track.sorted_support()) != track.instance.support:
                 track.instance = replace(track.instance, support=support)

@@ -69,6 +69,15 @@ class VoteTable:
         self.clarity = np.maximum(self.clarity, share.sum(axis=1))
         _add(share, targets, trust, self.judged, self._tracks, self._votes)
 
+    def share_of(self, track: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """[N] the track's share of each Gaussian's judgements, 1 = as much as is usual in it, and [N] their number."""
+        return _share_of(track, self.judged, self._tracks, self._votes, self._usual()[track]), self.judged
+
+    def _usual(self) -> NDArray[np.float64]:
+        usual = np.zeros(int(self._tracks.max(initial=_NONE)) + 1)
+        _usual_share(self.judged, self._tracks, self._votes, usual)
+        return usual
+
     def rename(self, new: NDArray[np.int32]) -> None:
         """Give tracks other columns: track t becomes new[t], -1 deletes it; equal ones are joined."""
         _rename(np.append(new, _NONE).astype(np.int32), self._tracks, self._votes)
@@ -81,9 +90,7 @@ class VoteTable:
         """
         owner = np.full(len(self.uids), _NONE, np.int32)
         membership = np.zeros(len(self.uids), np.float32)
-        usual = np.zeros(int(self._tracks.max(initial=_NONE)) + 1)
-        _usual_share(self.judged, self._tracks, self._votes, usual)
-        _owners(self.judged, self._tracks, self._votes, usual, owner, membership)
+        _owners(self.judged, self._tracks, self._votes, self._usual(), owner, membership)
         return np.where(self.clarity >= _MIN_CLARITY, owner, np.int32(_NONE)), membership
 
 
@@ -227,3 +234,13 @@ def _owners(
         if tracks[g, best] >= 0 and total > 0.5 * usual[tracks[g, best]] * max(judged[g], 1e-3):
             owner[g] = tracks[g, best]
             membership[g] = min(votes[g, best] / max(judged[g], 1e-3), 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _share_of(track: int, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray, usual: float) -> np.ndarray:
+    share = np.zeros(tracks.shape[0], np.float32)
+    for g in range(tracks.shape[0]):
+        for slot in range(tracks.shape[1]):
+            if tracks[g, slot] == track:
+                share[g] = min(votes[g, slot] / max(usual * judged[g], 1e-3), 1.0)
+    return share
