@@ -67,3 +67,13 @@ def test_unjudged_pixels_and_other_masks_are_left_alone() -> None:
     moved = outlines.corrected(MaskProposal(0, labels, np.ones(2, np.float32), "test")).labels
     assert np.all(moved[labels != 0] == labels[labels != 0])
     assert (moved == 1).sum() > (labels == 1).sum() and (moved == 2).sum() > (labels == 2).sum()
+
+
+def test_thin_parts_are_not_taken_off() -> None:
+    """All of the bias taken off at once used to leave a fan without its stand."""
+    outlines = seen(0.1)
+    labels = np.zeros((SIZE, SIZE), np.int32)
+    cv2.circle(labels, (60, 40), 26, 1, -1)
+    labels[66:100, 57:64] = 1
+    moved = outlines.corrected(MaskProposal(0, labels, np.ones(1, np.float32), "test")).labels
+    assert (moved[70:92] > 0).any(axis=1).all() and (moved > 0).sum() < 0.85 * (labels > 0).sum()
