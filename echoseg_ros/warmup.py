@@ -15,11 +15,22 @@ from echoseg_ros.judge import Judge
 from echoseg_ros.map_side import MapSide
 from echoseg_ros.mapping import swept
 from echoseg_ros.masks.network_grouping import group
+from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.votes import VoteTable
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
 from echoseg_ros.sound.calibrate import PERIOD_S
 from echoseg_ros.sound_side import SoundSide
-from echoseg_ros.types import Array, AudioChunk, AudioFormat, Camera, DepthData, ImageData, MapSnapshot, PoseData
+from echoseg_ros.types import (
+    Array,
+    AudioChunk,
+    AudioFormat,
+    Camera,
+    DepthData,
+    ImageData,
+    MapSnapshot,
+    MaskProposal,
+    PoseData,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +74,18 @@ def _map(config: Config, device: str) -> MapSnapshot | None:
     side.mapper.warm_up()
     group(np.ones((8, 8), np.float32), np.zeros((4, 4, 2), np.float32), np.full((4, 4), 8, np.float32))
     VoteTable().rename(np.zeros(0, np.int32))  # instances that merge or go
+    _instance(random)
     return snapshot
+
+
+def _instance(random: np.random.Generator) -> None:
+    """One that two views confirm."""
+    instances, count = InstanceMap(), 60
+    uids, proposal = np.arange(count), MaskProposal(0, np.ones((2, 2), np.int32), np.ones(1, np.float32), "warm-up")
+    for _ in range(2):
+        instances.update(uids, np.where(uids[:, None] < 40, (0, 3), (3, 0)).astype(np.float32), proposal)
+    means = random.uniform(0, 0.2, (count, 3)).astype(np.float32)
+    instances.instances(uids, means, random.integers(0, 255, (count, 3), dtype=np.uint8))
 
 
 def _sound(config: Config, array: ArrayGeometry, snapshot: MapSnapshot | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from echoseg_ros.geometry import transform, upright_box
-from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.types import Instance, MapSnapshot, SoundEvidence
 
 TABLE_Z_M = 0.75

@@ -16,7 +16,8 @@ from echoseg_ros.eval.doa_baselines import DOA_METHODS, DirectionFinder, louder_
 from echoseg_ros.eval.sound_scenes import OFF_MAP, WINDOW_S, Hearing, SoundCase, SoundScene, hear
 from echoseg_ros.judge import Judge
 from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.sound.evidence import EvidenceExtractor, peak_direction
+from echoseg_ros.sound.directions import peak_direction
+from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.types import Array, SoundSource, Verdict
 
 RunRow = dict[str, Any]

@@ -48,7 +48,7 @@ def redrawn(
     rows = _around(points_m, member)
     if len(rows) <= _NEIGHBOURS:
         return np.flatnonzero(member)
-    colour = rgb[rows].astype(np.float32) / 255
+    colour = np.asarray(rgb[rows], np.float32) / np.float32(255)
     trust = np.clip(judged[rows] / _FULL_JUDGEMENTS, 0.02, 1).astype(np.float32)
     said = np.clip(share[rows], 1 - _SURE, _SURE).astype(np.float32)
     by_colour = _colour_log_odds(colour, said, trust)

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import norm
 
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
-from echoseg_ros.sound.evidence import fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.sound.moments import Moment
 from echoseg_ros.sound.pose_grid import PoseGrid
 from echoseg_ros.types import Array

@@ -17,8 +17,9 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.array import ArrayGeometry
+from echoseg_ros.sound.bin_weights import onsets
 from echoseg_ros.sound.directions import fibonacci_sphere
-from echoseg_ros.sound.evidence import _cross_spectra, _onsets, frame_spectra
+from echoseg_ros.sound.gcc_phat import cross_spectra, frame_spectra
 from echoseg_ros.types import Array, AudioWindow
 
 # 14 walks each of cube8 and square4 (eval/sound_calibration.py), median offset error of the square: frames of 32, 16 and
@@ -98,10 +99,10 @@ class MomentExtractor:
         """[T, F] share of each bin's power that the decay of earlier frames does not explain (`evidence.py`)."""
         power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + np.float32(1e-10 * self._frame)
         decay = np.float32(10 ** (-6 * self._hop_s / ECHO_S))
-        return _onsets(power, decay)
+        return onsets(power, decay)
 
     def _moment(self, whitened: NDArray[np.complex64], weights: NDArray[np.float32], stamps_ns: Array) -> Moment:
-        cross = _cross_spectra(whitened, weights / weights.sum(), self.pairs)
+        cross = cross_spectra(whitened, weights / weights.sum(), self.pairs)
         correlation = (cross @ self._steering).real - self._diffuse
         by_frame = weights.sum(axis=1, dtype=float)
         late_ns = float(by_frame @ (stamps_ns - stamps_ns[0]) / by_frame.sum())

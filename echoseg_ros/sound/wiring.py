@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.sound.evidence import FRAME_S, fibonacci_sphere
+from echoseg_ros.sound.directions import fibonacci_sphere
+from echoseg_ros.sound.evidence import FRAME_S
 from echoseg_ros.sound.findings import Finding, Recording, channel_finding, usual_rate_hz
 from echoseg_ros.types import Array
 

@@ -14,7 +14,8 @@ from echoseg_ros.eval.sound_rooms import THINGS, make_room
 from echoseg_ros.eval.sound_scenes import NOISE_FLOOR_DBFS, OFF_MAP, SoundCase, hear, make_scene, windows
 from echoseg_ros.eval.sound_scoring import direction_errors
 from echoseg_ros.sound.array import load_array
-from echoseg_ros.sound.evidence import EvidenceExtractor, peak_direction
+from echoseg_ros.sound.directions import peak_direction
+from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_sim.reverberation import Shoebox, reverberation_time
 
 NOISE = "builtin:noise"

@@ -67,5 +67,7 @@ def test_votes_stand_where_colours_say_nothing(said_of_the_rest):
 def test_few_gaussians_are_left_as_they_are():
     points = np.zeros((6, 3), np.float32)
     member = np.arange(6) < 4
-    rows = redrawn(points, np.zeros((6, 3), np.uint8), member, ~member, member.astype(np.float32), np.ones(6, np.float32))
+    rows = redrawn(
+        points, np.zeros((6, 3), np.uint8), member, ~member, member.astype(np.float32), np.ones(6, np.float32)
+    )
     np.testing.assert_array_equal(rows, np.flatnonzero(member))

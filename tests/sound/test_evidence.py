@@ -11,19 +11,11 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, array_from_mapping, load_array
-from echoseg_ros.sound.directions import fibonacci_sphere
-from echoseg_ros.sound.evidence import (
-    ECHO_S,
-    LEAST_DIRECT,
-    MIN_WEIGHT,
-    EvidenceExtractor,
-    _correlations,
-    _cross_spectra,
-    _phases,
-    _steer,
-    near_field_energy,
-    peak_direction,
-)
+from echoseg_ros.sound.bin_weights import ECHO_S, LEAST_DIRECT, MIN_WEIGHT
+from echoseg_ros.sound.directions import fibonacci_sphere, peak_direction
+from echoseg_ros.sound.evidence import EvidenceExtractor
+from echoseg_ros.sound.gcc_phat import correlations, cross_spectra, phases, steer
+from echoseg_ros.sound.near_field import near_field_energy
 from echoseg_ros.types import AudioWindow
 
 LINE = {"sample_rate_hz": 16000, "microphones_m": [[0.03 * i, 0, 0] for i in range(4)]}
@@ -182,15 +174,15 @@ def test_the_map_is_the_steered_power_of_the_weighted_phases() -> None:
     above = np.log10(power / (1.2 * power.mean(axis=0)))
     clean = np.clip(above, MIN_WEIGHT, 1)
     np.testing.assert_allclose(weights, clean * np.clip(share, LEAST_DIRECT, 1), rtol=1e-3, atol=1e-4)
-    phases = spectra / np.abs(spectra)
+    unit = spectra / np.abs(spectra)
     frequencies_hz = np.fft.rfftfreq(512, 1 / 16000)[extract._used]
     some = extract.directions[::250]
     delays_s = array.delays_for(some)
-    steered = [np.sum(phases * np.exp(2j * np.pi * frequencies_hz * d[:, None, None]), axis=0) for d in delays_s]
+    steered = [np.sum(unit * np.exp(2j * np.pi * frequencies_hz * d[:, None, None]), axis=0) for d in delays_s]
     expected = [np.sum(weights * np.abs(s) ** 2) / weights.sum() / 64 for s in steered]
-    cross = _cross_spectra(_phases(spectra), weights / weights.sum(), extract._pairs)
-    correlation = _correlations(cross, extract._cos, extract._sin, extract._band_of_bin, 4)
-    pair_sum = _steer(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
+    cross = cross_spectra(phases(spectra), weights / weights.sum(), extract._pairs)
+    correlation = correlations(cross, extract._cos, extract._sin, extract._band_of_bin, 4)
+    pair_sum = steer(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
     np.testing.assert_allclose((8 + 2 * pair_sum) / 64, expected, atol=0.005)  # linear between lags
 
 

@@ -12,7 +12,8 @@ from echoseg_ros.config import Config, SoundConfig
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S
-from echoseg_ros.sound.evidence import EvidenceExtractor, peak_direction
+from echoseg_ros.sound.directions import peak_direction
+from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.own_noise import directions_that_stayed
 from echoseg_ros.sound_side import SoundSide
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence
