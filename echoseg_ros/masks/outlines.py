@@ -27,8 +27,8 @@ _LEAST_PX, _LEAST_MASKS, _LEAST_BIAS = 80, 20, 0.03
 # Outlines are off if they part colours less well than this, against those so far inside or outside that part them best:
 # eight rooms' true masks 1, the network's 0.95 to 1, true ones grown by 0.14 of their side 0.4 to 0.82.
 _PARTED = 0.88
-# Outlines are moved by this share of that: by all of it, thin parts would be lost. The rest is for objects/boundary.py.
-_MOVED = 0.7
+# Outlines move inwards by this share of half the local width at most, or thin parts (a fan's stand) would go first.
+_MOST_OF_WIDTH = 0.35
 _COLOURS, _SIX_ROUNDS = 8, (cv2.TERM_CRITERIA_MAX_ITER, 6, 0.0)
 # What more than this many masks say is known.
 _ENOUGH_MASKS = 200
@@ -88,17 +88,27 @@ class OutlineBias:
 
     def corrected(self, proposal: MaskProposal) -> MaskProposal:
         """The proposal with its outlines moved towards where the edges usually are."""
-        bias = _MOVED * self.bias
+        bias = self.bias
         if not bias:
             return proposal
         labels = np.where(proposal.labels > 0, 0, proposal.labels) if bias > 0 else proposal.labels.copy()
         for k in np.unique(proposal.labels[proposal.labels > 0]):
             mask = proposal.labels == k
-            side = float(np.sqrt(mask.sum()))
-            part = _around(mask, int(np.ceil(max(-bias, 0.0) * side)) + 1)
-            moved = _outwards(mask[part]) < -bias * side
-            labels[part][moved & (labels[part] == 0)] = k
+            reach_px = bias * float(np.sqrt(mask.sum()))
+            part = _around(mask, int(np.ceil(max(-reach_px, 0.0))) + 1)
+            outwards = _outwards(mask[part])
+            inwards = (
+                np.minimum(reach_px, _MOST_OF_WIDTH * _half_width(outwards, 2 * reach_px)) if bias > 0 else reach_px
+            )
+            labels[part][(outwards < -inwards) & (labels[part] == 0)] = k
         return replace(proposal, labels=labels)
+
+
+def _half_width(outwards: FloatImage, reach_px: float) -> FloatImage:
+    """[H, W] the farthest that anything within the reach lies inside the outline."""
+    size = 2 * int(np.ceil(reach_px)) + 1
+    inside = np.maximum(-outwards, 0).astype(np.float32)
+    return np.asarray(cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))), np.float32)
 
 
 def _hill(profile: NDArray[np.floating], start: int) -> int:
