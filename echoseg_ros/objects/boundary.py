@@ -15,8 +15,10 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from echoseg_ros.objects.solid import rows_within
+
 # Around an instance so much is looked at, as a share of its longest side, and at least so much.
-_MARGIN, _LEAST_MARGIN_M = 0.35, 0.03
+_MARGIN, _LEAST_MARGIN_M = 0.25, 0.03
 # Gaussians are joined to so many neighbours, each with this share of a Gaussian's own say at most: the more the nearer (in
 # units of the usual distance, twice) and the more alike in colour (1 = white).
 _NEIGHBOURS, _BOND, _REACH, _ALIKE = 8, 1.0, 2.0, 0.08
@@ -28,7 +30,7 @@ _LEAST_SEEN = 8.0
 _LEAST_LOG_ODDS = 0.2
 # Votes say at most so much, and count in full from so many judgements on.
 _SURE, _FULL_JUDGEMENTS = 0.98, 2.0
-_SWEEPS = 20
+_SWEEPS = 10
 
 
 def redrawn(
@@ -65,7 +67,7 @@ def _around(points_m: NDArray[np.float32], member: NDArray[np.bool_]) -> NDArray
     """Rows of what lies in a box around the members; a few that lie apart do not make it larger."""
     low, high = np.percentile(points_m[member], (2, 98), axis=0).astype(np.float32)
     margin = max(_MARGIN * float((high - low).max()), _LEAST_MARGIN_M)
-    return np.flatnonzero(np.all((points_m > low - margin) & (points_m < high + margin), axis=1))
+    return rows_within(points_m, low - margin, high + margin)
 
 
 def _colour_log_odds(

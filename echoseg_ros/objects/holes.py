@@ -8,6 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from echoseg_ros.objects.solid import rows_within
+
 # Free Gaussians hang together as neighbours; what surrounds such a patch are its Gaussians' wider neighbours.
 _JOINED, _AROUND = 6, 12
 # A patch is a hole if this share of what surrounds it belongs to the instance.
@@ -21,7 +23,7 @@ def holes_in(points: NDArray[np.float32], member: NDArray[np.bool_], free: NDArr
     """
     low, high = points[member].min(axis=0), points[member].max(axis=0)
     margin = 0.1 * float((high - low).max())
-    near = np.flatnonzero(np.all((points >= low - margin) & (points <= high + margin), axis=1))
+    near = rows_within(points, low - margin, high + margin)
     open_ = np.flatnonzero(free[near])
     if not len(open_) or len(near) <= _AROUND:
         return open_[:0]

@@ -148,7 +148,7 @@ class InstanceMap:
         """
         self._table.align(uids)
         owner, membership = self._table.owners()
-        points, free = np.asarray(means, np.float32), owner < 0
+        usual, points, free = self._table.usual(), np.asarray(means, np.float32), owner < 0
         for track in self._tracks:
             if track.instance is not None and not track.stale:
                 known, rows = locate(uids, track.instance.uids)
@@ -158,9 +158,9 @@ class InstanceMap:
             if track.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
                 track.instance = None
             elif track.stale or track.instance is None:
-                share, judged = self._table.share_of(i)
+                share = self._table.share_of(i, usual)
                 member = np.zeros(len(uids), bool)
-                member[redrawn(points, rgb, voted, voted | free, share, judged)] = True
+                member[redrawn(points, rgb, voted, voted | free, share, self._table.judged)] = True
                 member[holes_in(points, member, free)] = True
                 members = np.flatnonzero(member)
                 free &= ~member

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -63,6 +64,22 @@ def body_box(points: NDArray[np.float32]) -> Box:
     center = (low + high) / 2
     center[:2] = turn @ center[:2] + middle
     return Box(center, high - low, Rotation.from_euler("z", yaw).as_quat())
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_within(points: np.ndarray, low: np.ndarray, high: np.ndarray, found: np.ndarray) -> None:
+    for i in range(len(points)):
+        inside = True
+        for axis in range(3):
+            inside &= low[axis] <= points[i, axis] <= high[axis]
+        found[i] = inside
+
+
+def rows_within(points: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Rows of the points [N, 3] in the box between two corners [3]."""
+    found = np.zeros(len(points), bool)
+    _is_within(points, low.astype(np.float32), high.astype(np.float32), found)
+    return np.flatnonzero(found)
 
 
 def _reach_m(points: Array) -> float:

@@ -69,11 +69,12 @@ class VoteTable:
         self.clarity = np.maximum(self.clarity, share.sum(axis=1))
         _add(share, targets, trust, self.judged, self._tracks, self._votes)
 
-    def share_of(self, track: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """[N] the track's share of each Gaussian's judgements, 1 = as much as is usual in it, and [N] their number."""
-        return _share_of(track, self.judged, self._tracks, self._votes, self._usual()[track]), self.judged
+    def share_of(self, track: int, usual: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[N] the track's share of each Gaussian's judgements, 1 = as much as is usual in it (`usual`, by track)."""
+        return np.asarray(_share_of(track, self.judged, self._tracks, self._votes, usual[track]))
 
-    def _usual(self) -> NDArray[np.float64]:
+    def usual(self) -> NDArray[np.float64]:
+        """[tracks] share of the judgements that usually say "object" within each track."""
         usual = np.zeros(int(self._tracks.max(initial=_NONE)) + 1)
         _usual_share(self.judged, self._tracks, self._votes, usual)
         return usual
@@ -90,7 +91,7 @@ class VoteTable:
         """
         owner = np.full(len(self.uids), _NONE, np.int32)
         membership = np.zeros(len(self.uids), np.float32)
-        _owners(self.judged, self._tracks, self._votes, self._usual(), owner, membership)
+        _owners(self.judged, self._tracks, self._votes, self.usual(), owner, membership)
         return np.where(self.clarity >= _MIN_CLARITY, owner, np.int32(_NONE)), membership
 
 
