@@ -32,11 +32,11 @@ class FrontEnd:
     """
 
     miss: float = 0.05
-    small_px_share: float = 0.001
+    small_px_share: float = 0.0007
     false_mask: float = 0.0375
     confused: float = 0.5
     edge: float = 0.06
-    growth: float = 0.14
+    growth: float = 0.125
     seed: int = 0
 
     def masks(self, scene: EvalScene, view: View) -> list[Mask]:
