@@ -89,7 +89,7 @@ class InstanceMap:
     Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
     so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
     weights. A Gaussian belongs to the instance with most votes, if half of what is usual within it said "object"
-    (VoteTable.owners); colours then say where exactly it ends (redrawn), and what it shuts in is its own (holes_in).
+    (VoteTable.owners), or if its Gaussians shut it in (holes_in); colours then say where exactly it ends (redrawn).
     """
 
     def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
@@ -158,11 +158,12 @@ class InstanceMap:
             if track.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
                 track.instance = None
             elif track.stale or track.instance is None:
+                whole = voted.copy()
+                whole[holes_in(points, voted, free)] = True
                 share = self._table.share_of(i, usual)
+                members = redrawn(points, rgb, whole, whole | free, share, self._table.judged)
                 member = np.zeros(len(uids), bool)
-                member[redrawn(points, rgb, voted, voted | free, share, self._table.judged)] = True
-                member[holes_in(points, member, free)] = True
-                members = np.flatnonzero(member)
+                member[members] = True
                 free &= ~member
                 agreement = float(membership[voted].mean())
                 track.instance = _instance(track, members, uids, points, rgb, agreement, points[free], self._max_side_m)
