@@ -19,9 +19,9 @@ from echoseg_ros.objects.solid import rows_within
 
 # Around an instance so much is looked at, as a share of its longest side, and at least so much.
 _MARGIN, _LEAST_MARGIN_M = 0.25, 0.03
-# Gaussians are joined to so many neighbours, each with this share of a Gaussian's own say at most: the more the nearer (in
-# units of the usual distance, twice) and the more alike in colour (1 = white).
-_NEIGHBOURS, _BOND, _REACH, _ALIKE = 8, 1.0, 2.0, 0.08
+# Gaussians are joined to so many neighbours, each with as much say as its own votes at most: the more the nearer (in units of
+# the usual distance, twice) and the more alike in colour (1 = white).
+_NEIGHBOURS, _REACH, _ALIKE = 8, 2.0, 0.08
 # Colours are counted in so many bins a channel, blurred by so much of one, and say at most so much (log odds).
 _BINS, _BLUR, _MOST_LOG_ODDS = 8, 0.7, 3.0
 # Less than so many surely inside, or outside, say nothing of the colours there.
@@ -41,7 +41,9 @@ def redrawn(
     share: NDArray[np.float32],
     judged: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """Rows of the Gaussians that belong to an instance, given those that votes alone make its members.
+    """Rows of the Gaussians that belong to an instance, given those that votes make its members; few or none may be left.
+
+    What lies far from most of its members is left out.
 
     points_m: [N, 3] centres; rgb: [N, 3]; member: [N] the instance's by votes; open_: [N] those that it may have, its own
     and such that belong to none; share: [N] of what views judged of a Gaussian, as much as said it is the instance's, in
@@ -74,7 +76,7 @@ def _colour_log_odds(
     colour: NDArray[np.float32], said: NDArray[np.float32], trust: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """[R] how much more usual a Gaussian's colour is among those that surely belong than among those that surely do not."""
-    cell = np.minimum((np.clip(colour, 0, 1) * _BINS).astype(np.int64), _BINS - 1)
+    cell = np.minimum((colour * _BINS).astype(np.int64), _BINS - 1)
     cell = (cell[:, 0] * _BINS + cell[:, 1]) * _BINS + cell[:, 2]
     is_inside, is_outside = trust * np.clip(2 * said - 1, 0, 1), trust * np.clip(1 - 2 * said, 0, 1)
     if min(is_inside.sum(), is_outside.sum()) < _LEAST_SEEN:
@@ -95,7 +97,7 @@ def _bonds(points_m: NDArray[np.float32], colour: NDArray[np.float32]) -> csr_ar
     tree = cKDTree(points_m, balanced_tree=False, compact_nodes=False)
     distance, beside = (part[:, 1:] for part in tree.query(points_m, k=_NEIGHBOURS + 1))
     reach = _REACH * np.median(distance, axis=1, keepdims=True) + 1e-9
-    bond = (_BOND * np.exp(-((distance / reach) ** 2))).astype(np.float32)
+    bond = np.exp(-((distance / reach) ** 2)).astype(np.float32)
     _weigh_by_colour(bond, beside, colour)
     starts = np.arange(0, bond.size + 1, _NEIGHBOURS)
     one_way = csr_array((bond.ravel(), beside.ravel(), starts), shape=(len(points_m), len(points_m)))

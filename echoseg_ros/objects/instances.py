@@ -162,12 +162,13 @@ class InstanceMap:
                 whole[holes_in(points, voted, free)] = True
                 share = self._table.share_of(i, usual)
                 members = redrawn(points, rgb, whole, whole | free, share, self._table.judged)
-                member = np.zeros(len(uids), bool)
-                member[members] = True
-                free &= ~member
+                track.stale = False
+                if len(members) < _MIN_GAUSSIANS:
+                    track.instance = None
+                    continue
+                free[members] = False
                 agreement = float(membership[voted].mean())
                 track.instance = _instance(track, members, uids, points, rgb, agreement, points[free], self._max_side_m)
-                track.stale = False
             elif (support := track.sorted_support()) != track.instance.support:
                 track.instance = replace(track.instance, support=support)
         found = [track.instance for track in self._tracks if track.instance is not None]

@@ -28,7 +28,8 @@ class Wall:
         """[N] the instance, where votes said `said` [N] of it: a member from half on."""
         said = np.asarray(said, np.float32)
         member = said > 0.5
-        rows = redrawn(self.points, self.rgb, member, member | True if open_ is None else open_, said, self.judged)
+        open_ = np.ones(len(said), bool) if open_ is None else open_
+        rows = redrawn(self.points, self.rgb, member, open_, said, self.judged)
         found = np.zeros(len(said), bool)
         found[rows] = True
         return found

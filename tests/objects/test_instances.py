@@ -265,3 +265,13 @@ def test_things_may_seem_larger_where_metres_are_only_nominal():
             )
         found.append(len(instances.instances(uids, points, rgb)))
     assert found == [0, 1]
+
+
+def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch):
+    """A box around no Gaussians at all would end the map's thread."""
+    monkeypatch.setattr("echoseg_ros.objects.instances.redrawn", lambda *_: np.zeros(0, np.intp))
+    scene = Scene()
+    scene.see(A)
+    assert scene.see(A) == ()
+    monkeypatch.undo()
+    assert len(scene.see(A)) == 1
