@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from echoseg_ros.config import InstanceConfig
+from echoseg_ros.objects.apart import standing_apart
 from echoseg_ros.objects.boundary import redrawn
 from echoseg_ros.objects.holes import holes_in
 from echoseg_ros.objects.solid import body_box, grounded, solid_part
@@ -88,8 +89,10 @@ class InstanceMap:
 
     Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
     so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
-    weights. A Gaussian belongs to the instance with most votes, if half of what is usual within it said "object"
-    (VoteTable.owners), or if its Gaussians shut it in (holes_in); colours then say where exactly it ends (redrawn).
+    weights; what stands clear of the rest of its instance becomes one of its own, and things known to be two keep what
+    is theirs where a view takes them for one. A Gaussian belongs to the instance with most votes, if half of what is
+    usual within it said "object" (VoteTable.owners), or if its Gaussians shut it in (holes_in); colours then say where
+    exactly it ends (redrawn).
     """
 
     def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
@@ -100,7 +103,7 @@ class InstanceMap:
         self._tracks: list[_Track] = []
         self._next_id = 0
         self._together = np.zeros((0, 0))  # [M, M] views in which two tracks lay in one proposal
-        self._apart = np.zeros((0, 0))  # [M, M] views in which they were two proposals
+        self._apart = np.zeros((0, 0))  # [M, M] views in which they were two proposals, inf: space between
 
     def __len__(self) -> int:
         return len(self._tracks)
@@ -120,7 +123,8 @@ class InstanceMap:
         overlap = _Overlap(shared, visible, whole, familiar @ share[:, 1:], share[:, 1:].sum(axis=0))
         targets = self._associate(overlap)
         self._remember(proposal.stamp_ns, overlap, targets)
-        self._table.add(share, targets, np.asarray(proposal.scores, np.float32))
+        trust, stays = np.asarray(proposal.scores, np.float32), self._stays(overlap, targets)
+        self._table.add(share, targets, trust, stays)
         for track in self._tracks:
             track.age += 1
         for column in targets[targets >= 0]:
@@ -147,8 +151,10 @@ class InstanceMap:
         change since the last call keeps its box and points.
         """
         self._table.align(uids)
+        points = np.asarray(means, np.float32)
+        self._split(points)
         owner, membership = self._table.owners()
-        usual, points, free = self._table.usual(), np.asarray(means, np.float32), owner < 0
+        usual, free = self._table.usual(), owner < 0
         for track in self._tracks:
             if track.instance is not None and not track.stale:
                 known, rows = locate(uids, track.instance.uids)
@@ -196,12 +202,21 @@ class InstanceMap:
             track.misses = 0 if seen else track.misses + int(in_view)
         if not self._tracks or len(targets) == 0:
             return
-        inside = clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None])  # at most one proposal a track
+        inside = _inside(overlap)
         home = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
         both = (home[:, None] >= 0) & (home[None] >= 0)
         same = home[:, None] == home[None]
         self._together += both & same
         self._apart += both & ~same
+
+    def _stays(self, overlap: _Overlap, targets: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """[M, K] whether a track lies in a proposal that is taken for another one, although they are two things."""
+        stays = np.zeros((len(self._tracks), len(targets)), bool)
+        two = (self._apart >= _MIN_TOGETHER) & (self._apart >= self._together)
+        inside = _inside(overlap)
+        for k in np.flatnonzero(targets >= 0):
+            stays[: len(inside), k] = inside[:, k] & two[: len(inside), targets[k]]
+        return stays
 
     def _remember(self, stamp_ns: int, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
         """Keep what the view says for and against each track, to explain it later."""
@@ -219,6 +234,27 @@ class InstanceMap:
         self._together = np.pad(self._together, (0, 1))
         self._apart = np.pad(self._apart, (0, 1))
         return len(self._tracks) - 1
+
+    def _split(self, points_m: NDArray[np.float32]) -> None:
+        """What stands apart from the rest of its track becomes a track of its own, as long as space lies between."""
+        owner, _ = self._table.owners()
+        for i, j in np.argwhere(np.triu(np.isinf(self._apart))).tolist():
+            rows = np.flatnonzero((owner == i) | (owner == j))
+            if (self._tracks[i].stale or self._tracks[j].stale) and not len(standing_apart(points_m[rows])):
+                self._apart[i, j] = self._apart[j, i] = self._together[i, j]
+        for i, track in enumerate(tuple(self._tracks)):
+            rows = np.flatnonzero(owner == i)
+            if len(self._tracks) >= self._config.max_count:
+                return
+            if not track.stale or track.views < _MIN_VIEWS:
+                continue
+            rows = rows[standing_apart(points_m[rows])]
+            if len(rows) == 0:
+                continue
+            new = self._open()
+            self._table.give(rows, i, new)
+            self._tracks[new].views, self._tracks[new].support = track.views, dict(track.support)
+            self._apart[i, new] = self._apart[new, i] = np.inf
 
     def _merge(self) -> None:
         """Join tracks that lay in one proposal more often than in two; the one seen in more views keeps its id."""
@@ -264,6 +300,12 @@ class InstanceMap:
         self._tracks = [self._tracks[i] for i in keep]
         self._together = self._together[np.ix_(keep, keep)]
         self._apart = self._apart[np.ix_(keep, keep)]
+
+
+def _inside(overlap: _Overlap) -> NDArray[np.bool_]:
+    """[M, K] whether a track lies in a proposal; each in one at most."""
+    clear = overlap.visible >= _MIN_VISIBLE
+    return np.asarray(clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None]))
 
 
 def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:

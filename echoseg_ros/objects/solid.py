@@ -31,15 +31,20 @@ _REACH_POINTS = 150
 _TRIM = 0.015
 
 
-def solid_part(points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[N] bool: which of the points [N, 3] belong to the largest connected parts; stray ones do not."""
+def connected_parts(points: NDArray[np.float32]) -> NDArray[np.int32]:
+    """[N] number of the connected part that each of the points [N, 3] is in."""
     low = points.min(axis=0)
     cell_m = max(_CELL_M, float(np.ptp(points, axis=0).max()) / _MAX_CELLS)
     cells = ((points - low) / cell_m).astype(int) + 1
     grid = np.zeros(cells.max(axis=0) + 2, bool)
     grid[tuple(cells.T)] = True
     joined, _ = ndimage.label(ndimage.binary_dilation(grid), structure=np.ones((3, 3, 3)))
-    part = joined[tuple(cells.T)]
+    return np.asarray(joined[tuple(cells.T)], np.int32)
+
+
+def solid_part(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[N] bool: which of the points [N, 3] belong to the largest connected parts; stray ones do not."""
+    part = connected_parts(points)
     size = np.bincount(part)
     return np.asarray(size[part] >= _MIN_PART * size.max())
 

@@ -64,10 +64,29 @@ class VoteTable:
         _overlap(share, self.judged, self._tracks, self._votes, usual, shared, whole)
         return shared[:, 1:], shared.sum(axis=1), whole
 
-    def add(self, share: NDArray[np.float32], targets: NDArray[np.int32], trust: NDArray[np.float32]) -> None:
-        """Add a view. share: [N, K + 1]; targets: [K] track of each proposal, -1 = none; trust: [K] worth of a vote."""
+    def add(
+        self,
+        share: NDArray[np.float32],
+        targets: NDArray[np.int32],
+        trust: NDArray[np.float32],
+        stays: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Add a view.
+
+        share: [N, K + 1]; targets: [K] track of each proposal, -1 = none; trust: [K] worth of a vote; stays: [tracks, K]
+        whether what belongs to a track votes for that track in a proposal, not for the proposal's.
+        """
         self.clarity = np.maximum(self.clarity, share.sum(axis=1))
-        _add(share, targets, trust, self.judged, self._tracks, self._votes)
+        if stays is None or not stays.any():
+            owner, stays = np.full(len(self.uids), _NONE, np.int32), np.zeros((0, len(targets)), bool)
+        else:
+            owner, _ = self.owners()
+        _add(share, targets, trust, owner, stays, self.judged, self._tracks, self._votes)
+
+    def give(self, rows: NDArray[np.intp], old: int, new: int) -> None:
+        """The votes of the Gaussians in `rows` for the track `old` become votes for `new`, which has none there."""
+        tracks = self._tracks[rows]
+        self._tracks[rows] = np.where(tracks == old, np.int32(new), tracks)
 
     def share_of(self, track: int, usual: NDArray[np.float64]) -> NDArray[np.float32]:
         """[N] the track's share of each Gaussian's judgements, 1 = as much as is usual in it (`usual`, by track)."""
@@ -150,8 +169,9 @@ def _overlap(
 
 @numba.njit(cache=True, nogil=True)
 def _add(
-    share: np.ndarray, targets: np.ndarray, trust: np.ndarray, judged: np.ndarray, tracks: np.ndarray, votes: np.ndarray
-) -> None:
+    share: np.ndarray, targets: np.ndarray, trust: np.ndarray, owner: np.ndarray, stays: np.ndarray, judged: np.ndarray,
+    tracks: np.ndarray, votes: np.ndarray,
+) -> None:  # fmt: skip
     for g in range(share.shape[0]):
         if judged[g] > _MEMORY:
             votes[g] *= _MEMORY / judged[g]
@@ -161,7 +181,8 @@ def _add(
             vote = share[g, k + 1] * trust[k]
             if vote > 0 and targets[k] >= 0:
                 judged[g] += vote
-                _put(tracks[g], votes[g], targets[k], vote)
+                target = owner[g] if owner[g] >= 0 and stays[owner[g], k] else targets[k]
+                _put(tracks[g], votes[g], target, vote)
 
 
 @numba.njit(cache=True, nogil=True)

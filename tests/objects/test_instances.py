@@ -275,3 +275,49 @@ def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch
     assert scene.see(A) == ()
     monkeypatch.undo()
     assert len(scene.see(A)) == 1
+
+
+def two_things_with_space_between(scene):
+    """Two boxes of 40 Gaussians, half a metre apart, that views have shown as one."""
+    scene.means[list(B), 0] += 0.5
+    first, second = list(A), list(B)
+    for _ in range(3):
+        found = scene.see([*first, *second])
+    return first, second, found
+
+
+def test_what_stands_apart_is_a_thing_of_its_own():
+    first, second, found = two_things_with_space_between(Scene())
+    assert [members(instance) for instance in found] == [set(first), set(second)]
+
+
+def test_what_was_split_stays_two_where_views_show_it_as_one():
+    """A mask over two things that overlap in a view was voted to one of them, which took the other's Gaussians."""
+    scene = Scene()
+    first, second, found = two_things_with_space_between(scene)
+    for _ in range(6):
+        again = scene.see([*first, *second])
+    assert [members(instance) for instance in again] == [set(first), set(second)]
+    assert [instance.id for instance in again] == [instance.id for instance in found]
+
+
+def test_the_near_pieces_of_one_thing_are_not_split():
+    scene = Scene()
+    scene.means[list(B), 0] += 0.05
+    for _ in range(3):
+        found = scene.see([*A, *B])
+    assert [members(instance) for instance in found] == [{*A, *B}]
+
+
+def test_what_was_split_may_grow_together():
+    """The middle of a thing was hidden: once it is seen, the two halves are one again."""
+    scene = Scene()
+    first, second, middle = list(A), list(B), list(range(80, 140))
+    scene.means[second, 0] += 0.3
+    scene.means[middle, 0] = np.linspace(scene.means[39, 0], scene.means[40, 0], 60)
+    for _ in range(3):
+        found = scene.see([*first, *second], judged=[*first, *second])
+    assert len(found) == 2
+    for _ in range(8):
+        found = scene.see([*first, *middle, *second])
+    assert [members(instance) for instance in found] == [{*first, *middle, *second}]
