@@ -1,4 +1,4 @@
-"""A label for each source, from a beam towards it: asked for about once a second, and steady.
+"""A label for each source, from a beam towards it: asked for about once a second, more seldom while it stays, and steady.
 
 Where a model is slow the tagger works in a thread of its own and a verdict carries the newest label there is;
 otherwise it is asked at once, so that an offline run is repeatable.
@@ -32,6 +32,8 @@ MARGIN_S = 0.25
 OTHER_TIMES, NEAR_TIMES, NEAR_SHARE = 2, 3, 0.1
 # Slow taggers leave the cores to the sound and the map.
 NICENESS = 5
+# While a source's label stays it is asked for more and more seldom, at last so many times the shortest period.
+CALM_TIMES = 4.0
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:\s*kHz)?")
 
 
@@ -81,8 +83,11 @@ class _Question:
 
 @dataclass
 class _Named:
+    """What a source is called. calm: how many times the shortest period it may wait to be asked for again."""
+
     label: SteadyLabel = field(default_factory=SteadyLabel)
     asked_ns: int | None = None
+    calm: float = 1.0
     shares: dict[str, float] = field(default_factory=dict)
 
 
@@ -171,7 +176,7 @@ class Listener:
     def _ask_if_due(self, source: SoundSource, verdict: Verdict) -> None:
         named = self._named[source.id]
         waited_ns = None if named.asked_ns is None else verdict.stamp_ns - named.asked_ns
-        if waited_ns is not None and 0 <= waited_ns < self._config.label.every_s * 1e9:
+        if waited_ns is not None and 0 <= waited_ns < named.calm * self._config.label.every_s * 1e9:
             return
         windows = self._heard_windows(source, verdict.stamp_ns)
         if not windows:
@@ -208,6 +213,8 @@ class Listener:
         if named is not None:
             named.shares = dict(tags)
         if named is not None and tags and tags[0][1] >= self._config.label.min_probability:
+            stays = same_label(tags[0][0], named.label.text)
+            named.calm = min(2 * named.calm, CALM_TIMES) if stays else 1.0
             named.label.update(tags[0][0])
 
     def _listen(self, question: _Question) -> BeamSignal | None:

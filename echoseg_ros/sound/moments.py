@@ -17,9 +17,9 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.sound.bin_weights import onsets
+from echoseg_ros.sound.bin_weights import mean_power, onsets
 from echoseg_ros.sound.directions import fibonacci_sphere
-from echoseg_ros.sound.gcc_phat import cross_spectra, frame_spectra
+from echoseg_ros.sound.gcc_phat import cross_spectra, frame_spectra, phases
 from echoseg_ros.types import Array, AudioWindow
 
 # 14 walks each of cube8 and square4 (eval/sound_calibration.py), median offset error of the square: frames of 32, 16 and
@@ -75,20 +75,22 @@ class MomentExtractor:
         diffuse = (np.stack(coherence) / len(used)).astype(np.complex64) @ self._steering
         self._diffuse = np.float32(DIFFUSE_SHARE) * diffuse.real
         self._done_ns: int | None = None
+        self._echo: NDArray[np.float32] | None = None  # [F] what the decay of the frames done leaves in the next one
 
     def __call__(self, window: AudioWindow) -> list[Moment]:
         """The moments that a window adds. The frames before them tell what of them is reverberation."""
-        spectra = frame_spectra(window.samples, self._taper, self._used)
         length_s = window.samples.shape[1] / self._rate_hz
-        stamps_ns = window.stamp_ns + 1e9 * ((np.arange(spectra.shape[1]) + 1) * self._hop_s - length_s / 2)
+        frames = max(1, (window.samples.shape[1] - self._frame) // (self._frame // 2) + 1)
+        stamps_ns = window.stamp_ns + 1e9 * ((np.arange(frames) + 1) * self._hop_s - length_s / 2)
         if self._done_ns is None or abs(self._done_ns - window.stamp_ns) > 1e9 * length_s:
-            self._done_ns = int(stamps_ns[0])
+            self._done_ns, self._echo = int(stamps_ns[0]), None
         new = np.flatnonzero(stamps_ns > self._done_ns + 0.25e9 * self._hop_s)
         if len(new) == 0:
             return []
         self._done_ns = int(stamps_ns[-1])
-        weights = self._direct(spectra)[new]
-        whitened = spectra[:, new] / np.maximum(np.abs(spectra[:, new]), np.float32(1e-12))
+        spectra = frame_spectra(window.samples[:, new[0] * (self._frame // 2) :], self._taper, self._used)
+        weights = self._direct(spectra)
+        whitened = phases(spectra)
         count = max(1, round(len(new) * self._hop_s / MOMENT_S))
         parts = np.array_split(np.arange(len(new)), count)
         return [
@@ -96,10 +98,14 @@ class MomentExtractor:
         ]
 
     def _direct(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """[T, F] share of each bin's power that the decay of earlier frames does not explain (`evidence.py`)."""
-        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0) + np.float32(1e-10 * self._frame)
+        """[T, F] share of each bin's power that the decay of earlier frames, of earlier windows too, does not explain."""
+        power = mean_power(spectra, np.float32(1e-10 * self._frame))
         decay = np.float32(10 ** (-6 * self._hop_s / ECHO_S))
-        return onsets(power, decay)
+        before = power[0] if self._echo is None else self._echo
+        share = onsets(np.concatenate([before[None], power]), decay)[1:]
+        left = decay ** np.arange(len(power), -1, -1, dtype=np.float32)
+        self._echo = np.max(np.concatenate([before[None], power]) * left[:, None], axis=0)
+        return share
 
     def _moment(self, whitened: NDArray[np.complex64], weights: NDArray[np.float32], stamps_ns: Array) -> Moment:
         cross = cross_spectra(whitened, weights / weights.sum(), self.pairs)

@@ -93,6 +93,7 @@ class OwnNoise:
         self._taught: Complex64 | None = None
         self._taught_windows = 0
         self._headings: list[_Heading] = []
+        self._stayed: Array | None = None
         self._last: Array | None = None
         self.filter: NoiseFilter | None = None
 
@@ -118,6 +119,7 @@ class OwnNoise:
             self._headings = [*self._headings, _Heading(T_map_array, covariance, np.linalg.inv(_loaded(covariance)))][
                 -MAX_HEADINGS:
             ]
+            self._stayed = directions_that_stayed(np.stack([h.T_map_array for h in self._headings]))
         self.filter = self._learned()
 
     def _has_moved(self, T_map_array: Array) -> bool:
@@ -127,14 +129,11 @@ class OwnNoise:
         return moved_m > LEARN_MOVE_M or _turn_rad(self._last, T_map_array) > LEARN_TURN_RAD
 
     def _learned(self) -> NoiseFilter | None:
-        if len(self._headings) < MIN_HEADINGS:
-            return None
-        stayed = directions_that_stayed(np.stack([h.T_map_array for h in self._headings]))
-        if stayed is None:
+        if len(self._headings) < MIN_HEADINGS or self._stayed is None:
             return None
         inverse: Complex64 = np.mean([h.inverse for h in self._headings], axis=0, dtype=np.complex64)
         covariance = np.linalg.inv(inverse)
-        return None if self._may_be_in_the_room(covariance, stayed) else noise_filter(covariance)
+        return None if self._may_be_in_the_room(covariance, self._stayed) else noise_filter(covariance)
 
     def _may_be_in_the_room(self, covariance: Complex64, stayed: Array) -> bool:
         """Whether what was learned, [F, M, M], comes from one of the directions [D, 3] in which a place has stayed."""
