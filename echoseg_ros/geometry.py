@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
+from scipy.spatial import ConvexHull, Delaunay, HalfspaceIntersection, QhullError
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.errors import PoseError, TimeError
@@ -145,6 +145,14 @@ def _rotation2(yaw: float) -> Array:
 def _trimmed_extent(values: Array, trim: float) -> tuple[Array, Array]:
     low, high = np.quantile(values, [trim, 1 - trim], axis=0)
     return low, high
+
+
+def is_enclosed(point_m: Array, points_m: Array) -> bool:
+    """Whether a point [3] lies in the convex hull of points [n, 3]; never in that of a plane or less."""
+    try:
+        return bool(Delaunay(points_m).find_simplex(point_m) >= 0)
+    except (QhullError, ValueError):
+        return False
 
 
 def box_iou(a: Box, b: Box) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from echoseg_ros.geometry import is_enclosed
 from echoseg_ros.sound.matching import Explanation, Float32, Heard, Residual
 from echoseg_ros.sound.reflectors import Reflector
 from echoseg_ros.types import Array
@@ -168,11 +169,19 @@ class _Search:
                 self._candidates.append(self._candidate(place_m, thing))
                 self._candidates.append(self._candidate(self._things[thing].mean(axis=0), thing))
         for place_m in self._free_peaks(residual):
-            self._candidates.append(self._candidate(place_m, None))
+            self._candidates.append(self._candidate(place_m, self._thing_around(place_m)))
         self._explanation = Explanation(self._heard, [c.column for c in self._candidates])
 
     def _candidate(self, place_m: Array, thing: int | None) -> _Candidate:
         return _Candidate(place_m, thing, self._heard.column(place_m, self._reflectors))
+
+    def _thing_around(self, place_m: Array) -> int | None:
+        """The thing whose places enclose a place: they are a sample, and of large things a coarse one."""
+        for thing, places in enumerate(self._things):
+            low_m, high_m = places.min(axis=0), places.max(axis=0)
+            if np.all((place_m > low_m) & (place_m < high_m)) and is_enclosed(place_m, places):
+                return thing
+        return None
 
     def _best_of_things(self, residual: Residual) -> list[tuple[int, Array]]:
         """(thing, its best place) of the THINGS most promising ones."""

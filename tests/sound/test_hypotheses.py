@@ -54,6 +54,14 @@ def found(evidence: list[SoundEvidence], things: list[Array], most: int = 3) -> 
     return sounds_in(heard_of(evidence), things, (*WALLS, FLOOR, CEILING), LOW_M, HIGH_M, most, 3)
 
 
+def test_a_place_within_a_large_thing_belongs_to_it_though_none_of_its_sampled_places_is_near() -> None:
+    corners = 0.45 * np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    cupboard_m = np.array([3.6, 3.4, 0.9])
+    (sound,) = found(mixed([cupboard_m + [0.25, -0.25, 0.25]], [1.0]), [THINGS[2], cupboard_m + corners, THINGS[4]], 1)
+    assert sound.thing == 1
+    assert sound.probabilities(0.0)[1] > 0.9
+
+
 @pytest.mark.parametrize("true", range(len(THINGS)))
 def test_the_thing_that_sounds_is_told_from_its_neighbours(true: int) -> None:
     offset_m = np.random.default_rng(true).uniform(-0.04, 0.04, 3)
