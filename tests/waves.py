@@ -38,9 +38,12 @@ def plane_wave(
     return AudioWindow(0, samples.astype(np.float32), array.sample_rate_hz, np.eye(4))
 
 
-def images(source_m: np.ndarray, room: bool) -> list[tuple[np.ndarray, float]]:
-    """The source and, in a room with a corner at the origin, its six mirror images, with their gains."""
-    found = [(np.asarray(source_m, dtype=float), 1.0)]
+def images(source_m: np.ndarray, room: bool, direct: float = 1.0) -> list[tuple[np.ndarray, float]]:
+    """The source and, in a room with a corner at the origin, its six mirror images, with their gains.
+
+    direct: of the source itself, less with an obstacle before it.
+    """
+    found = [(np.asarray(source_m, dtype=float), direct)]
     for axis in range(3):
         for wall in (0.0, ROOM_M[axis]):
             mirrored = np.array(source_m, dtype=float)
@@ -50,13 +53,13 @@ def images(source_m: np.ndarray, room: bool) -> list[tuple[np.ndarray, float]]:
 
 
 def hear(array: ArrayGeometry, T_map_array: np.ndarray, source_m: np.ndarray | None, rng: np.random.Generator,
-         stamp_ns: int = 0, room: bool = True, noise: float = 0.003) -> AudioWindow:  # fmt: skip
+         stamp_ns: int = 0, room: bool = True, noise: float = 0.003, direct: float = 1.0) -> AudioWindow:  # fmt: skip
     """Half a second at one pose: white noise from a point, its reflections, independent noise in the microphones."""
     count = round(0.5 * array.sample_rate_hz)
     samples = noise * rng.standard_normal((array.microphones, count))
     if source_m is not None:
         signal = 0.05 * rng.standard_normal(count)
-        for place_m, gain in images(source_m, room):
+        for place_m, gain in images(source_m, room, direct):
             place_array = inverse(T_map_array)[:3] @ np.append(place_m, 1.0)
             distances_m = np.linalg.norm(place_array - array.microphones_m, axis=1)
             delays_s = distances_m / SPEED_OF_SOUND_M_PER_S
@@ -75,9 +78,12 @@ def path(steps: int, length_m: float = 1.5, start_m: tuple[float, float, float] 
 
 
 def evidence_along(array: ArrayGeometry, poses: list[np.ndarray], sources_m: list[np.ndarray | None], seed: int,
-                   room: bool = True, hop_s: float = 0.25) -> list[SoundEvidence]:  # fmt: skip
-    """One window a pose; sources_m: what sounds in each window, None = nothing."""
+                   room: bool = True, hop_s: float = 0.25, direct: float = 1.0) -> list[SoundEvidence]:  # fmt: skip
+    """One window a pose; sources_m: what sounds in each window, None = nothing; direct: see `images`."""
     rng = np.random.default_rng(seed)
     extract = EvidenceExtractor(array, array.sample_rate_hz, SoundConfig())
     stamps_ns = [round((0.25 + k * hop_s) * 1e9) for k in range(len(poses))]
-    return [extract(hear(array, T, s, rng, t, room)) for T, s, t in zip(poses, sources_m, stamps_ns, strict=True)]
+    return [
+        extract(hear(array, T, s, rng, t, room, direct=direct))
+        for T, s, t in zip(poses, sources_m, stamps_ns, strict=True)
+    ]

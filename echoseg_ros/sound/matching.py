@@ -47,12 +47,15 @@ class Heard:
         sight /= np.maximum(np.linalg.norm(sight, axis=2, keepdims=True), 1e-6)
         return np.einsum("gji,gpj->gpi", self.turns, sight)
 
-    def column(self, point: Array, reflectors: tuple[Reflector, ...]) -> Float32:
-        """[G, B, N] the maps of a sound at a point [3] of unit loudness, with its reflections."""
+    def column(self, point: Array, reflectors: tuple[Reflector, ...], straight: float = 1.0) -> Float32:
+        """[G, B, N] the maps of a sound at a point [3] of unit loudness, with its reflections.
+
+        straight: how much of its power comes the straight way.
+        """
         images = [point, *(image for r in reflectors if (image := r.mirrored(point)) is not None)]
         ways_m = np.linalg.norm(np.stack(images)[None] - self.places[:, None], axis=2)
         loudness = REFLECTED * ways_m[:, :1] / np.maximum(ways_m, 1e-6)
-        loudness[:, 0] = 1.0
+        loudness[:, 0] = straight
         return _columns(self.lobes.values, self.directions(np.stack(images)), loudness)
 
 
