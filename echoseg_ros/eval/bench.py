@@ -19,11 +19,34 @@ def write_bench(path: Path, command: str, figures: dict[str, float | None], rows
         "command": command,
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, no GPU used",
+        "machine": machine(),
         "figures": figures,
         "rows": rows,
     }
     write_json(path, content)
+
+
+def machine() -> str:
+    """What figures of speed depend on."""
+    return f"{os.cpu_count()} cores, {_processor()}, {platform.machine()}, {platform.system()}, no GPU used"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or "unknown processor")
+
+
+def processor_time() -> tuple[float, float]:
+    """(ticks that the host of a virtual machine gave to others, all ticks) since it started; nothing where that is unknown."""
+    try:
+        ticks = [float(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return 0.0, 0.0
+    return ticks[-1] if len(ticks) == 8 else 0.0, sum(ticks)
 
 
 def text_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from echoseg_ros.eval.bench import data_folder, text_table, write_bench
+from echoseg_ros.eval.bench import data_folder, processor_time, text_table, write_bench
 from echoseg_ros.geometry import apply, inverse
+from echoseg_ros.io.files import write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.io.run_folder import read_json
 
@@ -24,7 +25,9 @@ SOUNDS = ("dog_bark_1-30226-A", "clock_tick_1-35687-A", "baby_cry_1-211527-B")
 FREE_AIR_MAP_M = (0.0, 1.6, -0.3)
 ROOM_SEEDS = (0, 1)
 COLUMNS = ("case", "correct_object", "source_error_m", "box_iou", "false_objects", "time_to_right_s", "realtime_factor",
-           "latency_p95_ms", "audio_dropped_s", "frames_dropped", "psnr_db", "peak_rss_mb")  # fmt: skip
+           "latency_p95_ms", "audio_dropped_s", "frames_dropped", "stolen_share", "psnr_db", "peak_rss_mb")  # fmt: skip
+# Beside a case's metrics: the share of the processor that the machine's host gave to others meanwhile.
+STOLEN_FILE = "stolen.json"
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ def run_case(case: Case, out: Path) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
         with (out.parent / f"{case.name}.log").open("w") as log:
             command = [sys.executable, "-m", "echoseg_ros.cli", "--quiet", "demo", "--out", str(out), *case.options]
+            before = processor_time()
             subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+        stolen, ticks = (after - since for after, since in zip(processor_time(), before, strict=True))
+        write_json(out / STOLEN_FILE, {"stolen_share": round(stolen / max(ticks, 1.0), 3)})
     if not (out / "metrics.json").exists():
         return {"case": case.name, "correct_object": "failed"}
-    return _row(case.name, read_json(out / "metrics.json"))
+    stolen = read_json(out / STOLEN_FILE) if (out / STOLEN_FILE).exists() else {}
+    return _row(case.name, {**read_json(out / "metrics.json"), **stolen})
 
 
 def _row(name: str, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +117,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float | None]:
         "realtime_factor_min": _over(np.min, rows, "realtime_factor"),
         "audio_dropped_s_max": _over(np.max, rows, "audio_dropped_s"),
         "peak_rss_mb_max": _over(np.max, rows, "peak_rss_mb"),
+        "stolen_share_max": _over(np.max, rows, "stolen_share"),
     }
 
 
