@@ -32,9 +32,16 @@ DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
 ELSEWHERE_DEFICIT, OUTSIDE_ODDS = 0.12, 20.0
 # What a ceiling must explain to be taken for one, and the heights above the floor at which it is looked for.
 CEILING_GAIN, CEILINGS_M = 0.1, np.arange(2.2, 4.1, 0.1)
-# What is left of the straight sound behind an obstacle, of its power (0 to 0.1 do the same in 56 cases with two ears). Its
-# reflections then say where it is; away from all things they would fit too many places.
-BLOCKED_SHARE = 0.1
+# A sound that no place explains by so much has no straight way to the array, as one from the next room (cube of 8, 10
+# rooms: at most 1.24 after 30 s; square of 4: 2.37), or it is a tone, whose lobes are others (two ears: 0.28 to 0.4, and
+# the right thing in 4 of 6 runs, in 3 rooms, by the back-projection, in 2 by the lobes). At 0.7 s and 0 dB speech still
+# reaches 1.26 and 2.04. From few places it must be more (4 to 15 places: 0.9 to 1.8 from the next room, in 2 of 9 rooms), and
+# with several places that share it, too.
+STRAIGHT_GAIN, FEW_STRAIGHT, MORE_SOUNDS = {1: 0.5, 2: 2.4, 3: 1.3}, 4.0, 0.35
+# A thing behind an obstacle is heard by its reflections: what is left of the power of the straight sound (0 to 0.1 do the
+# same in 56 cases with two ears), and how much more it must explain than a thing in plain view, since its image in a wall
+# may be a sound behind that (cube of 8: true ones reach 1.6 to 2.8, those from the next room 0.7 to 1.5, one of 9 1.8).
+BLOCKED_SHARE, BLOCKED_TIMES = 0.1, 1.25
 # How many things, and places in free space, are looked at closely; where free space is looked at, and climbed to.
 THINGS, FREE = 5, 2
 GRID_M, APART_M, CLIMB_TO_M = 0.4, 0.6, 0.02
@@ -69,9 +76,12 @@ class Sounding:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """blocked: with something between it and the array."""
+
     place_m: Array
     thing: int | None
     column: Float32
+    blocked: bool = False
 
 
 def sounds_in(
@@ -82,12 +92,21 @@ def sounds_in(
 
     things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at; dimensions: that the array spans.
     """
-    search = _Search(heard, things, reflectors, low_m, high_m)
+    search = _Search(heard, things, reflectors, low_m, high_m, BLOCKED_TIMES * _least(dimensions, len(heard.weights)))
     least = LEAST_GAIN[dimensions] * (1 + FEW_PLACES / len(heard.weights))
     for step in range(most):
         if not search.add(least if step else 0.0):
             break
     return search.result()
+
+
+def comes_straight(sounds: Sequence[Sounding], dimensions: int) -> bool:
+    """Whether the sounds explain enough to be where they are said to be. dimensions: that the array spans."""
+    return sounds[0].together >= _least(dimensions, sounds[0].places) * (1 + MORE_SOUNDS * (len(sounds) - 1))
+
+
+def _least(dimensions: int, places: int) -> float:
+    return STRAIGHT_GAIN[dimensions] * (1 + FEW_STRAIGHT / places)
 
 
 def ceiling_over(heard: Heard, place_m: Array, reflectors: tuple[Reflector, ...]) -> Reflector | None:
@@ -108,9 +127,10 @@ def ceiling_over(heard: Heard, place_m: Array, reflectors: tuple[Reflector, ...]
 
 class _Search:
     def __init__(
-        self, heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array
-    ) -> None:
-        self._heard, self._reflectors = heard, reflectors
+        self, heard: Heard, things: Sequence[Array], reflectors: tuple[Reflector, ...], low_m: Array, high_m: Array,
+        least_blocked: float,
+    ) -> None:  # fmt: skip
+        self._heard, self._reflectors, self._least_blocked = heard, reflectors, least_blocked
         self._low_m, self._high_m = low_m, high_m
         self._things = things
         self._places = np.concatenate([np.empty((0, 3)), *things])
@@ -176,10 +196,12 @@ class _Search:
         self._explanation = Explanation(self._heard, [c.column for c in self._candidates])
 
     def _candidates_at(self, place_m: Array, thing: int | None) -> list[_Candidate]:
-        """A sound in plain view of the array and, in a thing, one with something in between."""
-        shares = (1.0, BLOCKED_SHARE) if self._reflectors and thing is not None else (1.0,)
-        columns = (self._heard.column(place_m, self._reflectors, share) for share in shares)
-        return [_Candidate(place_m, thing, column) for column in columns]
+        """A sound in plain view of the array and, of the first one's things, one with something in between."""
+        found = [_Candidate(place_m, thing, self._heard.column(place_m, self._reflectors))]
+        if self._reflectors and thing is not None and not self._chosen:
+            column = self._heard.column(place_m, self._reflectors, BLOCKED_SHARE)
+            found.append(_Candidate(place_m, thing, column, blocked=True))
+        return found
 
     def _thing_around(self, place_m: Array) -> int | None:
         """The thing whose places enclose a place: they are a sample, and of large things a coarse one."""
@@ -215,9 +237,11 @@ class _Search:
         return peaks
 
     def _gains(self, chosen: tuple[int, ...]) -> Array:
-        """[C] what each candidate explains beside the chosen ones."""
+        """[C] what each candidate explains beside the chosen ones; nothing, if it is blocked and that is too little."""
         before = self._explanation.left(chosen)
-        return np.array([before - self._explanation.left((*chosen, k)) for k in range(len(self._candidates))])
+        gains = np.array([before - self._explanation.left((*chosen, k)) for k in range(len(self._candidates))])
+        blocked = np.array([candidate.blocked for candidate in self._candidates])
+        return np.where(blocked & (gains < self._least_blocked), 0.0, gains)
 
     def _explained_by_each(self, chosen: tuple[int, ...]) -> Array:
         """[C] what each of the chosen ones explains beside the others."""
@@ -232,7 +256,7 @@ class _Search:
             for at in range(len(chosen) if len(chosen) > 1 else 0):
                 for k, candidate in enumerate(self._candidates):
                     others = [self._candidates[c].thing for c in (*chosen[:at], *chosen[at + 1 :])]
-                    if candidate.thing is None or k in chosen or candidate.thing in others:
+                    if candidate.thing is None or candidate.blocked or k in chosen or candidate.thing in others:
                         continue
                     other = (*chosen[:at], k, *chosen[at + 1 :])
                     left = self._explanation.left(other)

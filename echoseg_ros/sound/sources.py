@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
 from echoseg_ros.sound.backproject import EvidenceMemory, Float32
-from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, sounds_in
+from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, comes_straight, sounds_in
 from echoseg_ros.sound.posterior import Posterior, grid_around, locate
 from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
@@ -38,13 +38,8 @@ BEAM_RAD = 0.35
 # likelier than one in free air, this far around it.
 WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
 
-# A sound of which no place explains more has no straight way to the array, as one behind a wall (cube of 8, 10 rooms: at
-# most 1.24 after 30 s; square of 4: 2.37), or it is a tone, whose lobes are others (two ears: 0.28 to 0.4, and the right
-# thing in 4 of 6 runs, in 3 rooms, by the back-projection, in 2 by the lobes). Then it is where the back-projection is
-# highest, however wide. At 0.7 s and 0 dB speech still reaches 1.26 and 2.04. From few places, and with
-# several places that share it, it must be more.
-DIRECT_GAIN, FEW_PLACES, MORE_SOUNDS = {1: 0.5, 2: 2.4, 3: 1.3}, 2.0, 0.35
-# Such a sound is in none of the things until it was heard from so many places.
+# A sound that no place explains well enough (hypotheses.comes_straight) is where the back-projection is highest, however
+# wide; it is in none of the things until it was heard from so many places.
 PLACES_TO_NAME = 12
 # More than one source is looked for when the array has been at so many places.
 LEAST_PLACES = 4
@@ -53,7 +48,7 @@ CEILING_EVERY_S = 5.0
 # How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
 WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
 # What is seen of a thing is its surface; it sounds from within: variance of that, as a share of that of its places.
-INNER_SHARE = 0.1
+INNER_SHARE = 0.06
 
 # A wall that less than this share of the map lies behind bounds the room; the front of a shelf does not.
 OUTER_SHARE = 0.01
@@ -178,7 +173,7 @@ class SourceTracker:
         is_told = len(reflectors) > 0 and len(heard.weights) >= LEAST_PLACES
         most = self._config.max_sources if is_told else 1
         sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
-        if not _comes_straight(sounds, self.memory.dimensions):
+        if not comes_straight(sounds, self.memory.dimensions):
             belief = self._belief(first, slots, likelier, (), None)
             if sounds[0].places < PLACES_TO_NAME:
                 belief = replace(belief, things=np.append(np.zeros(len(things)), 1.0))
@@ -258,11 +253,6 @@ class SourceTracker:
             tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.place(int(slots[-1])),
             outside, probabilities,
         )  # fmt: skip
-
-
-def _comes_straight(sounds: Sequence[Sounding], dimensions: int) -> bool:
-    least = DIRECT_GAIN[dimensions] * (1 + FEW_PLACES / sounds[0].places) * (1 + MORE_SOUNDS * (len(sounds) - 1))
-    return sounds[0].together >= least
 
 
 def _within(posterior: Posterior, places: Array, error_m: float) -> tuple[Array, Array]:
