@@ -144,16 +144,16 @@ class AudioWindow:
 class Lobes:
     """How far sounds show in an array's direction maps (sound.lobes), in its frame.
 
-    samples: [N, 3] directions at which maps are compared; values: [B, U, N] the maps of sounds from the U nodes of
-    a cube, less their mean over directions; power: [B, U] sum of their squares; means: [B] those means; bands: [B]
-    which of the evidence's bands these are.
+    samples: [N, 3] directions at which maps are compared; values: [B, K, U, N] the maps of tones from the U nodes of
+    a cube, K frequencies a band, less their mean over directions; means: [B, K] those means, over sounds from everywhere;
+    bands: [B] which of the evidence's bands these are; frequencies_hz: [B, K].
     """
 
     samples: NDArray[np.float32]
     values: NDArray[np.float32]
-    power: NDArray[np.float32]
     means: Array
     bands: NDArray[np.int64]
+    frequencies_hz: Array
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ class SoundEvidence:
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
     correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
     lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. dimensions: that the
-    microphones span: 1 for a pair or a line, 2 for a flat array, else 3.
+    microphones span: 1 for a pair or a line, 2 for a flat array, else 3. spectrum: [B', K] what sounds at each of the
+    frequencies of the lobes, sum 1 in each of their bands; None without lobes.
     """
 
     stamp_ns: int
@@ -180,6 +181,7 @@ class SoundEvidence:
     lag_step_s: float = 0.0
     dimensions: int = 3
     lobes: Lobes | None = None
+    spectrum: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,16 @@ def delayed(signal: np.ndarray, delays_s: np.ndarray, rate_hz: float) -> np.ndar
 
 
 def plane_wave(
-    array: ArrayGeometry, direction: np.ndarray, rng: np.random.Generator, noise: float = 0.01
+    array: ArrayGeometry,
+    direction: np.ndarray,
+    rng: np.random.Generator,
+    noise: float = 0.01,
+    tone_hz: float | None = None,
 ) -> AudioWindow:
-    """Half a second of white noise from a far direction in the array frame."""
+    """Half a second of white noise, or of a tone, from a far direction in the array frame."""
     signal = rng.standard_normal(round(0.5 * array.sample_rate_hz))
+    if tone_hz is not None:
+        signal = np.sqrt(2) * np.sin(2 * np.pi * tone_hz * np.arange(len(signal)) / array.sample_rate_hz)
     samples = delayed(signal, array.delays_for(direction[None])[0], array.sample_rate_hz)
     samples = 0.1 * (samples + noise * rng.standard_normal(samples.shape))
     return AudioWindow(0, samples.astype(np.float32), array.sample_rate_hz, np.eye(4))

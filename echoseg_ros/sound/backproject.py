@@ -77,6 +77,7 @@ class EvidenceMemory:
         self._lobes: Lobes | None = None
         self._maps: Float32 = np.empty((0, 0, 0), dtype=np.float32)
         self._turns: Float32 = np.empty((0, 3, 3), dtype=np.float32)
+        self._spectra: Float32 = np.empty((0, 0, 0), dtype=np.float32)
         self._cubes: Float32 = np.empty((0, 6 * (FACE_CELLS + 1) ** 2), dtype=np.float32)
         self._places: Float32 = np.empty((0, 3), dtype=np.float32)
         self._activity: Array = np.empty(0)
@@ -151,7 +152,9 @@ class EvidenceMemory:
         left, _, right = np.linalg.svd(np.tensordot(mean, self._turns[slots], axes=1))
         rotations = Rotation.from_matrix(left @ right)
         places = (mean @ self._places[slots]).astype(float)
-        return Heard(self._lobes, maps, places, rotations.as_matrix(), total / total.sum())
+        spectrum = np.tensordot(weights / weights.sum(), self._spectra[slots], axes=1)
+        lobes = np.einsum("bk,bkun->bun", spectrum.astype(np.float32), self._lobes.values, optimize=True)
+        return Heard(lobes, maps, places, rotations.as_matrix(), total / total.sum(), spectrum)
 
     def cells(self, slots: NDArray[np.int64], cell_m: float) -> NDArray[np.int64]:
         """[W] number of the cell of space that each window's array was in."""
@@ -171,8 +174,8 @@ class EvidenceMemory:
 
     def _add_maps(self, slot: int, evidence: SoundEvidence) -> None:
         """The maps in the bands and at the directions in which sounds' lobes are known, with the evidence's own array."""
-        lobes = evidence.lobes
-        if lobes is None or (self._lobes is not None and lobes is not self._lobes):
+        lobes, spectrum = evidence.lobes, evidence.spectrum
+        if lobes is None or spectrum is None or (self._lobes is not None and lobes is not self._lobes):
             if lobes is not self._lobes:  # of another array: what was heard with both cannot be put together
                 self._lobes = None
             return
@@ -184,12 +187,14 @@ class EvidenceMemory:
             near = 1.0 / (distance**2 + _SOFT_RAD**2)
             self._near_weights = (near / near.sum(axis=1, keepdims=True)).astype(np.float32)
             self._maps = np.zeros((len(self._cubes), len(lobes.bands), len(lobes.samples)), dtype=np.float32)
+            self._spectra = np.zeros((len(self._cubes), *lobes.means.shape), dtype=np.float32)
             self._turns = np.tile(np.eye(3, dtype=np.float32), (len(self._cubes), 1, 1))
         energy = evidence.energy[lobes.bands]
         mean = energy.mean(axis=1)
-        share = np.maximum(mean / lobes.means, 1e-9).astype(np.float32)
+        share = np.maximum(mean / (lobes.means * spectrum).sum(axis=1), 1e-9).astype(np.float32)
         at_samples = np.einsum("bnk,nk->bn", energy[:, self._near], self._near_weights)
         self._maps[slot] = (at_samples - mean[:, None]) / share[:, None]
+        self._spectra[slot] = spectrum
         self._turns[slot] = evidence.T_map_array[:3, :3]
 
     def _free_slot(self) -> int:
@@ -203,7 +208,7 @@ class EvidenceMemory:
         return self._count - 1
 
     def _grow(self, capacity: int) -> None:
-        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_turns"):
+        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_turns", "_spectra"):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: len(old)] = old

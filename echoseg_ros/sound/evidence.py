@@ -22,7 +22,7 @@ from echoseg_ros.sound.array import ArrayGeometry
 from echoseg_ros.sound.bin_weights import SILENCE_DB, BinWeights
 from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.sound.gcc_phat import correlations, cross_spectra, frame_spectra, phases, steer
-from echoseg_ros.sound.lobes import lobes_of
+from echoseg_ros.sound.lobes import lobes_of, shares_of_bins
 from echoseg_ros.sound.near_field import near_field_energy
 from echoseg_ros.sound.own_noise import NoiseFilter, OwnNoise, apply_filter, read_recording
 from echoseg_ros.types import Array, AudioWindow, SoundEvidence
@@ -71,6 +71,7 @@ class EvidenceExtractor:
         self._cos, self._sin = np.cos(phase_rad).astype(np.float32), np.sin(phase_rad).astype(np.float32)
         self._diffuse, self._diffuse_peak = self._diffuse_pattern(frequencies_hz[used])
         self._lobes = lobes_of(array, self.bands_hz, LOBE_BANDS)
+        self._lobe_shares = shares_of_bins(self._lobes.frequencies_hz, frequencies_hz[used].astype(float))
         self._weights = BinWeights(self._band_of_bin, self._frame, self._rate_hz, config.hop_s)
         self.own_noise = OwnNoise(array, frequencies_hz[used])
         self._learns_own_noise = config.own_noise == "learn"
@@ -139,6 +140,7 @@ class EvidenceExtractor:
             lag_step_s=self._lag_step_s,
             dimensions=self._dimensions,
             lobes=self._lobes,
+            spectrum=self._spectrum(weights),
         )
 
     def near_field(self, evidence: SoundEvidence, points_array: NDArray[np.floating[Any]]) -> Array:
@@ -175,6 +177,11 @@ class EvidenceExtractor:
             most = max(0.0, part - float(band.max())) / (1 - peak)
             band -= min(_share_of(pattern, band), most) * pattern
         return np.maximum(energy, 0).astype(np.float32), correlation @ (2 * scale.mean(axis=1)).astype(np.float32)
+
+    def _spectrum(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[B, K] what sounds at the frequencies of the lobes, sum 1 in each of their bands; weights: [T, F] of the bins."""
+        shares = np.tensordot(weights.sum(axis=0), self._lobe_shares, axes=1) + 1e-9  # even where a band has no bin
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
     def _kept(self, noise_filter: NoiseFilter, bin_share: Array) -> Array:
         """[B, D] share of a plane wave from each direction that the own noise's filter leaves; bin_share: [F]."""

@@ -64,12 +64,14 @@ class Sounding:
     together: float
     deficits: Array
     places: int
+    worth_share: float = 1.0
 
     def probabilities(self, outside: float) -> Array:
         """[T + 1] that it is in each thing, and last elsewhere; outside: how likely its place lies outside of the map."""
         sigma = np.hypot(DEFICIT, DEFICIT_ONE_PLACE / np.sqrt(self.places))
         log_odds = -0.5 * (self.deficits / sigma) ** 2
-        log_odds[-1] += np.log1p(OUTSIDE_ODDS * outside) - 0.5 * (ELSEWHERE_DEFICIT / DEFICIT) ** 2
+        elsewhere = ELSEWHERE_DEFICIT / self.worth_share
+        log_odds[-1] += np.log1p(OUTSIDE_ODDS * outside) - 0.5 * (elsewhere / DEFICIT) ** 2
         odds = np.exp(log_odds - log_odds.max())
         return np.asarray(odds / odds.sum())
 
@@ -92,7 +94,8 @@ def sounds_in(
 
     things: [n, 3] places each; low_m, high_m: [3] corners of the space that is looked at; dimensions: that the array spans.
     """
-    search = _Search(heard, things, reflectors, low_m, high_m, BLOCKED_TIMES * _least(dimensions, len(heard.weights)))
+    least_blocked = BLOCKED_TIMES * _least(dimensions, len(heard.weights)) * heard.worth_share
+    search = _Search(heard, things, reflectors, low_m, high_m, least_blocked)
     least = LEAST_GAIN[dimensions] * (1 + FEW_PLACES / len(heard.weights))
     for step in range(most):
         if not search.add(least if step else 0.0):
@@ -102,7 +105,8 @@ def sounds_in(
 
 def comes_straight(sounds: Sequence[Sounding], dimensions: int) -> bool:
     """Whether the sounds explain enough to be where they are said to be. dimensions: that the array spans."""
-    return sounds[0].together >= _least(dimensions, sounds[0].places) * (1 + MORE_SOUNDS * (len(sounds) - 1))
+    least = _least(dimensions, sounds[0].places) * sounds[0].worth_share
+    return sounds[0].together >= least * (1 + MORE_SOUNDS * (len(sounds) - 1))
 
 
 def _least(dimensions: int, places: int) -> float:
@@ -157,7 +161,8 @@ class _Search:
         best = max(free, key=lambda k: gains[k], default=None)
         if best is not None and self._chosen and gains[best] < FREE_TIMES * least:
             best = None
-        if best_thing is not None and (best is None or gains[best_thing] >= (1 - ELSEWHERE_DEFICIT) * gains[best]):
+        elsewhere = ELSEWHERE_DEFICIT / self._heard.worth_share
+        if best_thing is not None and (best is None or gains[best_thing] >= (1 - elsewhere) * gains[best]):
             best = best_thing
         if best is None or gains[best] < least:
             return False
@@ -285,7 +290,8 @@ class _Search:
         best = max(float(most[closely].max()), 1e-9)
         deficits = np.clip((best - most) / best, 0.0, 1.0)
         together = self._explanation.left(()) - self._explanation.left(self._chosen)
-        return Sounding(chosen.place_m, chosen.thing, float(gains[k]), together, deficits, len(self._heard.weights))
+        places, worth = len(self._heard.weights), self._heard.worth_share
+        return Sounding(chosen.place_m, chosen.thing, float(gains[k]), together, deficits, places, worth)
 
 
 def _climbed(residual: Residual, start_m: Array, low_m: Array, high_m: Array) -> Array:

@@ -1,8 +1,9 @@
 """How a far sound shows in an array's direction maps: a lobe around its direction, side lobes elsewhere.
 
 A map's value at direction n, for a lone plane wave from u, is the mean over a band's frequencies of
-|sum_m exp(i w (t_m(n) - t_m(u)))|^2 / M^2, with the array's delays t (DiBiase 2000). It depends on the array alone, so
-it is tabled once: what several sounds and their reflections add up to can then be compared with what was heard.
+|sum_m exp(i w (t_m(n) - t_m(u)))|^2 / M^2, with the array's delays t (DiBiase 2000). It depends on the array and on which
+frequencies sound, so it is tabled once for some of them: what several sounds and their reflections add up to can then be
+compared with what was heard. (With lobes of noise for all, tones were mostly not found by them.)
 """
 
 from __future__ import annotations
@@ -17,32 +18,42 @@ from echoseg_ros.types import Array, Lobes
 # Sounds come from the nodes of a cube with so many cells along an edge (7 to 9 degrees apart, interpolated between);
 # maps are compared at so many directions, spread evenly.
 FACE, SAMPLES = 12, 320
-_FREQUENCIES = 12
+# Frequencies in a band, evenly from end to end.
+FREQUENCIES = 12
 
 
 def lobes_of(array: ArrayGeometry, bands_hz: Array, bands: tuple[int, ...]) -> Lobes:
     """The lobes in some of the evidence's bands [B, 2]."""
     samples, nodes = fibonacci_sphere(SAMPLES), cube_nodes(FACE)
     at_samples, at_nodes = array.delays_for(samples), array.delays_for(nodes)
-    values = np.empty((len(bands), len(nodes), SAMPLES), dtype=np.float32)
-    for row, band in enumerate(bands):
-        total = np.zeros((len(nodes), SAMPLES), dtype=np.float32)
-        low_hz, high_hz = bands_hz[band]
-        for frequency_hz in np.linspace(low_hz, high_hz, _FREQUENCIES):
+    values = np.empty((len(bands), FREQUENCIES, len(nodes), SAMPLES), dtype=np.float32)
+    frequencies_hz = np.stack([np.linspace(bands_hz[band, 0], bands_hz[band, 1], FREQUENCIES) for band in bands])
+    for row, band_hz in enumerate(frequencies_hz):
+        for k, frequency_hz in enumerate(band_hz):
             turn = 2j * np.pi * frequency_hz
             beams = np.exp(turn * at_nodes).astype(np.complex64) @ np.exp(-turn * at_samples).astype(np.complex64).T
-            total += beams.real**2 + beams.imag**2
-        values[row] = total / (_FREQUENCIES * array.microphones**2)
-    means = values.mean(axis=2, keepdims=True)
+            values[row, k] = (beams.real**2 + beams.imag**2) / array.microphones**2
+    means = values.mean(axis=3, keepdims=True)
     values -= means
-    power = np.einsum("bun,bun->bu", values, values)
     return Lobes(
         samples.astype(np.float32),
         values,
-        power,
-        means.mean(axis=(1, 2)).astype(float),
+        means.mean(axis=(2, 3)).astype(float),
         np.array(bands, dtype=np.int64),
+        frequencies_hz,
     )
+
+
+def shares_of_bins(frequencies_hz: Array, of_bins_hz: Array) -> Array:
+    """[F, B, K] how each bin at [F] Hz is shared between the two tabled frequencies [B, K] around it; 0 in other bands."""
+    shares = np.zeros((len(of_bins_hz), *frequencies_hz.shape))
+    for b, tabled in enumerate(frequencies_hz):
+        inside = np.flatnonzero((of_bins_hz >= tabled[0]) & (of_bins_hz < tabled[-1]))
+        place = (of_bins_hz[inside] - tabled[0]) / (tabled[1] - tabled[0])
+        low = np.clip(place.astype(int), 0, len(tabled) - 2)
+        shares[inside, b, low] = 1 - (place - low)
+        shares[inside, b, low + 1] = place - low
+    return shares
 
 
 @njit(cache=True, nogil=True, inline="always")
