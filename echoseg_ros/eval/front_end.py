@@ -31,12 +31,12 @@ class FrontEnd:
     the instance's area; seed: of all this.
     """
 
-    miss: float = 0.05
+    miss: float = 0.02
     small_px_share: float = 0.0007
-    false_mask: float = 0.0375
-    confused: float = 0.5
+    false_mask: float = 0.05
+    confused: float = 0.8
     edge: float = 0.06
-    growth: float = 0.125
+    growth: float = 0.14
     seed: int = 0
 
     def masks(self, scene: EvalScene, view: View) -> list[Mask]:
