@@ -164,8 +164,9 @@ class SoundEvidence:
     frame; energy: [B, D] float32, steered power per band, >= 0, comparable between windows; bands_hz: [B, 2];
     activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
     correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
-    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. dimensions: that the
-    microphones span: 1 for a pair or a line, 2 for a flat array, else 3. spectrum: [B', K] what sounds at each of the
+    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. microphones_m: [M, 3]
+    in the array frame, None if they are unknown or on a head. dimensions: that the microphones span: 1 for a pair or a
+    line, 2 for a flat array, else 3. spectrum: [B', K] what sounds at each of the
     frequencies of the lobes, sum 1 in each of their bands; None without lobes.
     """
 
@@ -179,6 +180,7 @@ class SoundEvidence:
     level_db: float
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
+    microphones_m: Array | None = None
     dimensions: int = 3
     lobes: Lobes | None = None
     spectrum: NDArray[np.float32] | None = None

@@ -69,9 +69,10 @@ def scaled_frame(frame: Frame, factor: float) -> Frame:
     return replace(frame, T_map_camera=scaled_pose(frame.T_map_camera, factor), depth_m=depth_m)
 
 
-def scaled_evidence(evidence: SoundEvidence, factor: float) -> SoundEvidence:
-    """Evidence of an array in a world that is `factor` times as large."""
-    return replace(evidence, T_map_array=scaled_pose(evidence.T_map_array, factor))
+def scaled_evidence(evidence: SoundEvidence, factor: float, has_metres: bool) -> SoundEvidence:
+    """Evidence of an array in a world that is `factor` times as large; without metres no wave is too near to be plane."""
+    microphones_m = evidence.microphones_m if has_metres else None
+    return replace(evidence, T_map_array=scaled_pose(evidence.T_map_array, factor), microphones_m=microphones_m)
 
 
 def scaled_instance(instance: Instance, factor: float) -> Instance:

@@ -34,6 +34,10 @@ SOURCE = SoundSource(4, PLACES[1] + 0.02, SPREAD_M2, 0.7, 1, ((1, 0.8), (None, 0
 VERDICT = Verdict(10, 20, (SOURCE,), (SoundingObject(THING, SOURCE, 0.8, "object 1"),))
 
 
+def metric_evidence(window: SoundEvidence, factor: float) -> SoundEvidence:
+    return scaled_evidence(window, factor, has_metres=True)
+
+
 def assert_same(a: object, b: object, name: str = "") -> None:
     """Field by field, whatever the dataclass; numbers to six digits."""
     if hasattr(a, "__dataclass_fields__"):
@@ -60,7 +64,7 @@ def test_there_and_back_is_the_same(factor: float) -> None:
             (scaled_pose, pose(0.3)),
             (scaled_frame, room_view(0, pose(0.3))),
             (scaled_frame, replace(room_view(0, pose(0.3)), depth_m=None)),
-            (scaled_evidence, evidence(3, PLACES[0], rng)),
+            (metric_evidence, evidence(3, PLACES[0], rng)),
             (scaled_instance, THING),
             (scaled_snapshot, snapshot((THING,))),
             (scaled_verdict, VERDICT),
@@ -130,7 +134,7 @@ def test_the_judge_finds_the_same_object_in_a_world_without_metres(
     """Poses and map in units of 1 / factor metres; the verdict comes in the same units."""
     expected_judge, expected = metric
     world = replace(scaled_snapshot(things(), factor), metres_per_unit=1 / factor)
-    judge, verdict = judged(ARBITRARY, [scaled_evidence(window, factor) for window in heard()], world)
+    judge, verdict = judged(ARBITRARY, [metric_evidence(window, factor) for window in heard()], world)
     assert expected.sounding[0].instance.id == verdict.sounding[0].instance.id == 2
     assert (verdict.stamp_ns, verdict.window_end_ns) == (expected.stamp_ns, expected.window_end_ns)
     (source,), (truth,) = verdict.sources, expected.sources
@@ -148,7 +152,7 @@ def test_the_judge_finds_the_same_object_in_a_world_without_metres(
 
 def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple[Judge, Verdict]) -> None:
     """What was heard before counts once the unit is known."""
-    windows = [scaled_evidence(window, 10.0) for window in heard()]
+    windows = [metric_evidence(window, 10.0) for window in heard()]
     judge = Judge(ARBITRARY)
     for window in windows[:-1]:
         verdict = judge.add(window, EMPTY_SNAPSHOT)
@@ -184,7 +188,7 @@ def test_what_was_heard_follows_the_nominal_metres(metric: tuple[Judge, Verdict]
     world = replace(scaled_snapshot(things(), 10.0), metres_per_unit=0.2)
     judge, ids = Judge(ARBITRARY), []
     for k, window in enumerate(heard()):
-        verdict = judge.add(scaled_evidence(window, 10.0), world)
+        verdict = judge.add(metric_evidence(window, 10.0), world)
         ids.append([source.id for source in verdict.sources])
         if k == 20:
             world = replace(world, metres_per_unit=0.1)

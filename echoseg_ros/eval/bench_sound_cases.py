@@ -23,6 +23,8 @@ NOISE, SPEECH, TONE = "builtin:noise", "builtin:speech", "builtin:tone"
 TOGETHER = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
 # Kinds of cases in which nothing of the map sounds.
 FALSE_ALARMS, FALSE_ALARM_POSES = ("silence", "diffuse", "off_map"), 120
+# Seconds after which another thing sounds instead of the first one, and from then to the end.
+MOVE_S = 30
 # The rooms of the bench: constants were set in those of seeds 0 to 19 and looked at again in 20 to 31.
 FIRST_ROOM = 100
 # Sets of things that sound, of one room.
@@ -53,9 +55,9 @@ class BenchSettings:
 class BenchCase:
     """One cell of the grid. name: array/kind/...; sounds: one for each source; of clips one after the other.
 
-    kind: single, blocked (no straight way), several, own_noise, silence, diffuse, off_map; calibration (a recording with
-    a wrong clock and yaw); cost (what a core has to do). snr_db: None where nothing sounds. runs: (seed of the room,
-    number of the draw).
+    kind: single, blocked (no straight way), several, moved (another thing instead of the first one), own_noise, silence,
+    diffuse, off_map; calibration (a recording with a wrong clock and yaw); cost (what a core has to do). snr_db: None where
+    nothing sounds. runs: (seed of the room, number of the draw).
     """
 
     name: str
@@ -74,6 +76,8 @@ class BenchCase:
         """Seconds of a run."""
         if self.kind in FALSE_ALARMS:
             return FALSE_ALARM_POSES
+        if self.kind == "moved":
+            return 2 * MOVE_S
         return BINAURAL_POSES if self.array == "binaural" else POSES
 
     def is_meant(self, only: Sequence[str]) -> bool:
@@ -105,6 +109,7 @@ def all_cases(settings: BenchSettings, clips: Sequence[str]) -> list[BenchCase]:
     ]
     cases += [make("cube8", "blocked", 0.4, 20.0, sound, files) for sound, files in sounds]
     for array in ("cube8", "square4"):
+        cases += [make(array, "moved", 0.4, 20.0, sound, files, 2) for sound, files in sounds]
         cases += [make(array, "silence", 0.4, None, "", (), 0), make(array, "diffuse", 0.4, None, "", (), 0)]
         cases += [make(array, "off_map", 0.4, 20.0, sound, files) for sound, files in sounds]
         cases += [make(array, "calibration", 0.4, 20.0, "mixed", CALIBRATION_SOUNDS)]
@@ -153,6 +158,7 @@ def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
     return SoundCase(
         sounds,
         sources,
+        ((0.0, MOVE_S), (MOVE_S, 2.0 * MOVE_S)) if case.kind == "moved" else (),
         20.0 if case.snr_db is None else case.snr_db,
         fans=case.fans,
         diffuse_db=20.0 if case.kind == "diffuse" else None,

@@ -54,7 +54,8 @@ def figures_of(results: Results) -> Figures:
     """Over all runs of the cases a figure is about; None where none has run. Shares are in [0, 1].
 
     Without a condition in the name: one source, RT60 up to 0.4 s and SNR from 10 dB, all sounds but tones. hard: 0 dB, or
-    tones, RT60 up to 0.4 s; reverb: RT60 0.7 s, 10 dB; multi: two and three sources; ego: own noise.
+    tones, RT60 up to 0.4 s; reverb: RT60 0.7 s, 10 dB; multi: two and three sources; ego: own noise; moved:
+    from the second on at which another thing sounds instead.
     right_object_one_source, time_to_right_s and covariance_coverage_95: every case of kind "single" of every array, the hard
     and the live ones too. calibration: what is left uncorrected, which is all of it where the estimate says that the
     array moved too little.
@@ -81,6 +82,9 @@ def figures_of(results: Results) -> Figures:
     figures["blocked_direction_deg_p50"] = percentile(_values(blocked, "direction_deg"), 50)
     figures["blocked_right_object"] = share(blocked, "right")
     figures["blocked_wrong_object"] = share(blocked, "wrong")
+    moved = _runs(results, lambda case: case.kind == "moved")
+    figures["moved_right_object"] = share(moved, "right")
+    figures["moved_time_to_right_s_p50"] = percentile(_times_to_right_s(moved), 50)
     figures["false_objects_per_hour"] = _per_hour(_runs(results, lambda case: case.kind in FALSE_ALARMS))
     figures["time_to_right_s_p50"] = percentile(_times_to_right_s(single), 50)
     figures["covariance_coverage_95"] = _mean(_values(single, "inside_95"))
@@ -229,8 +233,8 @@ def _values(runs: Iterable[RunRow], column: str, places: bool = False) -> list[f
 
 
 def _times_to_right_s(runs: Iterable[RunRow]) -> list[float]:
-    """Of runs that never were right the whole time."""
-    times_s = [(run["time_to_right_s"], 3600 * run["hours"]) for run in runs if "time_to_right_s" in run]
+    """Of runs that never were right the whole time that they had for it."""
+    times_s = [(run["time_to_right_s"], run["sounding_s"]) for run in runs if "time_to_right_s" in run]
     return [whole_s if time_s is None else time_s for time_s, whole_s in times_s]
 
 

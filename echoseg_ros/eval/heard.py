@@ -34,7 +34,7 @@ def judged(evidence: list[SoundEvidence], snapshot: MapSnapshot, config: Config)
         return None
     tracker = SourceTracker(config.sources)
     for window in evidence:
-        tracker.add(scaled_evidence(window, metres))
+        tracker.add(scaled_evidence(window, metres, has_metres=False))
     last = evidence[-1]
     end_ns = last.stamp_ns + int(last.duration_s * 5e8)
     verdict = Chooser(config.choice).decide(tracker, scaled_snapshot(snapshot, metres), last.stamp_ns, end_ns)

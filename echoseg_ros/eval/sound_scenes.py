@@ -49,13 +49,15 @@ class SoundCase:
     """What sounds in a scene, and how loud.
 
     sounds, sources: for each source its sound (see echoseg_sim.sounds.load_sound) and the thing that makes it, or
-    OFF_MAP. snr_db: sources over the microphones' own noise, mean over the time they are on. fans: noises of the robot
-    itself, 0 to 2, each coherent; own_snr_db: sources over them. diffuse_db: noise from everywhere over the
-    microphones' own. lead_s: whole seconds at the first pose before the sources begin. blocked: no straight way.
+    OFF_MAP; on_s: when each is on, seconds since the sources begin (empty: always). snr_db: sources over the microphones'
+    own noise, mean over the time they are on. fans: noises of the robot itself, 0 to 2, each coherent; own_snr_db:
+    sources over them. diffuse_db: noise from everywhere over the microphones' own. lead_s: whole seconds at the first
+    pose before the sources begin. blocked: no straight way.
     """
 
     sounds: tuple[str, ...] = ()
     sources: tuple[int, ...] = ()
+    on_s: tuple[tuple[float, float], ...] = ()
     snr_db: float = 20.0
     fans: int = 0
     own_snr_db: float = -5.0
@@ -169,7 +171,9 @@ def _source_part(
     clip = load_sound(sound, scene.array.sample_rate_hz, seed=zlib.crc32(f"{scene.seed} {source} {case.seed}".encode()))
     clip = np.roll(clip, int(rng.integers(len(clip))))
     dry = np.zeros(len(pose) * rate)
-    dry[case.lead_s * rate :] = np.resize(clip, (len(pose) - case.lead_s) * rate)
+    from_s, to_s = case.on_s[k] if case.on_s else (0.0, float(len(pose) - case.lead_s))
+    start, stop = round((case.lead_s + from_s) * rate), round((case.lead_s + to_s) * rate)
+    dry[start:stop] = np.resize(clip, stop - start)
     dry = sosfilt(butter(2, _HIGHPASS_HZ, "highpass", fs=scene.array.sample_rate_hz, output="sos"), dry)
     response = scene.responses(source).heard(case.blocked or source == OFF_MAP, scene.array.sample_rate_hz)
     return _convolved(dry.astype(np.float32), response, pose, rate)

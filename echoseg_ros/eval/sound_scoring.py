@@ -65,9 +65,14 @@ def score_run(scene: SoundScene, case: SoundCase, config: Config, baseline_windo
 
 
 def _judged(scene: SoundScene, case: SoundCase, verdicts: Sequence[Verdict]) -> RunRow:
-    """What the verdicts are worth, the last one and the way there."""
-    true = [source for source in case.sources if source != OFF_MAP]
-    row: RunRow = {"hours": len(verdicts) * WINDOW_S / 3600, "false_objects": _false_onsets(verdicts, set(true))}
+    """What the verdicts are worth, the last one, of what sounds in the end, and the way there."""
+    mapped = {source for source in case.sources if source != OFF_MAP}
+    row: RunRow = {"hours": len(verdicts) * WINDOW_S / 3600, "false_objects": _false_onsets(verdicts, mapped)}
+    on_s = case.on_s or ((0.0, np.inf),) * len(case.sources)
+    at_end = [
+        k for k, (_, to_s) in enumerate(on_s) if case.sources[k] in mapped and to_s + case.lead_s >= len(verdicts)
+    ]
+    true = [case.sources[k] for k in at_end]
     if not true:
         return row
     last = verdicts[-1]
@@ -76,17 +81,21 @@ def _judged(scene: SoundScene, case: SoundCase, verdicts: Sequence[Verdict]) -> 
     pairs = _matched(truths_m, sources)
     errors = [float(np.linalg.norm(sources[pairs[k]].position_m - truths_m[k])) if k in pairs else None
               for k in range(len(true))]  # fmt: skip
+    onset_s = case.lead_s + max(on_s[k][0] for k in at_end)
+    apart = [_mahalanobis2(sources[found], truths_m[k]) for k, found in sorted(pairs.items())]
     chosen = [{found.instance.id for found in verdict.sounding} for verdict in verdicts]
     if len(true) == 1:
         row["likeliest_right"] = _likeliest(last) == true[0]
     return row | {
         "position_m": [None if error is None else round(error, 4) for error in errors],
-        "inside_95": [_is_inside(sources[found], truths_m[k]) for k, found in sorted(pairs.items())],
+        "inside_95": [mahalanobis2 <= INSIDE_95 for mahalanobis2 in apart],
+        "mahalanobis2": [round(mahalanobis2, 2) for mahalanobis2 in apart],
         "found": sum(error is not None and error <= FOUND_M for error in errors),
         "sources_said": len(last.sources),
         "wrong": bool(chosen[-1] - set(true)),
         "right": chosen[-1] == set(true) if len(true) > 1 else [x.instance.id for x in last.sounding][:1] == true,
-        "time_to_right_s": _time_to_right_s(chosen, set(true), case.lead_s),
+        "time_to_right_s": _time_to_right_s(chosen, set(true), onset_s),
+        "sounding_s": len(verdicts) * WINDOW_S - onset_s,
     }
 
 
@@ -110,9 +119,10 @@ def _matched(truths_m: Array, sources: Sequence[SoundSource]) -> dict[int, int]:
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True)}
 
 
-def _is_inside(source: SoundSource, truth_m: Array) -> bool:
+def _mahalanobis2(source: SoundSource, truth_m: Array) -> float:
+    """Squared distance of the truth in standard deviations of what is said."""
     offset = truth_m - source.position_m
-    return bool(offset @ np.linalg.solve(source.covariance_m2, offset) <= INSIDE_95)
+    return float(offset @ np.linalg.solve(source.covariance_m2, offset))
 
 
 def _likeliest(verdict: Verdict) -> int | None:
@@ -121,11 +131,11 @@ def _likeliest(verdict: Verdict) -> int | None:
     return next((key for key, _ in candidates if key is not None), None)
 
 
-def _time_to_right_s(chosen: Sequence[set[int]], true: set[int], lead_s: int) -> float | None:
+def _time_to_right_s(chosen: Sequence[set[int]], true: set[int], onset_s: float) -> float | None:
     """Seconds from the onset to the end of the first window from which on exactly the right objects are chosen."""
     wrong = [k for k, objects in enumerate(chosen) if objects != true]
     since = wrong[-1] + 1 if wrong else 0
-    return None if since == len(chosen) else max(WINDOW_S, (since + 1) * WINDOW_S - lead_s)
+    return None if since == len(chosen) else max(WINDOW_S, (since + 1) * WINDOW_S - onset_s)
 
 
 def _audible(heard: Hearing) -> NDArray[np.int64]:

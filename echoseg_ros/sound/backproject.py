@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from echoseg_ros.sound.directions import cube_nodes
 from echoseg_ros.sound.matching import Heard
+from echoseg_ros.sound.near_field import NearWindows
 from echoseg_ros.types import Array, Lobes, SoundEvidence
 
 Float32 = NDArray[np.float32]
@@ -27,6 +28,11 @@ Float32 = NDArray[np.float32]
 FACE_CELLS = 32
 # Windows within a cell of place and turn are compared with sounds' lobes as one, those of so many cells.
 HEARD_CELL_M, HEARD_TURN_RAD, MAX_HEARD = 0.15, 0.15, 40
+# Windows of arrays this close together hear the same reflections: one block. Those closer than PLACE_M see the same
+# directions: one place (the mean of where they were).
+BLOCK_M, PLACE_M = 0.2, 0.05
+# A beam's half width: what one of several sources does is asked with the beams of the others taken out of the maps.
+BEAM_RAD = 0.35
 # A hard bound on memory (26 kB a window), whatever the hop.
 MAX_WINDOWS = 600
 # Directions that share a node of the cube, and how soft their inverse-distance weights are (rad).
@@ -54,13 +60,31 @@ class Windows:
         points = np.ascontiguousarray(points_map, dtype=np.float32)
         return _per_place(self.cubes, self.places, points)
 
-    def without(self, point_map: Array, width_rad: float) -> Windows:
+    def without(self, point_map: Array) -> Windows:
         """The same with the beam towards a map point [3] taken out: nothing is left there, all is left far from it."""
-        sight = np.asarray(point_map, dtype=np.float32) - self.places
-        sight /= np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), np.float32(1e-6))
-        apart2 = 2 - 2 * np.clip(sight @ cube_nodes(FACE_CELLS).astype(np.float32).T, -1, 1)
-        keep = 1 - np.exp(-apart2 / np.float32(2 * width_rad**2))
-        return replace(self, cubes=(self.cubes * keep).astype(np.float32))
+        cosines = _sight(self.places, point_map) @ cube_nodes(FACE_CELLS).astype(np.float32).T
+        return replace(self, cubes=(self.cubes * _outside_beam(cosines)).astype(np.float32))
+
+
+def beam_kept(places: NDArray[np.floating[Any]], point_map: Array, taken_out: Array) -> Array:
+    """[W] what is left towards a map point [3], from places [W, 3], when the beam towards another one is taken out."""
+    cosines = np.sum(_sight(places, point_map) * _sight(places, taken_out), axis=1)
+    return _outside_beam(cosines).astype(float)
+
+
+def usual(towards: NDArray[np.floating[Any]]) -> float:
+    """What windows that hear a source show towards it: the mean of their contrasts [W], weighted by themselves."""
+    positive = np.maximum(towards.astype(float), 0)
+    return float(np.sum(positive**2) / max(float(np.sum(positive)), 1e-12))
+
+
+def _sight(places: NDArray[np.floating[Any]], point_map: Array) -> Float32:
+    sight = np.asarray(point_map, dtype=np.float32) - places.astype(np.float32)
+    return np.asarray(sight / np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), np.float32(1e-6)))
+
+
+def _outside_beam(cosines: Float32) -> Float32:
+    return np.asarray(1 - np.exp(-(1 - np.clip(cosines, -1, 1)) / np.float32(BEAM_RAD**2)))
 
 
 class EvidenceMemory:
@@ -75,6 +99,8 @@ class EvidenceMemory:
     def clear(self) -> None:
         """Forget everything."""
         self._lobes: Lobes | None = None
+        self._microphones_m: Array | None = None
+        self._correlations: Float32 = np.empty((0, 0, 0), dtype=np.float32)
         self._maps: Float32 = np.empty((0, 0, 0), dtype=np.float32)
         self._turns: Float32 = np.empty((0, 3, 3), dtype=np.float32)
         self._spectra: Float32 = np.empty((0, 0, 0), dtype=np.float32)
@@ -84,17 +110,19 @@ class EvidenceMemory:
         self._stamps_ns: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._durations_s: Array = np.empty(0)
         self._count = 0  # slots in use; the arrays above are longer
-        self._newest_ns = 0
+        self.newest_ns = 0  # the stamp of the newest window
 
     def add(self, evidence: SoundEvidence) -> None:
         """Remember a window, forget those that are too old; time that goes far back forgets all."""
-        if self._count and evidence.stamp_ns < self._newest_ns - self._memory_ns:
+        if self._count and evidence.stamp_ns < self.newest_ns - self._memory_ns:
             self.clear()
         self.dimensions = evidence.dimensions
-        self._newest_ns = max(self._newest_ns, evidence.stamp_ns) if self._count else evidence.stamp_ns
+        self.newest_ns = max(self.newest_ns, evidence.stamp_ns) if self._count else evidence.stamp_ns
         slot = self._free_slot()
         self._cubes[slot] = self._contrast(evidence)
         self._add_maps(slot, evidence)
+        self._add_correlations(slot, evidence)
+        self._turns[slot] = evidence.T_map_array[:3, :3]
         self._places[slot] = evidence.T_map_array[:3, 3]
         self._activity[slot] = evidence.activity
         self._stamps_ns[slot] = evidence.stamp_ns
@@ -108,7 +136,7 @@ class EvidenceMemory:
         """[W] where the windows that are young enough lie, oldest first."""
         stamps_ns = self._stamps_ns[: self._count]
         order = np.argsort(stamps_ns, kind="stable")
-        return order[stamps_ns[order] >= self._newest_ns - self._memory_ns]
+        return order[stamps_ns[order] >= self.newest_ns - self._memory_ns]
 
     def times(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
         """[W] stamps (ns) and [W] durations (s)."""
@@ -118,9 +146,14 @@ class EvidenceMemory:
         """[W] activity of the windows."""
         return self._activity[slots]
 
-    def place(self, slot: int) -> Array:
-        """[3] where the array of a window was."""
-        return self._places[slot].astype(float)
+    def spacing_s(self, slots: NDArray[np.int64]) -> Array:
+        """[W] time that each of the windows [W], oldest first, stands for: since the one before, at most its length."""
+        stamps_ns, durations_s = self.times(slots)
+        return np.minimum(np.diff(stamps_ns / 1e9, prepend=stamps_ns[0] / 1e9 - 1.0), durations_s)
+
+    def places(self, slots: NDArray[np.int64]) -> Array:
+        """[W, 3] where the array of each window was."""
+        return self._places[slots].astype(float)
 
     def gathered(self, slots: NDArray[np.int64], weights: Array, cell_m: float) -> Windows:
         """The windows [W] with their weights, those within a cell of space put together."""
@@ -156,6 +189,15 @@ class EvidenceMemory:
         lobes = np.einsum("bk,bkun->bun", spectrum.astype(np.float32), self._lobes.values, optimize=True)
         return Heard(lobes, maps, places, rotations.as_matrix(), total / total.sum(), spectrum)
 
+    def near(self, slots: NDArray[np.int64], weights: Array) -> NearWindows | None:
+        """The windows [W] with their weights, to be asked at places near the array; None if its microphones are unknown."""
+        if self._microphones_m is None:
+            return None
+        return NearWindows(
+            self._correlations, slots, self._places, self._turns, weights / weights.sum(), self._microphones_m,
+            self._lag_step_s,
+        )  # fmt: skip
+
     def cells(self, slots: NDArray[np.int64], cell_m: float) -> NDArray[np.int64]:
         """[W] number of the cell of space that each window's array was in."""
         cells = np.floor(self._places[slots] / cell_m).astype(np.int64)
@@ -188,19 +230,30 @@ class EvidenceMemory:
             self._near_weights = (near / near.sum(axis=1, keepdims=True)).astype(np.float32)
             self._maps = np.zeros((len(self._cubes), len(lobes.bands), len(lobes.samples)), dtype=np.float32)
             self._spectra = np.zeros((len(self._cubes), *lobes.means.shape), dtype=np.float32)
-            self._turns = np.tile(np.eye(3, dtype=np.float32), (len(self._cubes), 1, 1))
         energy = evidence.energy[lobes.bands]
         mean = energy.mean(axis=1)
         share = np.maximum(mean / (lobes.means * spectrum).sum(axis=1), 1e-9).astype(np.float32)
         at_samples = np.einsum("bnk,nk->bn", energy[:, self._near], self._near_weights)
         self._maps[slot] = (at_samples - mean[:, None]) / share[:, None]
         self._spectra[slot] = spectrum
-        self._turns[slot] = evidence.T_map_array[:3, :3]
+
+    def _add_correlations(self, slot: int, evidence: SoundEvidence) -> None:
+        """What the pairs heard, for places so near that waves from there are spheres; of one array."""
+        microphones_m, correlation = evidence.microphones_m, evidence.correlation
+        if self._count == 1 and microphones_m is not None and correlation is not None:
+            self._microphones_m, self._lag_step_s = microphones_m, evidence.lag_step_s
+            self._correlations = np.zeros((len(self._cubes), *correlation.shape), dtype=np.float32)
+        if self._microphones_m is None:
+            return
+        if correlation is None or microphones_m is not self._microphones_m:
+            self._microphones_m = None
+            return
+        self._correlations[slot] = correlation
 
     def _free_slot(self) -> int:
         if self._count:
             oldest = int(np.argmin(self._stamps_ns[: self._count]))
-            if self._stamps_ns[oldest] < self._newest_ns - self._memory_ns or self._count == MAX_WINDOWS:
+            if self._stamps_ns[oldest] < self.newest_ns - self._memory_ns or self._count == MAX_WINDOWS:
                 return oldest
         if self._count == len(self._cubes):
             self._grow(min(MAX_WINDOWS, max(32, 2 * self._count)))
@@ -208,7 +261,8 @@ class EvidenceMemory:
         return self._count - 1
 
     def _grow(self, capacity: int) -> None:
-        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_turns", "_spectra"):
+        for name in ("_cubes", "_places", "_activity", "_stamps_ns", "_durations_s", "_maps", "_turns", "_spectra",
+                     "_correlations"):  # fmt: skip
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: len(old)] = old

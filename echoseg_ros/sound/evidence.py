@@ -138,6 +138,7 @@ class EvidenceExtractor:
             level_db=_decibel(power),
             correlation=correlation,
             lag_step_s=self._lag_step_s,
+            microphones_m=self._array.microphones_m if self._array.head is None else None,
             dimensions=self._dimensions,
             lobes=self._lobes,
             spectrum=self._spectrum(weights),

@@ -2,13 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
 from echoseg_ros.types import Array, SoundEvidence
+
+# Waves of places farther from the array are planes (a cube of 10 cm: 4 microseconds of bend), and so many windows tell
+# what is nearer.
+NEAR_M, MOST_WINDOWS = 1.0, 32
+
+
+@dataclass(frozen=True)
+class NearWindows:
+    """Windows with what their pairs heard, to be asked at places within NEAR_M of where they were heard.
+
+    correlations: [S, P, L] as in SoundEvidence, places: [S, 3] and turns: [S, 3, 3] of the array in the map, all of them by
+    slot; slots, weights: [W] of the windows that are meant; microphones_m: [M, 3] in the array frame.
+    """
+
+    correlations: NDArray[np.float32]
+    slots: NDArray[np.int64]
+    places: NDArray[np.float32]
+    turns: NDArray[np.float32]
+    weights: Array
+    microphones_m: Array
+    lag_step_s: float
+
+    def along(self, apex_m: Array, direction: Array) -> NearWindows:
+        """Those within NEAR_M of a ray from apex_m [3], evenly MOST_WINDOWS of them, with the weight of all."""
+        offsets = self.places[self.slots] - apex_m
+        across = offsets - np.outer(offsets @ direction, direction)
+        near = np.flatnonzero(np.linalg.norm(across, axis=1) < NEAR_M)
+        chosen = near[np.linspace(0, len(near) - 1, min(len(near), MOST_WINDOWS)).round().astype(np.int64)]
+        total, kept = float(self.weights[near].sum()), float(self.weights[chosen].sum())
+        return replace(self, slots=self.slots[chosen], weights=self.weights[chosen] * (total / max(kept, 1e-12)))
+
+    def correction(self, points_map: NDArray[np.floating[Any]]) -> Array:
+        """[N] by how much the weighted sum of the maps at points [N, 3] changes as waves from there are spheres."""
+        points = np.asarray(points_map, dtype=float)
+        per_step = 1 / (SPEED_OF_SOUND_M_PER_S * self.lag_step_s)
+        return np.asarray(
+            _bent(
+                self.correlations,
+                self.slots,
+                self.places,
+                self.turns,
+                self.weights,
+                self.microphones_m,
+                per_step,
+                points,
+            )
+        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bent(correlations, slots, places, turns, weights, mics, per_step, points):  # type: ignore[no-untyped-def]
+    """[N] weighted sum over windows of correlations [S, P, L] at a sphere's lags less those at a plane wave's."""
+    out = np.zeros(len(points))
+    sphere, plane = np.empty(len(mics)), np.empty(len(mics))
+    lags = correlations.shape[2]
+    middle, last = 0.5 * (lags - 1), lags - 2.001
+    for w in range(len(slots)):
+        turn, place, heard = turns[slots[w]], places[slots[w]], correlations[slots[w]]
+        for n in range(len(points)):
+            x, y, z = points[n, 0] - place[0], points[n, 1] - place[1], points[n, 2] - place[2]
+            distance = np.sqrt(x * x + y * y + z * z)
+            if distance > NEAR_M or distance < 1e-3:
+                continue
+            a = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * z
+            b = turn[0, 1] * x + turn[1, 1] * y + turn[2, 1] * z
+            c = turn[0, 2] * x + turn[1, 2] * y + turn[2, 2] * z
+            for m in range(len(mics)):
+                p, q, r = a - mics[m, 0], b - mics[m, 1], c - mics[m, 2]
+                sphere[m] = np.sqrt(p * p + q * q + r * r) * per_step
+                plane[m] = -(a * mics[m, 0] + b * mics[m, 1] + c * mics[m, 2]) / distance * per_step
+            total, pair = 0.0, 0
+            for i in range(len(mics)):
+                for j in range(i + 1, len(mics)):
+                    correlation = heard[pair]
+                    total += _cubic(correlation, min(max(middle + sphere[i] - sphere[j], 1.0), last))
+                    total -= _cubic(correlation, min(max(middle + plane[i] - plane[j], 1.0), last))
+                    pair += 1
+            out[n] += weights[w] * total
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cubic(values, place):  # type: ignore[no-untyped-def]
+    """The value between four grid values (Catmull & Rom 1974)."""
+    n = int(place)
+    s = place - n
+    v0, v1, v2, v3 = values[n - 1], values[n], values[n + 1], values[n + 2]
+    return v1 + 0.5 * s * (v2 - v0 + s * (2 * v0 - 5 * v1 + 4 * v2 - v3 + s * (3 * (v1 - v2) + v3 - v0)))
 
 
 def near_field_energy(evidence: SoundEvidence, array: ArrayGeometry, points_array: NDArray[np.floating[Any]]) -> Array:

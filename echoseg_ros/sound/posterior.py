@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.sound.backproject import Windows
+from echoseg_ros.sound.near_field import NearWindows
 from echoseg_ros.sound.reflectors import PULLS, Reflector, unpulled
 from echoseg_ros.types import Array
 
@@ -80,19 +82,23 @@ def grid_around(surface_points: NDArray[np.floating[Any]], places: NDArray[np.fl
 
 def locate(
     windows: Windows, blocks: Windows, grid: Grid, reflectors: tuple[Reflector, ...] = (), dimensions: int = 3,
-    near_m: Array | None = None,
+    near_m: Array | None = None, near: NearWindows | None = None,
 ) -> Posterior:  # fmt: skip
     """The strongest source's posterior: the grid's highest peaks, a scale for the score, cells where mass may be.
 
     windows: gathered finely; blocks: the same gathered by where reflections are alike, which is enough for the grid;
-    dimensions: that the microphones span; near_m: [3] look only at the peak next to this place.
+    dimensions: that the microphones span; near_m: [3] look only at the peak next to this place; near: the windows at
+    places whose waves are spheres.
     """
     peaks = _peaks(windows, blocks, grid) if near_m is None else [_climb(windows, near_m, grid.step_m / 2)]
     best_m, best = peaks[0]
-    scale = min(_scale(blocks, best_m), 1.0 / (LEAST_ERROR_SCORE[dimensions] ** 2 * max(best, 1e-6)))
     apex_m: Array = blocks.weights.astype(float) @ blocks.places.astype(float)
+    scale = min(
+        _scale(blocks, best_m, _sight_axes(apex_m, best_m)),
+        1.0 / (LEAST_ERROR_SCORE[dimensions] ** 2 * max(best, 1e-6)),
+    )
     high = [peak_m for peak_m, score in peaks if scale * (score - best) > -LOG_MARGIN]
-    parts = [_cells_around(windows, blocks, apex_m, peak_m, scale, best, reflectors) for peak_m in high]
+    parts = [_cells_around(windows, blocks, apex_m, peak_m, scale, best, reflectors, near) for peak_m in high]
     cells = np.concatenate([found[0] for found in parts])
     log_mass = np.concatenate([found[1] for found in parts])
     part = np.repeat(np.arange(len(parts)), [len(found[0]) for found in parts])
@@ -102,6 +108,11 @@ def locate(
     kept = mass > 1e-3  # of the largest cell; what is left out adds up to less than a hundredth
     mass = mass[kept] / mass[kept].sum()
     return Posterior(cells[kept], mass, part[kept], parts[0][2], best_m, best)
+
+
+def highest(windows: Windows, blocks: Windows, grid: Grid) -> tuple[Array, float]:
+    """The place [3] at which the score is highest, and its value there; windows, blocks: as for `locate`."""
+    return _peaks(windows, blocks, grid)[0]
 
 
 def _peaks(windows: Windows, blocks: Windows, grid: Grid) -> list[tuple[Array, float]]:
@@ -142,30 +153,40 @@ def _climb(windows: Windows, start_m: Array, step_m: float) -> tuple[Array, floa
     return best_m, best
 
 
-def _scale(blocks: Windows, peak_m: Array) -> float:
+def _sight_axes(apex_m: Array, peak_m: Array) -> Array:
+    """[3, 3] unit vectors, as rows: along the line of sight, and two across it."""
+    along = (peak_m - apex_m) / np.linalg.norm(peak_m - apex_m)
+    return np.concatenate([along[None], np.linalg.svd(along[None])[2][1:]])
+
+
+def _scale(blocks: Windows, peak_m: Array, axes: Array) -> float:
     """Factor from score to log-likelihood.
 
     The two directions across the line of sight decide; along it the score may have no curvature at all.
     """
-    gradient, hessian = _derivatives(blocks, peak_m)
-    curvature, axes = np.linalg.eigh(-hessian.sum(axis=0))
-    curvature, axes = np.maximum(curvature[1:], 1e-3), axes[:, 1:]
+    gradient, hessian = _derivatives(blocks, peak_m, axes)
+    curvature, principal = np.linalg.eigh(-hessian.sum(axis=0))
+    curvature, principal = np.maximum(curvature[1:], 1e-3), principal[:, 1:]
     # Not every block is worth the same: as many equal ones would scatter alike.
     count = 1.0 / float(np.sum(blocks.weights.astype(float) ** 2))
     observed = gradient.T @ gradient * count / max(count - 1.0, 1.0)
     expected = BLOCK_ERROR_SCORE**2 * np.einsum("g,gij->ij", blocks.weights, -hessian)
     worth = count - 1.0
     scatter = (worth * observed + BLOCK_ERROR_WORTH * expected) / (worth + BLOCK_ERROR_WORTH)
-    across = np.maximum(np.einsum("ik,ij,jk->k", axes, scatter, axes), 1e-9)
+    across = np.maximum(np.einsum("ik,ij,jk->k", principal, scatter, principal), 1e-9)
     return float(2.0 / np.sum(across / curvature))
 
 
-def _derivatives(windows: Windows, point_m: Array) -> tuple[Array, Array]:
-    """[G, 3] gradients and [G, 3, 3] Hessians of the places' weighted scores, by differences a lobe's part apart."""
+def _derivatives(windows: Windows, point_m: Array, axes: Array) -> tuple[Array, Array]:
+    """[G, 3] gradients and [G, 3, 3] Hessians of the places' weighted scores, by differences a lobe's part apart.
+
+    axes: [3, 3] along and across the line of sight: seen from one place the score is the same all along it, which
+    differences along other axes would not show.
+    """
     distance_m = float(np.linalg.norm(windows.places - point_m, axis=1) @ windows.weights)
     step_m = float(np.clip(0.06 * distance_m, 0.04, 0.3))
     offsets = _cube(1)
-    values = windows.values(point_m + step_m * offsets).astype(float) * windows.weights[:, None]
+    values = windows.values(point_m + step_m * offsets @ axes).astype(float) * windows.weights[:, None]
     place = {tuple(o): k for k, o in enumerate(offsets.astype(int).tolist())}
     gradient, hessian = np.empty((len(values), 3)), np.empty((len(values), 3, 3))
     unit = np.eye(3, dtype=int)
@@ -176,7 +197,7 @@ def _derivatives(windows: Windows, point_m: Array) -> tuple[Array, Array]:
         for j in range(i):
             corner = [values[:, place[tuple(a * unit[i] + b * unit[j])]] * a * b for a in (-1, 1) for b in (-1, 1)]
             hessian[:, i, j] = hessian[:, j, i] = sum(corner) / (4 * step_m**2)
-    return gradient, hessian
+    return gradient @ axes, axes.T @ hessian @ axes
 
 
 def _cells_around(
@@ -187,25 +208,32 @@ def _cells_around(
     scale: float,
     best: float,
     reflectors: tuple[Reflector, ...],
+    near: NearWindows | None,
 ) -> tuple[Array, Array, float]:
     """Cells [C, 3] of a frustum along the line of sight through a peak, their log-masses [C] and spacing.
 
     Rays diverge, so the cells widen with the distance as the uncertainty does. Before any evidence a source is as
     likely at any distance: by volume alone one whose range is open would always be far away.
     """
-    _, hessian = _derivatives(blocks, peak_m)
-    sight = peak_m - apex_m
-    range_m = float(np.linalg.norm(sight))
-    along, across = sight / range_m, np.linalg.svd(sight[None])[2][1:]
+    axes = _sight_axes(apex_m, peak_m)
+    _, hessian = _derivatives(blocks, peak_m, axes)
+    range_m = float(np.linalg.norm(peak_m - apex_m))
+    along, across = axes[0], axes[1:]
     sigma_m, sigma_along_m = _spreads(-scale * hessian.sum(axis=0), along, across, 0.5 * range_m)
-    ranges_m = _range_cells(windows, apex_m, along, range_m, sigma_along_m, scale, best)
+    on_sight = near.along(apex_m, along) if near is not None else None
+
+    def log_likelihood(points: Array) -> Array:
+        score = windows.score(points).astype(float)
+        return scale * (score - best if on_sight is None else score + on_sight.correction(points) - best)
+
+    ranges_m = _range_cells(log_likelihood, apex_m, along, range_m, sigma_along_m)
     offsets = np.linspace(-REACH_SIGMA, REACH_SIGMA, CELLS_ACROSS)
     r, a, b = (x.ravel() for x in np.meshgrid(ranges_m, offsets, offsets, indexing="ij"))
     sideways = (a * sigma_m[0])[:, None] * across[0] + (b * sigma_m[1])[:, None] * across[1]
     cells = apex_m + r[:, None] * along + (r / range_m)[:, None] * sideways
     spacing_m = float(max(ranges_m[1] - ranges_m[0], sigma_m.max() * (offsets[1] - offsets[0])))
     prior = sigma_m[0] * sigma_m[1] * (ranges_m[1] - ranges_m[0]) / range_m**2  # volume over distance squared
-    log_mass = scale * (windows.score(cells).astype(float) - best) + np.log(prior)
+    log_mass = log_likelihood(cells) + np.log(prior)
     curvature = -float(np.trace(across @ hessian.sum(axis=0) @ across.T)) / 2
     beam_m = float(np.sqrt(max(best, 1e-6) / max(curvature, 1e-6)))
     undone = [unpulled(cells, reflectors, beam_m, pull) for pull in (PULLS if reflectors else PULLS[:1])]
@@ -224,14 +252,15 @@ def _spreads(precision: Array, along: Array, across: Array, most_m: float) -> tu
     return np.clip(across_m, 0.005, 1.5), float(np.sqrt(along @ covariance @ along))
 
 
-def _range_cells(windows: Windows, apex: Array, along: Array, range_m: float, sigma_m: float, scale: float,
-                 best: float) -> Array:  # fmt: skip
+def _range_cells(
+    log_likelihood: Callable[[Array], Array], apex: Array, along: Array, range_m: float, sigma_m: float
+) -> Array:
     """[R] distances from the apex: around the peak, or as far as the profile along the ray stays high."""
     if sigma_m < 0.1 * range_m:
         low, high = range_m - REACH_SIGMA * sigma_m, range_m + REACH_SIGMA * sigma_m
     else:
         profile_m = np.geomspace(*RANGE_M, 80)
-        log_mass = scale * (windows.score(apex + profile_m[:, None] * along).astype(float) - best)
+        log_mass = log_likelihood(apex + profile_m[:, None] * along)
         high_enough = profile_m[log_mass > max(log_mass.max(), -LOG_MARGIN) - LOG_MARGIN / 2]
         low, high = min(high_enough.min(initial=range_m), range_m), max(high_enough.max(initial=range_m), range_m)
         low, high = low / 1.05, high * 1.05

@@ -18,25 +18,21 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
-from echoseg_ros.sound.backproject import EvidenceMemory, Float32
+from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, Float32
+from echoseg_ros.sound.contradiction import LEAST_FADED, Contradictions
 from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, comes_straight, sounds_in
 from echoseg_ros.sound.posterior import Posterior, grid_around, locate
 from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
 
-# Windows of arrays this close together hear the same reflections: one block. Those closer than PLACE_M see the same
-# directions: one place (the mean of where they were).
-BLOCK_M, PLACE_M = 0.2, 0.05
 # Time of active windows before anything is said.
 MIN_ACTIVE_S = 0.75
 # The highest place of noise from everywhere has this contrast after one second, and less with the root of the time:
 # 0.08 to 0.11 in 6 runs each of a cube of 8, a square of 4 and two ears.
 DIFFUSE_CONTRAST = 0.11
-# A beam's half width: where one of several sources is, is asked with the beams of the others taken out of the maps.
-BEAM_RAD = 0.35
 # Sources sit on things: a place on a floor or wall, on other mapped surface, and in a thing that stands on it, is this much
-# likelier than one in free air, this far around it.
-WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 13.0, 60.0, 0.06
+# likelier than one in free air, this far around it: heard from one place, the line of sight ends at what it meets.
+WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 60.0, 250.0, 0.06
 
 # A sound that no place explains well enough (hypotheses.comes_straight) is where the back-projection is highest, however
 # wide; it is in none of the things until it was heard from so many places.
@@ -93,6 +89,8 @@ class SourceTracker:
         self._ceiling: Reflector | None = None
         self._ceiling_ns: int | None = None
         self._beside_walls: NDArray[np.floating[Any]] = NOTHING
+        self._contradictions = Contradictions(self.memory)
+        self._believed: tuple[SourceBelief, ...] = ()
 
     @property
     def position_error_m(self) -> float:
@@ -106,11 +104,15 @@ class SourceTracker:
     def rescale(self, factor: float) -> None:
         """The world is `factor` times as large as was thought."""
         self.memory.rescale(factor)
+        self._contradictions.clear()
+        self._believed = ()
         self._ceiling, self._ceiling_ns = None, None
 
     def clear(self) -> None:
         """Forget all evidence."""
         self.memory.clear()
+        self._contradictions.clear()
+        self._believed = ()
 
     def score(self, points_map: NDArray[np.floating[Any]]) -> Float32:
         """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 if nothing was."""
@@ -136,17 +138,29 @@ class SourceTracker:
         """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
 
         surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; things: [n, 3]
-        places each in the things that stand on it. More than one source needs evidence with lobes.
+        places each in the things that stand on it. More than one source needs evidence with lobes. What was believed
+        before fades where the newest evidence contradicts it.
         """
+        slots = self.memory.slots()
+        if self.memory.activity(slots).sum() > 0:
+            believed_m = [belief.position_m for belief in self._believed]
+            places = self.memory.places(slots)
+            reflectors = self._reflectors_of(surface_points, places.mean(axis=0))
+            self._contradictions.update(slots, believed_m, grid_around(surface_points, places), reflectors)
+        self._believed = self._estimate(surface_points, things)
+        return self._believed
+
+    def _estimate(self, surface_points: NDArray[np.floating[Any]], things: Sequence[Array]) -> tuple[SourceBelief, ...]:
         slots, weights = self._weighted()
-        if len(slots) == 0 or float(self.memory.activity(slots) @ self._spacing_s(slots)) < MIN_ACTIVE_S:
+        if len(slots) == 0 or float(self.memory.activity(slots) @ self.memory.spacing_s(slots)) < MIN_ACTIVE_S:
             return ()
         windows = self.memory.gathered(slots, weights, PLACE_M)
         blocks = self.memory.gathered(slots, weights, BLOCK_M)
         grid = grid_around(surface_points, windows.places)
         reflectors = self._reflectors_of(surface_points, windows.places.mean(axis=0))
         least = float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(self._averaged_s(slots, weights))))
-        first = locate(windows, blocks, grid, reflectors, self.memory.dimensions)
+        near = self.memory.near(slots, weights)
+        first = locate(windows, blocks, grid, reflectors, self.memory.dimensions, near=near)
         if first.score < least:
             return ()
         thing_points = np.concatenate([NOTHING, *things])
@@ -173,6 +187,7 @@ class SourceTracker:
         is_told = len(reflectors) > 0 and len(heard.weights) >= LEAST_PLACES
         most = self._config.max_sources if is_told else 1
         sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
+        sounds = tuple(s for s in sounds if not self._contradictions.is_over(s.place_m)) or sounds
         if not comes_straight(sounds, self.memory.dimensions):
             belief = self._belief(first, slots, likelier, (), None)
             if sounds[0].places < PLACES_TO_NAME:
@@ -184,7 +199,7 @@ class SourceTracker:
         for k, sound in enumerate(sounds):
             own, own_blocks = windows, blocks
             for other in (*sounds[:k], *sounds[k + 1 :]):
-                own, own_blocks = (w.without(other.place_m, BEAM_RAD) for w in (own, own_blocks))
+                own, own_blocks = (w.without(other.place_m) for w in (own, own_blocks))
             posterior = locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m)
             beliefs.append(self._belief(posterior, slots, likelier, things, sound))
         return tuple(beliefs)
@@ -203,11 +218,6 @@ class SourceTracker:
             )  # fmt: skip
         return self._reflectors
 
-    def _spacing_s(self, slots: NDArray[np.int64]) -> Array:
-        """[W] time that each window in memory stands for: since the one before, at most its length."""
-        stamps_ns, durations_s = self.memory.times(slots)
-        return np.minimum(np.diff(stamps_ns / 1e9, prepend=stamps_ns[0] / 1e9 - 1.0), durations_s)
-
     def _outside(self, posterior: Posterior) -> float:
         """Probability, before anything is known of things, that the place lies beyond a wall."""
         if self.memory.dimensions == 2:  # its places reach through walls whenever the height is open
@@ -219,12 +229,17 @@ class SourceTracker:
 
     def _averaged_s(self, slots: NDArray[np.int64], weights: Array) -> float:
         """Time over which the score averages: of equal windows their sum, less the more their weights differ."""
-        return float(weights.sum() ** 2 / np.sum(weights**2) * np.mean(self._spacing_s(slots)))
+        return float(weights.sum() ** 2 / np.sum(weights**2) * np.mean(self.memory.spacing_s(slots)))
 
     def _weighted(self) -> tuple[NDArray[np.int64], Array]:
-        """Windows in memory [W] and their weights: their activity, less than in proportion in large blocks."""
+        """Windows in memory [W] and their weights: their activity, less than in proportion in large blocks.
+
+        Windows whose place newer ones contradict count less.
+        """
         slots = self.memory.slots()
-        activity = self.memory.activity(slots)
+        faded = self._contradictions.fade(slots)
+        slots, faded = slots[faded > LEAST_FADED], faded[faded > LEAST_FADED]
+        activity = self.memory.activity(slots) * faded
         if activity.sum() <= 0:
             return slots[:0], activity[:0]
         block = self.memory.cells(slots, BLOCK_M)
@@ -250,7 +265,7 @@ class SourceTracker:
         towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
         return SourceBelief(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
-            tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.place(int(slots[-1])),
+            tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.places(slots[-1:])[0],
             outside, probabilities,
         )  # fmt: skip
 

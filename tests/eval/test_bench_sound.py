@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import waves
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.eval import bench_sound
 from echoseg_ros.eval.bench_sound import BenchFolders, run_cases
-from echoseg_ros.eval.bench_sound_cases import FIRST_ROOM, BenchCase, BenchSettings, all_cases, sound_case
+from echoseg_ros.eval.bench_sound_cases import FIRST_ROOM, MOVE_S, BenchCase, BenchSettings, all_cases, sound_case
 from echoseg_ros.eval.bench_sound_figures import MISSED_M, TARGETS, array_rows, case_row, figures_of, target_rows
 from echoseg_ros.eval.doa_baselines import (
     DOA_METHODS,
@@ -23,6 +24,7 @@ from echoseg_ros.eval.doa_baselines import (
     triangulate,
 )
 from echoseg_ros.eval.sound_rooms import make_room
+from echoseg_ros.eval.sound_scenes import hear, make_scene
 from echoseg_ros.eval.sound_scoring import RunRow, direction_errors
 from echoseg_ros.sound.array import load_array
 from echoseg_ros.types import AudioWindow
@@ -103,13 +105,23 @@ def case(name: str, sounds: int = 1, runs: int = 2) -> BenchCase:
 def run_row(room: int = 0, **values: object) -> RunRow:
     row = {"room": room, "draw": 0, "things": [1], "hours": 0.5, "false_objects": 0, "extract_ms": 8.0, "judge_ms": 2.0}
     single = {"position_m": [0.1], "inside_95": [True], "found": 1, "sources_said": 1, "right": True, "wrong": False,
-              "likeliest_right": True, "time_to_right_s": 2.0, "direction_deg": [1.0, 3.0]}  # fmt: skip
+              "likeliest_right": True, "time_to_right_s": 2.0, "sounding_s": 30.0, "direction_deg": [1.0, 3.0]}  # fmt: skip
     return {**row, **single, **values}
 
 
 def walk(**values: object) -> RunRow:
     return {"room": 0, "draw": 0, "sound": "builtin:noise", "path": "tour", "true_offset_ms": -80.0, "true_yaw_deg": 4.0,
             "offset_error_ms": -5.0, "yaw_error_deg": 0.5, "enough_motion": True, "estimate_ms": 90.0, **values}  # fmt: skip
+
+
+def test_after_a_move_only_what_sounds_now_is_right() -> None:
+    meant = BenchCase("cube8/moved/rt0.4/snr20/noise", "cube8", "moved", 0.4, 20.0, ("builtin:noise",), "noise", 2)
+    sound = sound_case(meant, FIRST_ROOM, 0)
+    assert len(set(sound.sources)) == 2 and sound.on_s == ((0.0, MOVE_S), (MOVE_S, meant.poses))
+    scene = make_scene(FIRST_ROOM, "cube8", 0.0, None, 4)
+    heard = hear(scene, replace(sound, on_s=((0.0, 2.0), (2.0, 4.0))))
+    assert (heard.share_db[:2, 0] > -5).all() and (heard.share_db[2:, 0] < -15).all()  # its last echo
+    assert (heard.share_db[:2, 1] < -100).all() and (heard.share_db[2:, 1] > -5).all()
 
 
 def test_figures_and_their_verdicts() -> None:
@@ -121,6 +133,7 @@ def test_figures_and_their_verdicts() -> None:
         (case("cube8/single/rt0.7/snr20/noise"), [run_row(direction_deg=[90.0])]),
         (case("cube8/several2/rt0.4/snr20/mixed"), [run_row(things=[1, 2], found=1, sources_said=2)]),
         (case("cube8/blocked/rt0.4/snr20/noise"), [run_row(right=False, wrong=True), run_row(right=False)]),
+        (case("cube8/moved/rt0.4/snr20/noise"), [run_row(time_to_right_s=9.0), run_row(time_to_right_s=None)]),
         (case("cube8/silence/rt0.4"), [{**run_row(), "false_objects": 1}]),
         (case("cube8/diffuse/rt0.4"), [run_row(hours=1.5)]),
         (case("binaural/single/rt0.2/snr20/noise"), [run_row(reference_right=False, reference_raw_right=True)]),
@@ -140,6 +153,8 @@ def test_figures_and_their_verdicts() -> None:
     assert figures["time_to_right_s_p50"] == pytest.approx(2.0)
     assert figures["recall_multi"] == 0.5 and figures["count_right_multi"] == 1.0
     assert figures["blocked_right_object"] == 0.0 and figures["blocked_wrong_object"] == 0.5
+    assert figures["moved_right_object"] == 1.0
+    assert figures["moved_time_to_right_s_p50"] == pytest.approx((9.0 + 30.0) / 2)  # never right: all the time it had
     assert figures["false_objects_per_hour"] == 0.5  # of one in two hours, silent and diffuse
     assert figures["binaural_right_object"] == figures["reference_binaural_right_object"] == 1.0
     # A calibration that knows that it knows nothing leaves what there was.

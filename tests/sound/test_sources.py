@@ -7,6 +7,7 @@ import pytest
 from waves import cube, evidence_along, path
 
 from echoseg_ros.config import SourceConfig
+from echoseg_ros.geometry import transform
 from echoseg_ros.sound.backproject import FACE_CELLS, CubeResampler
 from echoseg_ros.sound.directions import cube_nodes, fibonacci_sphere
 from echoseg_ros.sound.sources import SourceTracker
@@ -54,15 +55,42 @@ def test_range_stays_open_while_the_array_stands_still() -> None:
     assert spread[2] > 9 * spread[1]
 
 
-def test_the_surface_of_the_map_gives_the_range() -> None:
-    """A source on a wall, heard from one place only: the direction meets the wall."""
-    evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, 0)
-    y, z = np.meshgrid(np.arange(-1, 1, 0.05), np.arange(-0.8, 1, 0.05))
-    wall = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_range_stays_open_whatever_the_line_of_sight(seed: int) -> None:
+    """Differences along the map's axes saw a range where all places on the line look alike (0.3 m instead of metres)."""
+    rng = np.random.default_rng(seed)
+    standing = transform(np.eye(3), np.array([2.5, 2.0, 1.0]))
+    sight = rng.standard_normal(3) * [1, 1, 0.3]
+    sight /= np.linalg.norm(sight)
+    evidence = evidence_along(cube(), [standing] * 12, [standing[:3, 3] + 1.7 * sight] * 12, seed)
+    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    assert np.sqrt(sight @ belief.covariance_m2 @ sight) > 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_is_at_arms_length_is_near_though_the_array_stands_still(seed: int) -> None:
+    """Its waves are spheres. Without the pairs' correlations the range stays open."""
+    rng = np.random.default_rng(seed)
+    standing = transform(np.eye(3), np.array([2.5, 2.0, 1.0]))
+    sight = rng.standard_normal(3) * [1, 1, 0.3]
+    source_m = standing[:3, 3] + 0.3 * sight / np.linalg.norm(sight)
+    evidence = evidence_along(cube(), [standing] * 12, [source_m] * 12, seed)
+    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    assert np.linalg.norm(belief.position_m - source_m) < 0.2
+    (far,) = tracker_of([replace(window, microphones_m=None) for window in evidence]).estimate(NOWHERE)
+    assert np.linalg.norm(far.position_m - source_m) > 1.0
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_surface_of_the_map_gives_the_range(seed: int) -> None:
+    """A source on a shelf, heard from one place only: the direction meets the shelf."""
+    evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, seed)
+    y, z = np.meshgrid(np.arange(-0.35, 0.36, 0.02), np.arange(-0.35, 0.36, 0.02))
+    shelf = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
     free = tracker_of(evidence).estimate(NOWHERE)[0]
-    on_wall = tracker_of(evidence).estimate(wall)[0]
-    assert np.linalg.norm(on_wall.position_m - SOURCE_M) < 0.3
-    assert np.trace(on_wall.covariance_m2) < np.trace(free.covariance_m2)
+    on_shelf = tracker_of(evidence).estimate(shelf)[0]
+    assert np.linalg.norm(on_shelf.position_m - SOURCE_M) < 0.2
+    assert np.trace(on_shelf.covariance_m2) < 0.3 * np.trace(free.covariance_m2)
 
 
 def test_noise_and_silence_are_no_source() -> None:

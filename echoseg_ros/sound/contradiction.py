@@ -1,0 +1,127 @@
+"""Old evidence that newer evidence contradicts: a source moved, or fell silent while another one began.
+
+Sums over the whole memory hold on to a place as long as it was heard there. So it is asked of each place that is
+believed: is another place now heard about as clearly as this one was, and is this one not heard beside it any more? What
+was heard from there then counts less and less, and in full again as soon as it is heard there again. A pause alone
+contradicts nothing; nor do reflections past an obstacle, which come less clearly or from behind a wall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, beam_kept, usual
+from echoseg_ros.sound.posterior import Grid, highest
+from echoseg_ros.sound.reflectors import Reflector
+from echoseg_ros.types import Array
+
+# So many active seconds are the newest evidence; what they contradict counts half after so many seconds.
+RECENT_S, HALF_LIFE_S = 4.0, 1.0
+# What counts less than this no longer counts at all.
+LEAST_FADED = 0.05
+# A place is heard no more below this share of what it usually shows, and again above that one.
+SILENT, HEARD = 0.3, 0.6
+# The other place is heard as clearly as this share of what this one showed, and lies so far away.
+CLEAR, APART_M = 0.5, 0.5
+# The newest windows differ enough from the others to be looked at closely below this share.
+CHANGED = 0.75
+# So far behind a wall or below the floor the map is not wrong about it.
+BEHIND_M = 0.1
+# Of a beam towards the other place, this must be left at this one: otherwise they cannot be told apart.
+LEAST_KEPT = 0.2
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """place_m: [3] that is heard no more since the newest evidence is for rival_m [3]; since_ns: when that was first so."""
+
+    place_m: Array
+    rival_m: Array
+    since_ns: int
+
+
+class Contradictions:
+    """Which places are contradicted now. Owned by the tracker."""
+
+    def __init__(self, memory: EvidenceMemory) -> None:
+        self._memory = memory
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._found: list[Contradiction] = []
+
+    def fade(self, slots: NDArray[np.int64]) -> Array:
+        """[W] by how much the windows still count: those that are for a contradicted place less than 1."""
+        factors = np.ones(len(slots))
+        for found in self._found:
+            is_for = self._memory.towards(slots, found.place_m) > self._memory.towards(slots, found.rival_m)
+            factors = np.where(is_for, factors * self._factor(found), factors)
+        return factors
+
+    def is_over(self, place_m: Array) -> bool:
+        """Whether what was heard at a place [3] no longer counts at all."""
+        return any(
+            float(np.linalg.norm(found.place_m - place_m)) < APART_M and self._factor(found) < LEAST_FADED
+            for found in self._found
+        )
+
+    def _factor(self, found: Contradiction) -> float:
+        return float(0.5 ** (max(0, self._memory.newest_ns - found.since_ns) / 1e9 / HALF_LIFE_S))
+
+    def update(
+        self, slots: NDArray[np.int64], believed_m: Sequence[Array], grid: Grid, reflectors: Sequence[Reflector]
+    ) -> None:
+        """Look at the places that were believed last, and at those that were contradicted, after new evidence."""
+        recent = self._recent(slots)
+        places = [*(found.place_m for found in self._found), *believed_m]
+        if len(places) == 0 or recent.all():
+            self._found = []
+            return
+        if len(self._found) == 0 and not any(self._has_changed(slots, recent, place_m) for place_m in places):
+            return
+        newest, activity = slots[recent], self._memory.activity(slots[recent])
+        windows, blocks = (self._memory.gathered(newest, activity, cell_m) for cell_m in (PLACE_M, BLOCK_M))
+        rival_m, clear = highest(windows, blocks, grid)
+        if any(reflector.is_behind(rival_m[None], BEHIND_M)[0] for reflector in reflectors):
+            clear = 0.0  # the image in a wall of what an obstacle hides
+        before, self._found = self._found, []
+        for place_m in places:
+            known = next((c for c in before if np.array_equal(c.place_m, place_m)), None)
+            if any(float(np.linalg.norm(c.place_m - place_m)) < APART_M for c in self._found):
+                continue
+            heard = self._heard(slots, recent, place_m, rival_m, clear)
+            if known is not None and (heard is None or heard < HEARD):
+                self._found.append(replace(known, rival_m=known.rival_m if heard is None else rival_m))
+            elif known is None and heard is not None and heard < SILENT:
+                self._found.append(Contradiction(place_m, rival_m, self._memory.newest_ns))
+
+    def _recent(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """[W] the last windows, RECENT_S of activity together."""
+        active_s = self._memory.activity(slots) * self._memory.spacing_s(slots)
+        return np.asarray(np.cumsum(active_s[::-1])[::-1] <= RECENT_S)
+
+    def _has_changed(self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array) -> bool:
+        towards = self._memory.towards(slots, place_m).astype(float)
+        return self._mean(slots, towards, recent) < CHANGED * usual(towards[~recent])
+
+    def _heard(
+        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
+    ) -> float | None:
+        """How clearly a place is heard now against what it usually shows, beside its rival; None if that cannot be told."""
+        if float(np.linalg.norm(place_m - rival_m)) < APART_M:
+            return 1.0
+        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
+        towards = self._memory.towards(slots, place_m).astype(float)
+        if kept[recent].mean() < LEAST_KEPT or clear < CLEAR * usual(towards[~recent]):
+            return None
+        beside = towards * kept
+        return self._mean(slots, beside, recent) / max(usual(beside[~recent]), 1e-9)
+
+    def _mean(self, slots: NDArray[np.int64], values: Array, chosen: NDArray[np.bool_]) -> float:
+        activity = self._memory.activity(slots)[chosen]
+        return float(values[chosen] @ activity / max(float(activity.sum()), 1e-9))
