@@ -8,29 +8,29 @@ contradicts nothing; nor do reflections past an obstacle, which come less clearl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, beam_kept, usual
-from echoseg_ros.sound.posterior import Grid, highest
-from echoseg_ros.sound.reflectors import Reflector
+from echoseg_ros.sound.backproject import EvidenceMemory, beam_kept
 from echoseg_ros.types import Array
+
+FindRival = Callable[[NDArray[np.int64]], tuple[Array, float] | None]
 
 # So many active seconds are the newest evidence; what they contradict counts half after so many seconds.
 RECENT_S, HALF_LIFE_S = 4.0, 1.0
 # What counts less than this no longer counts at all.
 LEAST_FADED = 0.05
-# A place is heard no more below this share of what it usually shows, and again above that one.
+# A place is heard no more below this share of what it showed before, and again above that one.
 SILENT, HEARD = 0.3, 0.6
+# And by this much of the means' standard error.
+SIGMAS = 3.0
 # The other place is heard as clearly as this share of what this one showed, and lies so far away.
 CLEAR, APART_M = 0.5, 0.5
 # The newest windows differ enough from the others to be looked at closely below this share.
 CHANGED = 0.75
-# So far behind a wall or below the floor the map is not wrong about it.
-BEHIND_M = 0.1
 # Of a beam towards the other place, this must be left at this one: otherwise they cannot be told apart.
 LEAST_KEPT = 0.2
 
@@ -73,10 +73,12 @@ class Contradictions:
     def _factor(self, found: Contradiction) -> float:
         return float(0.5 ** (max(0, self._memory.newest_ns - found.since_ns) / 1e9 / HALF_LIFE_S))
 
-    def update(
-        self, slots: NDArray[np.int64], believed_m: Sequence[Array], grid: Grid, reflectors: Sequence[Reflector]
-    ) -> None:
-        """Look at the places that were believed last, and at those that were contradicted, after new evidence."""
+    def update(self, slots: NDArray[np.int64], believed_m: Sequence[Array], find_rival: FindRival) -> None:
+        """Look at the places that were believed last, and at those that were contradicted, after new evidence.
+
+        find_rival: where the sound of some windows comes from [3] and how clearly it is heard there; None if that cannot be
+        told well.
+        """
         recent = self._recent(slots)
         places = [*(found.place_m for found in self._found), *believed_m]
         if len(places) == 0 or recent.all():
@@ -84,21 +86,19 @@ class Contradictions:
             return
         if len(self._found) == 0 and not any(self._has_changed(slots, recent, place_m) for place_m in places):
             return
-        newest, activity = slots[recent], self._memory.activity(slots[recent])
-        windows, blocks = (self._memory.gathered(newest, activity, cell_m) for cell_m in (PLACE_M, BLOCK_M))
-        rival_m, clear = highest(windows, blocks, grid)
-        if any(reflector.is_behind(rival_m[None], BEHIND_M)[0] for reflector in reflectors):
-            clear = 0.0  # the image in a wall of what an obstacle hides
+        rival = find_rival(slots[recent])
+        if rival is None:
+            return
         before, self._found = self._found, []
         for place_m in places:
             known = next((c for c in before if np.array_equal(c.place_m, place_m)), None)
             if any(float(np.linalg.norm(c.place_m - place_m)) < APART_M for c in self._found):
                 continue
-            heard = self._heard(slots, recent, place_m, rival_m, clear)
+            heard = self._heard(slots, recent, place_m, *rival)
             if known is not None and (heard is None or heard < HEARD):
-                self._found.append(replace(known, rival_m=known.rival_m if heard is None else rival_m))
+                self._found.append(replace(known, rival_m=known.rival_m if heard is None else rival[0]))
             elif known is None and heard is not None and heard < SILENT:
-                self._found.append(Contradiction(place_m, rival_m, self._memory.newest_ns))
+                self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns))
 
     def _recent(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
         """[W] the last windows, RECENT_S of activity together."""
@@ -107,21 +107,30 @@ class Contradictions:
 
     def _has_changed(self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array) -> bool:
         towards = self._memory.towards(slots, place_m).astype(float)
-        return self._mean(slots, towards, recent) < CHANGED * usual(towards[~recent])
+        return self._mean(slots, towards, recent) < CHANGED * self._mean(slots, towards, ~recent)
 
     def _heard(
         self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
     ) -> float | None:
-        """How clearly a place is heard now against what it usually shows, beside its rival; None if that cannot be told."""
+        """How clearly a place is heard now against before, beside its rival; None if that cannot be told."""
         if float(np.linalg.norm(place_m - rival_m)) < APART_M:
             return 1.0
         kept = beam_kept(self._memory.places(slots), place_m, rival_m)
         towards = self._memory.towards(slots, place_m).astype(float)
-        if kept[recent].mean() < LEAST_KEPT or clear < CLEAR * usual(towards[~recent]):
+        if kept[recent].mean() < LEAST_KEPT or clear < CLEAR * self._mean(slots, towards, ~recent):
             return None
         beside = towards * kept
-        return self._mean(slots, beside, recent) / max(usual(beside[~recent]), 1e-9)
+        now, before = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)
+        if before <= 0 or before - now < SIGMAS * self._error(slots, beside, recent):
+            return None
+        return now / before
 
     def _mean(self, slots: NDArray[np.int64], values: Array, chosen: NDArray[np.bool_]) -> float:
         activity = self._memory.activity(slots)[chosen]
         return float(values[chosen] @ activity / max(float(activity.sum()), 1e-9))
+
+    def _error(self, slots: NDArray[np.int64], values: Array, recent: NDArray[np.bool_]) -> float:
+        """Standard error of the difference of two means, as if every second said something new."""
+        active_s = self._memory.activity(slots) * self._memory.spacing_s(slots)
+        variance = 0.5 * (float(np.var(values[recent])) + float(np.var(values[~recent])))
+        return float(np.sqrt(variance * (1 / active_s[recent].sum() + 1 / active_s[~recent].sum())))

@@ -21,7 +21,7 @@ from echoseg_ros.config import SourceConfig
 from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, Float32
 from echoseg_ros.sound.contradiction import LEAST_FADED, Contradictions
 from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, comes_straight, sounds_in
-from echoseg_ros.sound.posterior import Posterior, grid_around, locate
+from echoseg_ros.sound.posterior import Grid, Posterior, grid_around, highest, locate
 from echoseg_ros.sound.reflectors import Reflector, find_reflectors
 from echoseg_ros.types import Array, SoundEvidence
 
@@ -143,10 +143,10 @@ class SourceTracker:
         """
         slots = self.memory.slots()
         if self.memory.activity(slots).sum() > 0:
+            reflectors = self._reflectors_of(surface_points, self.memory.places(slots).mean(axis=0))
+            grid = grid_around(surface_points, self.memory.places(slots))
             believed_m = [belief.position_m for belief in self._believed]
-            places = self.memory.places(slots)
-            reflectors = self._reflectors_of(surface_points, places.mean(axis=0))
-            self._contradictions.update(slots, believed_m, grid_around(surface_points, places), reflectors)
+            self._contradictions.update(slots, believed_m, lambda few: self._clearest(few, things, reflectors, grid))
         self._believed = self._estimate(surface_points, things)
         return self._believed
 
@@ -203,6 +203,25 @@ class SourceTracker:
             posterior = locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m)
             beliefs.append(self._belief(posterior, slots, likelier, things, sound))
         return tuple(beliefs)
+
+    def _clearest(
+        self, slots: NDArray[np.int64], things: Sequence[Array], reflectors: tuple[Reflector, ...], grid: Grid
+    ) -> tuple[Array, float] | None:
+        """(place [3], contrast) that some windows are for, by themselves; None if no place explains them well."""
+        weights = self.memory.activity(slots)
+        windows, blocks = (self.memory.gathered(slots, weights, cell_m) for cell_m in (PLACE_M, BLOCK_M))
+        heard = self.memory.heard(slots, weights)
+        if heard is None:
+            place_m, contrast = highest(windows, blocks, grid)
+        else:
+            sounds = sounds_in(heard, things, reflectors, grid.low_m, grid.high_m, 1, self.memory.dimensions)
+            if not comes_straight(sounds, self.memory.dimensions):
+                return None
+            place_m = sounds[0].place_m
+            contrast = float(windows.score(place_m[None])[0])
+        if any(reflector.is_behind(place_m[None], SURFACE_M)[0] for reflector in reflectors):
+            return None  # the image in a wall of what an obstacle hides
+        return place_m, contrast
 
     def _reflectors_of(self, surface_points: NDArray[np.floating[Any]], seen_from_m: Array) -> tuple[Reflector, ...]:
         """The walls of the newest surface; looked for once a surface."""
