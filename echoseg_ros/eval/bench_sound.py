@@ -66,7 +66,7 @@ _OTHER_COLUMNS = {
 }  # fmt: skip
 _CALIBRATION_COLUMNS = {
     "case": "case", "runs": "runs", "left ms": "calibration_ms_p50", "p90": "calibration_ms_p90",
-    "left deg": "calibration_deg_p50", "p90 ": "calibration_deg_p90", "moved enough": "moved_enough",
+    "left deg": "calibration_deg_p50", "p90 ": "calibration_deg_p90", "knows offset": "knows_offset", "yaw": "knows_yaw",
     "of these ms p90": "believed_ms_p90", "of these deg p90": "believed_deg_p90", "ms": "estimate_ms",
 }  # fmt: skip
 _COST_COLUMNS = {

@@ -41,7 +41,7 @@ class BenchSettings:
     which only the last ones count.
     """
 
-    rooms: dict[str, int] = field(default_factory=lambda: {"cube8": 5, "square4": 5, "binaural": 5})
+    rooms: dict[str, int] = field(default_factory=lambda: {"cube8": 10, "square4": 10, "binaural": 10})
     draws: dict[str, int] = field(default_factory=lambda: {"cube8": 2, "square4": 2, "binaural": 2})
     poses: int = 0
     baseline_rooms: int = 2

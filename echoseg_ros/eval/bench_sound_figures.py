@@ -89,8 +89,8 @@ def figures_of(results: Results) -> Figures:
     figures["time_to_right_s_p50"] = percentile(_times_to_right_s(single), 50)
     figures["covariance_coverage_95"] = _mean(_values(single, "inside_95"))
     walks = _runs(results, lambda case: case.kind == "calibration")
-    figures["calibration_ms_p90"] = percentile(_left(walks, "offset_error_ms", "true_offset_ms"), 90)
-    figures["calibration_deg_p90"] = percentile(_left(walks, "yaw_error_deg", "true_yaw_deg"), 90)
+    figures["calibration_ms_p90"] = percentile(_left_ms(walks), 90)
+    figures["calibration_deg_p90"] = percentile(_left_deg(walks), 90)
     cost = _runs(results, lambda case: case.kind == "cost")
     figures["core_share_10hz"] = percentile(_values(cost, "core_share"), 50)
     figures["evidence_core_share_10hz"] = percentile(_values(cost, "evidence_core_share"), 50)
@@ -174,16 +174,17 @@ def _shares(runs: list[RunRow]) -> Row:
 
 
 def _calibration_columns(runs: list[RunRow]) -> Row:
-    left_ms, left_deg = _left(runs, "offset_error_ms", "true_offset_ms"), _left(runs, "yaw_error_deg", "true_yaw_deg")
+    left_ms, left_deg = _left_ms(runs), _left_deg(runs)
     return {
         "sounds": [f"{run['sound'].removeprefix('builtin:')}, {run['path']}" for run in runs],
-        "moved_enough": _mean([run["enough_motion"] for run in runs]),
+        "knows_offset": _mean([run["knows_offset"] for run in runs]),
+        "knows_yaw": _mean([run["knows_yaw"] for run in runs]),
         "left_ms": [round(value, 1) for value in left_ms],
         "left_deg": [round(value, 2) for value in left_deg],
         **_percentiles("calibration_ms", left_ms),
         **_percentiles("calibration_deg", left_deg),
-        **_percentiles("believed_ms", [abs(run["offset_error_ms"]) for run in runs if run["enough_motion"]]),
-        **_percentiles("believed_deg", [abs(run["yaw_error_deg"]) for run in runs if run["enough_motion"]]),
+        **_percentiles("believed_ms", [abs(run["offset_error_ms"]) for run in runs if run["knows_offset"]]),
+        **_percentiles("believed_deg", [abs(run["yaw_error_deg"]) for run in runs if run["knows_yaw"]]),
         "estimate_ms": percentile([run["estimate_ms"] for run in runs], 50),
     }
 
@@ -238,9 +239,14 @@ def _times_to_right_s(runs: Iterable[RunRow]) -> list[float]:
     return [whole_s if time_s is None else time_s for time_s, whole_s in times_s]
 
 
-def _left(runs: Iterable[RunRow], error: str, truth: str) -> list[float]:
-    """What a calibration leaves: its error, or all there was if it says itself that it knows nothing."""
-    return [abs(run[error] if run["enough_motion"] else run[truth]) for run in runs]
+def _left_ms(runs: Iterable[RunRow]) -> list[float]:
+    """What a calibration leaves of the offset: its error, or all there was if it says itself that it knows nothing."""
+    return [abs(run["offset_error_ms"] if run["knows_offset"] else run["true_offset_ms"]) for run in runs]
+
+
+def _left_deg(runs: Iterable[RunRow]) -> list[float]:
+    """The same of the yaw."""
+    return [abs(run["yaw_error_deg"] if run["knows_yaw"] else run["true_yaw_deg"]) for run in runs]
 
 
 def _runs(results: Results, is_meant: Callable[[BenchCase], bool]) -> list[RunRow]:

@@ -91,14 +91,15 @@ def track(walk: Walk) -> PoseTrack:
 def _figures(estimate: CalibrationEstimate | None, offset_s: float, yaw_rad: float) -> dict[str, Any]:
     truth = {"true_offset_ms": 1e3 * offset_s, "true_yaw_deg": float(np.degrees(yaw_rad))}
     if estimate is None:
-        return truth | {"enough_motion": False}
+        return truth | {"knows_offset": False, "knows_yaw": False}
     yaw_error_rad = (estimate.yaw_rad - yaw_rad + np.pi) % (2 * np.pi) - np.pi
     return truth | {
         "offset_error_ms": 1e3 * (estimate.offset_s - offset_s),
         "yaw_error_deg": float(np.degrees(yaw_error_rad)),
         "sigma_offset_ms": 1e3 * estimate.sigma_offset_s,
         "sigma_yaw_deg": float(np.degrees(estimate.sigma_yaw_rad)),
-        "enough_motion": bool(estimate.enough_motion),
+        "knows_offset": bool(estimate.knows_offset),
+        "knows_yaw": bool(estimate.knows_yaw),
     }
 
 

@@ -162,7 +162,8 @@ class SoundHalf:
             "calibration offset_s": f"{found.offset_s:.4f}", "calibration sigma_offset_s": f"{found.sigma_offset_s:.4f}",
             "calibration yaw_deg": f"{math.degrees(found.yaw_rad):.2f}",
             "calibration sigma_yaw_deg": f"{math.degrees(found.sigma_yaw_rad):.2f}",
-            "calibration enough_motion": str(found.enough_motion),
+            "calibration knows_offset": str(found.knows_offset),
+            "calibration knows_yaw": str(found.knows_yaw),
         }  # fmt: skip
         if found is not None and found.head_radius_m is not None:
             calibration["calibration head_radius_m"] = f"{found.head_radius_m:.4f}"

@@ -33,8 +33,9 @@ PERIOD_S, LONGEST_PERIOD_S = 5.0, MEMORY_S
 _INFLATION = np.array([1.0, 1.0, 1.0, 1.4, 2.0, 1.5])
 # Errors that more sound does not remove: the straight sound is not all that is heard.
 _LEAST_SIGMA_S, _LEAST_SIGMA_RAD, _LEAST_SIGMA_SCALE = 0.003, np.radians(1.0), 0.01
-# Better than this on both, and the motion was enough.
-ENOUGH_S, ENOUGH_RAD = 0.03, np.radians(3.0)
+# Known better than this, an offset or a yaw is applied. (A robot's tour often tells the offset alone: a source to the side
+# of a straight way looks like a turned array.)
+ENOUGH_S, ENOUGH_RAD = 0.05, np.radians(3.0)
 # A head's size is taken over if it is known this well, and is off by more than this and by three of its sigmas.
 SURE_SCALE, LEAST_SCALE = 0.05, 0.04
 
@@ -45,20 +46,28 @@ class CalibrationEstimate:
 
     offset_s: to be added to audio stamps; yaw_rad: by how much the array is turned on the robot, about up_array [3], the
     direction of the map's up axis in the array frame (mean over the motion); sigma_*: standard deviations, as large as
-    the prior's (0.2 s, 1 rad) where the motion does not tell; enough_motion: both are small (30 ms, 3 degrees);
-    contrast: mean contrast of the sound towards the best place (1 = a lone plane wave); head_radius_m and its sigma: of
-    a spherical head, None for other arrays.
+    the prior's (0.2 s, 1 rad) where the motion does not tell; contrast: mean contrast of the sound towards the best place
+    (1 = a lone plane wave); head_radius_m and its sigma: of a spherical head, None for other arrays.
     """
 
     offset_s: float
     yaw_rad: float
     sigma_offset_s: float
     sigma_yaw_rad: float
-    enough_motion: bool
     up_array: Array
     contrast: float
     head_radius_m: float | None = None
     sigma_head_radius_m: float | None = None
+
+    @property
+    def knows_offset(self) -> bool:
+        """Whether the motion was enough to tell the offset."""
+        return self.sigma_offset_s < ENOUGH_S
+
+    @property
+    def knows_yaw(self) -> bool:
+        """Whether the motion was enough to tell the yaw."""
+        return self.sigma_yaw_rad < ENOUGH_RAD
 
     def T_array_true(self) -> Array:
         """[4, 4] takes points of the array as it is mounted into the array frame as it is described."""
@@ -70,7 +79,9 @@ class CalibrationEstimate:
         head = "" if self.head_radius_m is None else (
             f", head radius {1e3 * self.head_radius_m:.0f} mm (+-{1e3 * (self.sigma_head_radius_m or 0.0):.0f})"
         )  # fmt: skip
-        return f"{offset}, {yaw}{head}{'' if self.enough_motion else '; the motion does not tell more'}"
+        return (
+            f"{offset}, {yaw}{head}{'' if self.knows_offset and self.knows_yaw else '; the motion does not tell more'}"
+        )
 
 
 @dataclass(frozen=True)
@@ -138,23 +149,26 @@ class SelfCalibration:
         if abs(best[OFFSET]) > MAX_OFFSET_S - 0.03:
             sigma_s = float(PRIOR_STD[OFFSET])
         yaw_rad = float((best[YAW] + np.pi) % (2 * np.pi) - np.pi)
-        enough = sigma_s < ENOUGH_S and sigma_rad < ENOUGH_RAD
         radius_m = sigma_m = None
         if len(best) > SCALE and self._array.head is not None and self._array.head.radius_m is not None:
             radius_m = self._array.head.radius_m * float(np.exp(best[SCALE]))
             sigma_m = radius_m * max(float(sigmas[SCALE]), _LEAST_SIGMA_SCALE)
         return CalibrationEstimate(
-            float(best[OFFSET]), yaw_rad, sigma_s, sigma_rad, enough, search.up_array, found.contrast, radius_m, sigma_m
+            float(best[OFFSET]), yaw_rad, sigma_s, sigma_rad, search.up_array, found.contrast, radius_m, sigma_m
         )
 
 
 class CorrectedPoses(PoseTrack):
-    """A camera's track as it has to be read for audio and array whose calibration was found to be off."""
+    """A camera's track as it has to be read for audio and array whose calibration was found to be off.
+
+    What the estimate does not know is left as it was described.
+    """
 
     def __init__(self, track: PoseTrack, array: ArrayGeometry, estimate: CalibrationEstimate) -> None:
         self._track = track
-        self._offset_ns = round(estimate.offset_s * 1e9)
-        self._T_camera_true = array.T_camera_array @ estimate.T_array_true() @ inverse(array.T_camera_array)
+        self._offset_ns = round(estimate.offset_s * 1e9) if estimate.knows_offset else 0
+        T_array_true = estimate.T_array_true() if estimate.knows_yaw else np.eye(4)
+        self._T_camera_true = array.T_camera_array @ T_array_true @ inverse(array.T_camera_array)
 
     def __len__(self) -> int:
         return len(self._track)
@@ -205,7 +219,7 @@ class CalibrationWatch:
         if self.newest is None:
             return
         self._resize_head(self.newest)
-        if self._mode == "apply" and self.newest.enough_motion:
+        if self._mode == "apply" and (self.newest.knows_offset or self.newest.knows_yaw):
             self.applied = self.newest
 
     def _resize_head(self, found: CalibrationEstimate) -> None:

@@ -42,6 +42,9 @@ STRAIGHT_GAIN, FEW_STRAIGHT, MORE_SOUNDS = {1: 0.5, 2: 2.4, 3: 1.3}, 4.0, 0.35
 # same in 56 cases with two ears), and how much more it must explain than a thing in plain view, since its image in a wall
 # may be a sound behind that (cube of 8: true ones reach 1.6 to 2.8, those from the next room 0.7 to 1.5, one of 9 1.8).
 BLOCKED_SHARE, BLOCKED_TIMES = 0.1, 1.25
+# A place so far beyond the plane of a wall, with no thing there, is outside of the room (from the next room, 14 rooms: a
+# second sound beside it named a thing).
+OUTSIDE_M = 0.3
 # How many things, and places in free space, are looked at closely; where free space is looked at, and climbed to.
 THINGS, FREE = 5, 2
 GRID_M, APART_M, CLIMB_TO_M = 0.4, 0.6, 0.02
@@ -98,7 +101,7 @@ def sounds_in(
     search = _Search(heard, things, reflectors, low_m, high_m, least_blocked)
     least = LEAST_GAIN[dimensions] * (1 + FEW_PLACES / len(heard.weights))
     for step in range(most):
-        if not search.add(least if step else 0.0):
+        if not search.add(least if step else 0.0) or search.is_outside():
             break
     return search.result()
 
@@ -172,6 +175,14 @@ class _Search:
             return False
         self._chosen = chosen
         return True
+
+    def is_outside(self) -> bool:
+        """Whether the first sound comes through a wall: then what others would explain is what it does in here."""
+        first = self._candidates[self._chosen[0]]
+        if first.thing is not None:
+            return False
+        behind_m = [r.offset_m - np.vstack([first.place_m, self._places]) @ r.normal for r in self._reflectors]
+        return any(off_m[0] > OUTSIDE_M and (off_m[1:] < OUTSIDE_M).all() for off_m in behind_m)
 
     def result(self) -> tuple[Sounding, ...]:
         """The chosen sounds, the strongest first."""

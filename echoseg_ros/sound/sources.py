@@ -44,7 +44,7 @@ CEILING_EVERY_S = 5.0
 # How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
 WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
 # What is seen of a thing is its surface; it sounds from within: variance of that, as a share of that of its places.
-INNER_SHARE = 0.06
+INNER_SHARE = 0.065
 
 # A wall that less than this share of the map lies behind bounds the room; the front of a shelf does not.
 OUTER_SHARE = 0.01

@@ -111,7 +111,8 @@ def run_row(room: int = 0, **values: object) -> RunRow:
 
 def walk(**values: object) -> RunRow:
     return {"room": 0, "draw": 0, "sound": "builtin:noise", "path": "tour", "true_offset_ms": -80.0, "true_yaw_deg": 4.0,
-            "offset_error_ms": -5.0, "yaw_error_deg": 0.5, "enough_motion": True, "estimate_ms": 90.0, **values}  # fmt: skip
+            "offset_error_ms": -5.0, "yaw_error_deg": 0.5, "knows_offset": True, "knows_yaw": True, "estimate_ms": 90.0,
+            **values}  # fmt: skip
 
 
 def test_after_a_move_only_what_sounds_now_is_right() -> None:
@@ -138,7 +139,7 @@ def test_figures_and_their_verdicts() -> None:
         (case("cube8/diffuse/rt0.4"), [run_row(hours=1.5)]),
         (case("binaural/single/rt0.2/snr20/noise"), [run_row(reference_right=False, reference_raw_right=True)]),
         (case("cube8/calibration/rt0.4/snr20/mixed"), [walk(), walk()]),
-        (case("square4/calibration/rt0.4/snr20/mixed"), [walk(enough_motion=False)]),
+        (case("square4/calibration/rt0.4/snr20/mixed"), [walk(knows_offset=False)]),
         (
             case("cube8/cost/rt0.4/snr20/speech"),
             [{"room": 0, "draw": 0, "core_share": 0.3, "evidence_core_share": 0.06}],

@@ -50,7 +50,7 @@ def walk() -> Walk:
 @pytest.mark.parametrize(("offset_s", "yaw_deg"), [(0.12, -14.0), (-0.15, 9.0), (0.0, 0.0)])
 def test_offset_and_yaw_are_found_from_20_s_of_motion(walk: Walk, offset_s: float, yaw_deg: float) -> None:
     estimate = listen(walk, CUBE, offset_s, np.radians(yaw_deg)).estimate()
-    assert estimate is not None and estimate.enough_motion
+    assert estimate is not None and estimate.knows_offset and estimate.knows_yaw
     offset_error_s, yaw_error_rad = estimate.offset_s - offset_s, estimate.yaw_rad - np.radians(yaw_deg)
     assert abs(offset_error_s) < 0.012 and abs(offset_error_s) < 3 * estimate.sigma_offset_s
     assert abs(yaw_error_rad) < np.radians(1.2) and abs(yaw_error_rad) < 3 * estimate.sigma_yaw_rad
@@ -80,7 +80,7 @@ def on_the_spot(turning: bool) -> Walk:
 def test_what_the_motion_leaves_open_is_said_to_be_open(turning: bool) -> None:
     """On the spot a yaw of the array looks like another bearing of the source; without a turn so does the clock."""
     estimate = listen(on_the_spot(turning), CUBE, 0.1, 0.1).estimate()
-    assert estimate is not None and not estimate.enough_motion
+    assert estimate is not None and not estimate.knows_yaw and estimate.knows_offset == turning
     assert estimate.sigma_yaw_rad > np.radians(20)
     if turning:
         assert abs(estimate.offset_s - 0.1) < 0.015 and estimate.sigma_offset_s < 0.01
@@ -119,7 +119,7 @@ def test_corrected_poses_undo_the_offset_and_the_yaw(walk: Walk) -> None:
     """The array as described, at the corrected pose, points where the array as mounted points at the true time."""
     offset_s, yaw_rad = 0.07, 0.2
     mounted = CUBE.T_camera_array @ transform(Rotation.from_euler("z", yaw_rad).as_matrix(), np.zeros(3))
-    estimate = CalibrationEstimate(offset_s, yaw_rad, 0.01, 0.01, True, np.array([0.0, 0, 1]), 0.2)
+    estimate = CalibrationEstimate(offset_s, yaw_rad, 0.01, 0.01, np.array([0.0, 0, 1]), 0.2)
     poses = track(walk)
     corrected = CorrectedPoses(poses, CUBE, estimate)
     at_ns = 104_000_000_000
@@ -128,6 +128,10 @@ def test_corrected_poses_undo_the_offset_and_the_yaw(walk: Walk) -> None:
     assert T_corrected @ CUBE.T_camera_array == pytest.approx(T_map_camera @ mounted, abs=1e-9)
     assert poses.newest_ns is not None and corrected.newest_ns == poses.newest_ns - 70_000_000
     assert CorrectedPoses(PoseTrack(), CUBE, estimate).at(at_ns) is None
+    only_offset = CorrectedPoses(poses, CUBE, replace(estimate, sigma_yaw_rad=0.3)).at(at_ns)
+    assert only_offset == pytest.approx(T_map_camera, abs=1e-9)
+    only_yaw = CorrectedPoses(poses, CUBE, replace(estimate, sigma_offset_s=0.1)).at(at_ns)
+    assert only_yaw is not None and only_yaw[:3, 3] != pytest.approx(T_corrected[:3, 3], abs=1e-3)
 
 
 @pytest.fixture(scope="module")
