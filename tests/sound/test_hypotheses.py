@@ -94,6 +94,19 @@ def test_a_reflection_from_what_the_map_lacks_is_no_second_sound() -> None:
     assert sound.thing == 0
 
 
+def test_beside_a_sound_through_a_wall_nothing_else_is_heard() -> None:
+    """What it does in here passed for a second sound: a thing was named while the neighbours talked.
+
+    Beside one in here a second one of the same share is heard.
+    """
+    next_door_m = np.array([ROOM_M[0] + 1.2, 2.6, 1.1])
+    heard = heard_of(mixed([next_door_m, THINGS_M[2]], [0.7, 0.3]))
+    (sound,) = sounds_in(heard, THINGS, (*WALLS, FLOOR, CEILING), LOW_M, HIGH_M + 2.0, 3, 3)
+    assert sound.thing is None and sound.place_m[0] > ROOM_M[0] + 0.3
+    in_here = heard_of(mixed([THINGS_M[3], THINGS_M[2]], [0.7, 0.3]))
+    assert len(sounds_in(in_here, THINGS, (*WALLS, FLOOR, CEILING), LOW_M, HIGH_M + 2.0, 3, 3)) == 2
+
+
 def test_a_sound_away_from_all_things_is_in_none_of_them() -> None:
     others = [places for k, places in enumerate(THINGS) if k != 0]
     sounds = found(mixed([THINGS_M[0]], [1.0]), others, most=1)
@@ -104,9 +117,15 @@ def test_a_sound_away_from_all_things_is_in_none_of_them() -> None:
 
 def test_what_may_lie_outside_is_less_likely_a_thing() -> None:
     sound = Sounding(np.zeros(3), 0, 1.0, 1.0, np.array([0.0, 0.5, 0.1]), 30)
-    inside, outside = sound.probabilities(0.0), sound.probabilities(1.0)
+    inside, outside = sound.probabilities(0.0), sound.probabilities(0.9)
     assert inside[0] > 0.9 > outside[0]
     assert outside[-1] > 10 * inside[-1]
+
+
+def test_what_surely_lies_outside_is_no_thing_unless_it_is_heard_past_an_obstacle() -> None:
+    sound = Sounding(np.zeros(3), 0, 1.0, 1.0, np.array([0.0, 0.5, 0.4]), 30)
+    assert sound.probabilities(0.99).tolist() == [0.0, 0.0, 1.0]
+    assert replace(sound, blocked=True).probabilities(0.99)[0] > 0.5
 
 
 def test_beside_a_tone_a_thing_is_believed_sooner_than_a_place_elsewhere() -> None:
