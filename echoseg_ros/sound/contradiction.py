@@ -1,9 +1,9 @@
 """Old evidence that newer evidence contradicts: a source moved, or fell silent while another one began.
 
 Sums over the whole memory hold on to a place as long as it was heard there. So it is asked of each place that is
-believed: is another place now heard about as clearly as this one was, and is this one not heard beside it any more? What
-was heard from there then counts less and less, and in full again as soon as it is heard there again. A pause alone
-contradicts nothing; nor do reflections past an obstacle, which come less clearly or from behind a wall.
+believed: is another place now heard about as clearly as this one was, was it not before, and is this one not heard beside
+it any more? What was heard from there then counts less and less, and in full again as soon as it is heard there again. A
+pause alone contradicts nothing; nor do reflections past an obstacle, which come less clearly or from behind a wall.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ SIGMAS = 3.0
 CLEAR, APART_M = 0.5, 0.5
 # The newest windows differ enough from the others to be looked at closely below this share.
 CHANGED = 0.75
+# The other place was heard no more clearly than this share of it before: of two that sound all the time, one hides the
+# other whenever the array comes near it.
+NEW = 0.3
 # Of a beam towards the other place, this must be left at this one: otherwise they cannot be told apart.
 LEAST_KEPT = 0.2
 
@@ -118,6 +121,9 @@ class Contradictions:
         kept = beam_kept(self._memory.places(slots), place_m, rival_m)
         towards = self._memory.towards(slots, place_m).astype(float)
         if kept[recent].mean() < LEAST_KEPT or clear < CLEAR * self._mean(slots, towards, ~recent):
+            return None
+        rival = self._memory.towards(slots, rival_m).astype(float) * kept
+        if self._mean(slots, rival, ~recent) > NEW * self._mean(slots, rival, recent):
             return None
         beside = towards * kept
         now, before = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)

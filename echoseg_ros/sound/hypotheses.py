@@ -30,9 +30,6 @@ LEAST_SHARE = 0.24
 DEFICIT, DEFICIT_ONE_PLACE = 0.05, 0.15
 # At this deficit of the best thing, elsewhere is as likely; so much likelier it is when the place may lie outside.
 ELSEWHERE_DEFICIT, OUTSIDE_ODDS = 0.12, 20.0
-# A straight sound whose place by the back-projection is this likely outside is in no thing in here (20 runs each at 0.4 and
-# 0.7 s: things in view reach 0.81, the one that the next room's noise was taken for 1.0).
-SURE_OUTSIDE = 0.95
 # What a ceiling must explain to be taken for one, and the heights above the floor at which it is looked for.
 CEILING_GAIN, CEILINGS_M = 0.1, np.arange(2.2, 4.1, 0.1)
 # A sound that no place explains by so much has no straight way to the array, as one from the next room (cube of 8, 10
@@ -75,8 +72,6 @@ class Sounding:
 
     def probabilities(self, outside: float) -> Array:
         """[T + 1] that it is in each thing, and last elsewhere; outside: how likely its place lies outside of the map."""
-        if outside > SURE_OUTSIDE and not self.blocked:
-            return np.append(np.zeros(len(self.deficits) - 1), 1.0)
         sigma = np.hypot(DEFICIT, DEFICIT_ONE_PLACE / np.sqrt(self.places))
         log_odds = -0.5 * (self.deficits / sigma) ** 2
         elsewhere = ELSEWHERE_DEFICIT / self.worth_share

@@ -122,12 +122,6 @@ def test_what_may_lie_outside_is_less_likely_a_thing() -> None:
     assert outside[-1] > 10 * inside[-1]
 
 
-def test_what_surely_lies_outside_is_no_thing_unless_it_is_heard_past_an_obstacle() -> None:
-    sound = Sounding(np.zeros(3), 0, 1.0, 1.0, np.array([0.0, 0.5, 0.4]), 30)
-    assert sound.probabilities(0.99).tolist() == [0.0, 0.0, 1.0]
-    assert replace(sound, blocked=True).probabilities(0.99)[0] > 0.5
-
-
 def test_beside_a_tone_a_thing_is_believed_sooner_than_a_place_elsewhere() -> None:
     """Many free places are looked at, and a tone's lobes fit some of them by chance."""
     deficits = np.array([0.2, 0.45, 0.0])

@@ -8,8 +8,10 @@ from waves import cube, evidence_along, path
 
 from echoseg_ros.config import SourceConfig
 from echoseg_ros.geometry import transform
+from echoseg_ros.sound import sources
 from echoseg_ros.sound.backproject import FACE_CELLS, CubeResampler
 from echoseg_ros.sound.directions import cube_nodes, fibonacci_sphere
+from echoseg_ros.sound.hypotheses import Sounding
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.types import SoundEvidence
 
@@ -179,3 +181,18 @@ def test_cube_look_up_returns_a_smooth_function_of_direction() -> None:
 
     nodes = resample(lobe(directions).astype(np.float32), turn)
     assert np.abs(nodes - lobe(cube_nodes(FACE_CELLS) @ turn)).max() < 0.02
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_what_comes_through_a_wall_is_in_no_thing_before_it(blocked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next room's noise was explained best by a thing on the way; all of the back-projection lay behind the wall.
+
+    Something heard past an obstacle may well be back-projected there: to its mirror image.
+    """
+    before_m = np.array([5.75, 2.2, 1.0]) + 0.1 * np.random.default_rng(0).uniform(-1, 1, (40, 3))
+    sound = Sounding(before_m[0], 0, 5.0, 5.0, np.array([0.0, 0.5]), 30, blocked=blocked)
+    monkeypatch.setattr(sources, "sounds_in", lambda *_: (sound,))
+    evidence = evidence_along(cube(), path(30, 2.5), [np.array([7.4, 2.6, 1.0])] * 30, 0, room=False)
+    (belief,) = tracker_of(evidence).estimate(room_surface(), [before_m])
+    assert belief.outside > sources.SURE_OUTSIDE and belief.things is not None
+    assert (belief.things[0] > 0.5) == blocked and belief.things.sum() == pytest.approx(1.0)
