@@ -34,6 +34,8 @@ PLACE_ERROR_M = 0.05
 SAMPLED_POINTS = 48
 _LINE = (np.arange(3) + 0.5) / 3 - 0.5
 BOX_GRID = np.stack(np.meshgrid(_LINE, _LINE, _LINE, indexing="ij"), axis=-1).reshape(-1, 3)
+# An instance that so many views proposed is half as likely to be an object at all as one that all did.
+FEW_VIEWS = 3.0
 # The chosen instance is kept until another one is ahead by this much.
 SWITCH_MARGIN = 0.15
 # A source this near to one of before (or within its spread) is the same one.
@@ -86,6 +88,7 @@ class Chooser:
         sources, sounding = [], []
         for belief, track, share in zip(beliefs, tracks, shares, strict=True):
             candidates = posterior_over(belief, instances, tracker.position_error_m)
+            candidates = reweighted(candidates, {i.id: i.views / (i.views + FEW_VIEWS) for i in instances})
             if self._config.audio_visual == "names":
                 candidates = reweighted(candidates, instance_factors(instances, self.heard_as.get(track.id, {})))
             probabilities = dict(candidates)

@@ -7,7 +7,7 @@ import pytest
 from table_world import PLACES, TABLE_Z_M, evidence, instance, snapshot
 
 from echoseg_ros.config import ChoiceConfig, SourceConfig
-from echoseg_ros.objects.choose import Chooser
+from echoseg_ros.objects.choose import FEW_VIEWS, Chooser
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.types import MapSnapshot, Verdict
 
@@ -49,6 +49,23 @@ def test_a_small_thing_on_a_big_one_wins_at_its_place() -> None:
     table = instance(9, np.array([2.5, 2.1, TABLE_Z_M - 0.1]), size_m=1.0)
     last = verdicts([PLACES[0]] * 40, snapshot((table, instance(0, PLACES[0]))))[-1]
     assert last.sounding[0].instance.id == 0
+
+
+def test_of_two_that_fit_alike_the_one_that_few_views_proposed_is_less_likely() -> None:
+    """A fragment seen twice, a metre behind a radio on the same line of sight, was named for the radio."""
+    chances = {}
+    for views in (60, 2):
+        rng, tracker = np.random.default_rng(0), SourceTracker(SourceConfig())
+        sides = [
+            replace(instance(k, PLACES[0] + side * np.array([0.06, 0.0, 0.0])), views=seen)
+            for k, side, seen in ((0, -1, views), (1, 1, 60))
+        ]
+        for k in range(40):
+            tracker.add(evidence(k, PLACES[0], rng))
+        (source,) = Chooser(ChoiceConfig()).decide(tracker, snapshot(tuple(sides)), 0, 0).sources
+        chances[views] = dict(source.candidates)
+    odds = [chances[views][0] / chances[views][1] for views in (60, 2)]
+    assert odds[1] / odds[0] == pytest.approx((2 / (2 + FEW_VIEWS)) / (60 / (60 + FEW_VIEWS)), rel=0.01)
 
 
 def test_what_things_are_called_decides_between_two_that_touch_if_asked_to() -> None:
