@@ -90,17 +90,19 @@ class Contradictions:
         if len(self._found) == 0 and not any(self._has_changed(slots, recent, place_m) for place_m in places):
             return
         rival = find_rival(slots[recent])
+        before, self._found = self._found, []
+        for known in before:
+            rival_m = known.rival_m if rival is None else rival[0]
+            heard = self._heard(slots, recent, known.place_m, rival_m)
+            if heard is None or heard < HEARD:
+                self._found.append(known if heard is None else replace(known, rival_m=rival_m))
         if rival is None:
             return
-        before, self._found = self._found, []
-        for place_m in places:
-            known = next((c for c in before if np.array_equal(c.place_m, place_m)), None)
-            if any(float(np.linalg.norm(c.place_m - place_m)) < APART_M for c in self._found):
+        for place_m in believed_m:
+            if any(float(np.linalg.norm(known.place_m - place_m)) < APART_M for known in before):
                 continue
-            heard = self._heard(slots, recent, place_m, *rival)
-            if known is not None and (heard is None or heard < HEARD):
-                self._found.append(replace(known, rival_m=known.rival_m if heard is None else rival[0]))
-            elif known is None and heard is not None and heard < SILENT:
+            heard = self._heard(slots, recent, place_m, rival[0])
+            if heard is not None and heard < SILENT and self._is_sure(slots, recent, place_m, *rival):
                 self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns))
 
     def _recent(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -113,23 +115,31 @@ class Contradictions:
         return self._mean(slots, towards, recent) < CHANGED * self._mean(slots, towards, ~recent)
 
     def _heard(
-        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
+        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array
     ) -> float | None:
         """How clearly a place is heard now against before, beside its rival; None if that cannot be told."""
         if float(np.linalg.norm(place_m - rival_m)) < APART_M:
             return 1.0
         kept = beam_kept(self._memory.places(slots), place_m, rival_m)
+        beside = self._memory.towards(slots, place_m) * kept
+        before = self._mean(slots, beside, ~recent)
+        if kept[recent].mean() < LEAST_KEPT or before <= 0:
+            return None
+        return self._mean(slots, beside, recent) / before
+
+    def _is_sure(
+        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
+    ) -> bool:
+        """Whether the rival is heard as clearly as the place was, is new, and the change is no chance."""
+        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
         towards = self._memory.towards(slots, place_m).astype(float)
-        if kept[recent].mean() < LEAST_KEPT or clear < CLEAR * self._mean(slots, towards, ~recent):
-            return None
-        rival = self._memory.towards(slots, rival_m).astype(float) * kept
-        if self._mean(slots, rival, ~recent) > NEW * self._mean(slots, rival, recent):
-            return None
-        beside = towards * kept
-        now, before = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)
-        if before <= 0 or before - now < SIGMAS * self._error(slots, beside, recent):
-            return None
-        return now / before
+        rival = self._memory.towards(slots, rival_m) * kept
+        less = self._mean(slots, towards * kept, ~recent) - self._mean(slots, towards * kept, recent)
+        return (
+            clear >= CLEAR * self._mean(slots, towards, ~recent)
+            and self._mean(slots, rival, ~recent) <= NEW * self._mean(slots, rival, recent)
+            and less >= SIGMAS * self._error(slots, towards * kept, recent)
+        )
 
     def _mean(self, slots: NDArray[np.int64], values: Array, chosen: NDArray[np.bool_]) -> float:
         activity = self._memory.activity(slots)[chosen]
