@@ -23,8 +23,8 @@ NOISE, SPEECH, TONE = "builtin:noise", "builtin:speech", "builtin:tone"
 TOGETHER = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
 # Kinds of cases in which nothing of the map sounds.
 FALSE_ALARMS, FALSE_ALARM_POSES = ("silence", "diffuse", "off_map"), 120
-# Seconds after which another thing sounds instead of the first one, and from then to the end.
-MOVE_S = 30
+# Seconds of a way on half of which another thing sounds instead of the first one.
+MOVED_POSES = 60
 # The rooms of the bench: constants were set in those of seeds 0 to 19 and looked at again in 20 to 31.
 FIRST_ROOM = 100
 # Sets of things that sound, of one room.
@@ -77,7 +77,7 @@ class BenchCase:
         if self.kind in FALSE_ALARMS:
             return FALSE_ALARM_POSES
         if self.kind == "moved":
-            return 2 * MOVE_S
+            return MOVED_POSES
         return BINAURAL_POSES if self.array == "binaural" else POSES
 
     def is_meant(self, only: Sequence[str]) -> bool:
@@ -137,8 +137,9 @@ def run_case(case: BenchCase, room: int, draw: int, settings: BenchSettings, cac
         return {"room": room, "draw": draw, **calibration_rows([room], [case.array])[0]}
     if case.kind == "cost":
         return {"room": room, "draw": draw, **cost_row(room, settings.cost_seconds, settings.cost_last_s)}
-    scene = make_scene(room, case.array, case.rt60_s, cache, settings.poses or case.poses)
-    heard = sound_case(case, room, draw)
+    poses = settings.poses or case.poses
+    scene = make_scene(room, case.array, case.rt60_s, cache, poses)
+    heard = sound_case(case, room, draw, poses)
     baselines = settings.baseline_windows if case.has_baselines(room, draw, settings) else 0
     scored = score_run(scene, heard, _config(case, scene, heard), baselines)
     rt60_s = [round(scene.responses(source).rt60_s, 3) for source in heard.sources]
@@ -146,8 +147,11 @@ def run_case(case: BenchCase, room: int, draw: int, settings: BenchSettings, cac
             "rt60_measured_s": rt60_s, **scored}  # fmt: skip
 
 
-def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
-    """Which things sound in a run, and how. The same things for all cases of a room, so that they share responses."""
+def sound_case(case: BenchCase, room: int, draw: int, poses: int | None = None) -> SoundCase:
+    """Which things sound in a run, and how. The same things for all cases of a room, so that they share responses.
+
+    poses: of the way, if not those of the case.
+    """
     order = np.random.default_rng([room, 53]).permutation(THINGS)
     first = DRAWN_APART * draw if case.sources > 1 else draw
     sources = tuple(int(x) for x in order[first : first + case.sources])
@@ -158,7 +162,7 @@ def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
     return SoundCase(
         sounds,
         sources,
-        ((0.0, MOVE_S), (MOVE_S, 2.0 * MOVE_S)) if case.kind == "moved" else (),
+        _halves(float(poses or case.poses)) if case.kind == "moved" else (),
         20.0 if case.snr_db is None else case.snr_db,
         fans=case.fans,
         diffuse_db=20.0 if case.kind == "diffuse" else None,
@@ -166,6 +170,11 @@ def sound_case(case: BenchCase, room: int, draw: int) -> SoundCase:
         blocked=case.kind == "blocked",
         seed=draw,
     )
+
+
+def _halves(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    half_s = seconds // 2
+    return (0.0, half_s), (half_s, seconds)
 
 
 def _config(case: BenchCase, scene: SoundScene, heard: SoundCase) -> Config:

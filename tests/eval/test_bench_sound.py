@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import waves
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.eval import bench_sound
 from echoseg_ros.eval.bench_sound import BenchFolders, run_cases
-from echoseg_ros.eval.bench_sound_cases import FIRST_ROOM, MOVE_S, BenchCase, BenchSettings, all_cases, sound_case
+from echoseg_ros.eval.bench_sound_cases import FIRST_ROOM, BenchCase, BenchSettings, all_cases, sound_case
 from echoseg_ros.eval.bench_sound_figures import MISSED_M, TARGETS, array_rows, case_row, figures_of, target_rows
 from echoseg_ros.eval.doa_baselines import (
     DOA_METHODS,
@@ -117,10 +116,9 @@ def walk(**values: object) -> RunRow:
 
 def test_after_a_move_only_what_sounds_now_is_right() -> None:
     meant = BenchCase("cube8/moved/rt0.4/snr20/noise", "cube8", "moved", 0.4, 20.0, ("builtin:noise",), "noise", 2)
-    sound = sound_case(meant, FIRST_ROOM, 0)
-    assert len(set(sound.sources)) == 2 and sound.on_s == ((0.0, MOVE_S), (MOVE_S, meant.poses))
-    scene = make_scene(FIRST_ROOM, "cube8", 0.0, None, 4)
-    heard = hear(scene, replace(sound, on_s=((0.0, 2.0), (2.0, 4.0))))
+    whole, sound = sound_case(meant, FIRST_ROOM, 0), sound_case(meant, FIRST_ROOM, 0, 4)
+    assert len(set(sound.sources)) == 2 and whole.on_s == ((0, meant.poses / 2), (meant.poses / 2, meant.poses))
+    heard = hear(make_scene(FIRST_ROOM, "cube8", 0.0, None, 4), sound)
     assert (heard.share_db[:2, 0] > -5).all() and (heard.share_db[2:, 0] < -15).all()  # its last echo
     assert (heard.share_db[:2, 1] < -100).all() and (heard.share_db[2:, 1] > -5).all()
 
