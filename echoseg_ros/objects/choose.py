@@ -34,7 +34,7 @@ PLACE_ERROR_M = 0.05
 SAMPLED_POINTS = 48
 _LINE = (np.arange(3) + 0.5) / 3 - 0.5
 BOX_GRID = np.stack(np.meshgrid(_LINE, _LINE, _LINE, indexing="ij"), axis=-1).reshape(-1, 3)
-# An instance that so many views proposed is half as likely to be an object at all as one that all did.
+# An instance that so many views proposed is half as likely to be an object at all as one that very many did.
 FEW_VIEWS = 3.0
 # The chosen instance is kept until another one is ahead by this much.
 SWITCH_MARGIN = 0.15
@@ -88,7 +88,7 @@ class Chooser:
         sources, sounding = [], []
         for belief, track, share in zip(beliefs, tracks, shares, strict=True):
             candidates = posterior_over(belief, instances, tracker.position_error_m)
-            candidates = reweighted(candidates, {i.id: i.views / (i.views + FEW_VIEWS) for i in instances})
+            candidates = reweighted(candidates, _by_views(instances))
             if self._config.audio_visual == "names":
                 candidates = reweighted(candidates, instance_factors(instances, self.heard_as.get(track.id, {})))
             probabilities = dict(candidates)
@@ -156,6 +156,13 @@ def reweighted(
     """The posterior after something else spoke for or against the instances, by factors; elsewhere it says nothing of."""
     odds = np.array([share * factors.get(key, 1.0) if key is not None else share for key, share in candidates])
     return _ranked([key for key, _ in candidates], odds / odds.sum())
+
+
+def _by_views(instances: Sequence[Instance]) -> dict[int, float]:
+    """By id, how likely each instance is an object, by the views that proposed it, against the likeliest."""
+    chances = {instance.id: instance.views / (instance.views + FEW_VIEWS) for instance in instances}
+    most = max(chances.values(), default=1.0)
+    return {key: chance / most for key, chance in chances.items()}
 
 
 def _ranked(ids: Sequence[int | None], probabilities: Array) -> tuple[tuple[int | None, float], ...]:
