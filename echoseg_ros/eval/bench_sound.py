@@ -38,6 +38,8 @@ QUICK_CASES = (
     "square4/calibration/rt0.4/snr20/mixed",
     "cube8/cost/rt0.4/snr20/speech",
 )
+# Of the files of cases; those of another one are made again.
+FORMAT = 2
 # Seconds of computing for a window, for one of the methods of others, for a recording's calibration and for each of its
 # seconds where cost is measured; for the estimate of the time only.
 _WINDOW_COST_S = {"cube8": 0.05, "square4": 0.05, "binaural": 0.08}
@@ -132,7 +134,7 @@ def run_cases(
             if len(done[case.name]) < len(case.runs):
                 continue
             rows = sorted(done[case.name], key=lambda run: (run["room"], run["draw"]))
-            write_json(folders.case_file(case), {"case": case.name, **began, "runs": rows})
+            write_json(folders.case_file(case), {"case": case.name, "format": FORMAT, **began, "runs": rows})
             _write(cases, folders, command)
             bar.set_postfix_str(case.name)
     _write(cases, folders, command)
@@ -172,7 +174,9 @@ def _cost_s(case: BenchCase, settings: BenchSettings) -> float:
 def has_run(case: BenchCase, folders: BenchFolders) -> bool:
     """Whether the case's runs are there, those of the rooms and draws that are meant now."""
     file = folders.case_file(case)
-    return file.exists() and {(run["room"], run["draw"]) for run in read_json(file)["runs"]} == set(case.runs)
+    kept = read_json(file) if file.exists() else {}
+    is_readable = kept.get("format") == FORMAT
+    return is_readable and {(run["room"], run["draw"]) for run in kept["runs"]} == set(case.runs)
 
 
 def read_results(cases: Sequence[BenchCase], folders: BenchFolders) -> Results:

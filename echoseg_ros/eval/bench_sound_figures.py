@@ -57,8 +57,8 @@ def figures_of(results: Results) -> Figures:
     tones, RT60 up to 0.4 s; reverb: RT60 0.7 s, 10 dB; multi: two and three sources; ego: own noise; moved:
     from the second on at which another thing sounds instead.
     right_object_one_source, time_to_right_s and covariance_coverage_95: every case of kind "single" of every array, the hard
-    and the live ones too. calibration: what is left uncorrected, which is all of it where the estimate says that the
-    array moved too little.
+    and the live ones too. calibration: what is left uncorrected, which is all of the offset or the yaw where the
+    estimate says that the motion does not tell it.
     """
     fair = {array: _runs(_of_array(results, array), _is_fair) for array in ARRAYS}
     hard = _runs(results, lambda case: _is_cube8(case) and case.rt60_s <= 0.4 and _is_hard(case))

@@ -114,7 +114,7 @@ class Hearing:
     """A scene as heard: windows in order.
 
     pose: [W] the pose of each; share_db: [W, K] power of each source in each window, against its mean over the time it
-    is on (-inf before).
+    is on (-inf before it, its last echo after it).
     """
 
     windows: tuple[AudioWindow, ...]
@@ -143,7 +143,7 @@ def hear(scene: SoundScene, case: SoundCase) -> Hearing:
     pose = np.concatenate([np.zeros(case.lead_s, dtype=np.int64), np.arange(len(scene.poses))])
     rng = np.random.default_rng([scene.seed, case.seed, 47])
     parts = [_source_part(scene, case, k, pose, rate, rng) for k in range(len(case.sources))]
-    shares_db = [_share_db(part, case.lead_s) for part in parts]
+    shares_db = [_share_db(part, _is_on(case, k, len(pose))) for k, part in enumerate(parts)]
     heard = sum(parts, np.zeros((len(pose), scene.array.microphones, rate), dtype=np.float32))
     floor = 10 ** (NOISE_FLOOR_DBFS / 20)
     heard *= floor * 10 ** (case.snr_db / 20) / _rms(heard[case.lead_s :])
@@ -240,11 +240,18 @@ def _add_delayed(spectra, real, imag, turn_rad):  # type: ignore[no-untyped-def]
             phase *= turn
 
 
-def _share_db(part: Float32, lead_s: int) -> Array:
+def _is_on(case: SoundCase, k: int, count: int) -> NDArray[np.bool_]:
+    """[W] whether a source is on in each of so many windows."""
+    from_s, to_s = case.on_s[k] if case.on_s else (0.0, np.inf)
+    at_s = (np.arange(count) + 0.5) * WINDOW_S - case.lead_s
+    return np.asarray((at_s > from_s) & (at_s < to_s))
+
+
+def _share_db(part: Float32, is_on: NDArray[np.bool_]) -> Array:
     """[W] power of each window against the mean of those in which the source is on."""
     power = np.mean(np.square(part, dtype=np.float64), axis=(1, 2))
     with np.errstate(divide="ignore"):
-        return 10 * np.log10(power / max(float(power[lead_s:].mean()), 1e-30))
+        return 10 * np.log10(power / max(float(power[is_on].mean()), 1e-30))
 
 
 def _rms(signal: Float32) -> float:

@@ -33,7 +33,7 @@ HEARD_CELL_M, HEARD_TURN_RAD, MAX_HEARD = 0.15, 0.15, 40
 BLOCK_M, PLACE_M = 0.2, 0.05
 # A beam's half width: what one of several sources does is asked with the beams of the others taken out of the maps.
 BEAM_RAD = 0.35
-# A hard bound on memory (26 kB a window), whatever the hop.
+# A hard bound on memory (about 45 kB a window of 8 microphones), whatever the hop.
 MAX_WINDOWS = 600
 # Directions that share a node of the cube, and how soft their inverse-distance weights are (rad).
 _NEIGHBOURS, _SOFT_RAD = 4, 0.02

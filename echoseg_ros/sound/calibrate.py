@@ -158,6 +158,18 @@ class SelfCalibration:
         )
 
 
+def _with_what_is_known(newest: CalibrationEstimate, before: CalibrationEstimate | None) -> CalibrationEstimate | None:
+    """The newest estimate, with the offset or the yaw of the one before where only that knew it; None if none knows any."""
+    if before is None:
+        return newest if newest.knows_offset or newest.knows_yaw else None
+    known = newest
+    if not newest.knows_offset:
+        known = replace(known, offset_s=before.offset_s, sigma_offset_s=before.sigma_offset_s)
+    if not newest.knows_yaw:
+        known = replace(known, yaw_rad=before.yaw_rad, sigma_yaw_rad=before.sigma_yaw_rad, up_array=before.up_array)
+    return known
+
+
 class CorrectedPoses(PoseTrack):
     """A camera's track as it has to be read for audio and array whose calibration was found to be off.
 
@@ -219,8 +231,8 @@ class CalibrationWatch:
         if self.newest is None:
             return
         self._resize_head(self.newest)
-        if self._mode == "apply" and (self.newest.knows_offset or self.newest.knows_yaw):
-            self.applied = self.newest
+        if self._mode == "apply":
+            self.applied = _with_what_is_known(self.newest, self.applied)
 
     def _resize_head(self, found: CalibrationEstimate) -> None:
         radius_m, sigma_m, head = found.head_radius_m, found.sigma_head_radius_m, self.array.head

@@ -40,11 +40,17 @@ LEAST_KEPT = 0.2
 
 @dataclass(frozen=True)
 class Contradiction:
-    """place_m: [3] that is heard no more since the newest evidence is for rival_m [3]; since_ns: when that was first so."""
+    """place_m: [3] that is heard no more since the newest evidence is for rival_m [3]; since_ns: when that was first so.
+
+    shown: contrast there before; the place is believed again once it shows this again, or when what was heard up to
+    until_ns is forgotten.
+    """
 
     place_m: Array
     rival_m: Array
     since_ns: int
+    until_ns: int
+    shown: float
 
 
 class Contradictions:
@@ -58,11 +64,16 @@ class Contradictions:
         """Forget them."""
         self._found: list[Contradiction] = []
 
+    def rescale(self, factor: float) -> None:
+        """The world is `factor` times as large as was thought."""
+        self._found = [replace(c, place_m=factor * c.place_m, rival_m=factor * c.rival_m) for c in self._found]
+
     def fade(self, slots: NDArray[np.int64]) -> Array:
         """[W] by how much the windows still count: those that are for a contradicted place less than 1."""
         factors = np.ones(len(slots))
         for found in self._found:
-            is_for = self._memory.towards(slots, found.place_m) > self._memory.towards(slots, found.rival_m)
+            towards = self._memory.towards(slots, found.place_m)
+            is_for = (towards > self._memory.towards(slots, found.rival_m)) & (towards > SILENT * found.shown)
             factors = np.where(is_for, factors * self._factor(found), factors)
         return factors
 
@@ -82,64 +93,64 @@ class Contradictions:
         find_rival: where the sound of some windows comes from [3] and how clearly it is heard there; None if that cannot be
         told well.
         """
-        recent = self._recent(slots)
-        places = [*(found.place_m for found in self._found), *believed_m]
-        if len(places) == 0 or recent.all():
-            self._found = []
+        oldest_ns = int(self._memory.times(slots[:1])[0][0])
+        before = [known for known in self._found if oldest_ns <= known.until_ns]
+        recent, self._found = self._recent(slots), []
+        if recent.all() or (
+            not before and not any(self._has_changed(slots, recent, place_m) for place_m in believed_m)
+        ):
             return
-        if len(self._found) == 0 and not any(self._has_changed(slots, recent, place_m) for place_m in places):
-            return
-        rival = find_rival(slots[recent])
-        before, self._found = self._found, []
+        rival, until_ns = find_rival(slots[recent]), int(self._memory.times(slots[~recent][-1:])[0][0])
         for known in before:
             rival_m = known.rival_m if rival is None else rival[0]
-            heard = self._heard(slots, recent, known.place_m, rival_m)
-            if heard is None or heard < HEARD:
-                self._found.append(known if heard is None else replace(known, rival_m=rival_m))
+            if self._now(slots, recent, known.place_m, rival_m) < HEARD * known.shown:
+                self._found.append(replace(known, rival_m=rival_m))
         if rival is None:
             return
         for place_m in believed_m:
-            if any(float(np.linalg.norm(known.place_m - place_m)) < APART_M for known in before):
-                continue
-            heard = self._heard(slots, recent, place_m, rival[0])
-            if heard is not None and heard < SILENT and self._is_sure(slots, recent, place_m, *rival):
-                self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns))
+            if all(float(np.linalg.norm(known.place_m - place_m)) > APART_M for known in before):
+                shown = self._given_up(slots, recent, place_m, *rival)
+                if shown is not None:
+                    self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns, until_ns, shown))
 
     def _recent(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """[W] the last windows, RECENT_S of activity together."""
+        """[W] the last windows, RECENT_S of activity together, at least one."""
         active_s = self._memory.activity(slots) * self._memory.spacing_s(slots)
-        return np.asarray(np.cumsum(active_s[::-1])[::-1] <= RECENT_S)
+        recent = np.cumsum(active_s[::-1])[::-1] <= RECENT_S
+        recent[-1] = True
+        return np.asarray(recent)
 
     def _has_changed(self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array) -> bool:
         towards = self._memory.towards(slots, place_m).astype(float)
         return self._mean(slots, towards, recent) < CHANGED * self._mean(slots, towards, ~recent)
 
-    def _heard(
-        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array
-    ) -> float | None:
-        """How clearly a place is heard now against before, beside its rival; None if that cannot be told."""
-        if float(np.linalg.norm(place_m - rival_m)) < APART_M:
-            return 1.0
+    def _now(self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array) -> float:
+        """Contrast that the newest windows show at a place beside its rival; all of it where they cannot be told apart."""
         kept = beam_kept(self._memory.places(slots), place_m, rival_m)
-        beside = self._memory.towards(slots, place_m) * kept
-        before = self._mean(slots, beside, ~recent)
-        if kept[recent].mean() < LEAST_KEPT or before <= 0:
-            return None
-        return self._mean(slots, beside, recent) / before
-
-    def _is_sure(
-        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
-    ) -> bool:
-        """Whether the rival is heard as clearly as the place was, is new, and the change is no chance."""
-        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
+        apart = float(np.linalg.norm(place_m - rival_m)) > APART_M and kept[recent].mean() > LEAST_KEPT
         towards = self._memory.towards(slots, place_m).astype(float)
-        rival = self._memory.towards(slots, rival_m) * kept
-        less = self._mean(slots, towards * kept, ~recent) - self._mean(slots, towards * kept, recent)
-        return (
-            clear >= CLEAR * self._mean(slots, towards, ~recent)
+        return self._mean(slots, towards * kept if apart else towards, recent)
+
+    def _given_up(
+        self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Array, rival_m: Array, clear: float
+    ) -> float | None:
+        """What a place showed before it fell silent, beside its rival; None if it did not, or not surely.
+
+        The rival has to be heard as clearly as the place was, and not before, and the change must be no chance.
+        """
+        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
+        if float(np.linalg.norm(place_m - rival_m)) < APART_M or kept[recent].mean() < LEAST_KEPT:
+            return None
+        towards = self._memory.towards(slots, place_m).astype(float)
+        beside, rival = towards * kept, self._memory.towards(slots, rival_m) * kept
+        now, shown = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)
+        is_sure = (
+            now < SILENT * shown
+            and shown - now >= SIGMAS * self._error(slots, beside, recent)
+            and clear >= CLEAR * self._mean(slots, towards, ~recent)
             and self._mean(slots, rival, ~recent) <= NEW * self._mean(slots, rival, recent)
-            and less >= SIGMAS * self._error(slots, towards * kept, recent)
         )
+        return shown if is_sure else None
 
     def _mean(self, slots: NDArray[np.int64], values: Array, chosen: NDArray[np.bool_]) -> float:
         activity = self._memory.activity(slots)[chosen]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
 from echoseg_ros.types import Array, SoundEvidence
 
-# Waves of places farther from the array are planes (a cube of 10 cm: 4 microseconds of bend), and so many windows tell
+# Waves of places farther from the array are planes (a cube of 10 cm: at most 10 microseconds of bend), and so many windows tell
 # what is nearer.
 NEAR_M, MOST_WINDOWS = 1.0, 32
 
@@ -36,8 +36,9 @@ class NearWindows:
     def along(self, apex_m: Array, direction: Array) -> NearWindows:
         """Those within NEAR_M of a ray from apex_m [3], evenly MOST_WINDOWS of them, with the weight of all."""
         offsets = self.places[self.slots] - apex_m
-        across = offsets - np.outer(offsets @ direction, direction)
-        near = np.flatnonzero(np.linalg.norm(across, axis=1) < NEAR_M)
+        ahead_m = offsets @ direction
+        across_m = np.linalg.norm(offsets - np.outer(ahead_m, direction), axis=1)
+        near = np.flatnonzero((across_m < NEAR_M) & (ahead_m > -NEAR_M))
         chosen = near[np.linspace(0, len(near) - 1, min(len(near), MOST_WINDOWS)).round().astype(np.int64)]
         total, kept = float(self.weights[near].sum()), float(self.weights[chosen].sum())
         return replace(self, slots=self.slots[chosen], weights=self.weights[chosen] * (total / max(kept, 1e-12)))

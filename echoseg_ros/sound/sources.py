@@ -93,7 +93,7 @@ class SourceTracker:
         self._ceiling_ns: int | None = None
         self._beside_walls: NDArray[np.floating[Any]] = NOTHING
         self._contradictions = Contradictions(self.memory)
-        self._believed: tuple[SourceBelief, ...] = ()
+        self._believed_m: list[Array] = []
 
     @property
     def position_error_m(self) -> float:
@@ -107,15 +107,15 @@ class SourceTracker:
     def rescale(self, factor: float) -> None:
         """The world is `factor` times as large as was thought."""
         self.memory.rescale(factor)
-        self._contradictions.clear()
-        self._believed = ()
+        self._contradictions.rescale(factor)
+        self._believed_m = [place_m * factor for place_m in self._believed_m]
         self._ceiling, self._ceiling_ns = None, None
 
     def clear(self) -> None:
         """Forget all evidence."""
         self.memory.clear()
         self._contradictions.clear()
-        self._believed = ()
+        self._believed_m = []
 
     def score(self, points_map: NDArray[np.floating[Any]]) -> Float32:
         """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 if nothing was."""
@@ -148,10 +148,14 @@ class SourceTracker:
         if self.memory.activity(slots).sum() > 0:
             reflectors = self._reflectors_of(surface_points, self.memory.places(slots).mean(axis=0))
             grid = grid_around(surface_points, self.memory.places(slots))
-            believed_m = [belief.position_m for belief in self._believed]
-            self._contradictions.update(slots, believed_m, lambda few: self._clearest(few, things, reflectors, grid))
-        self._believed = self._estimate(surface_points, things)
-        return self._believed
+            if self._ceiling is not None:
+                reflectors = (*reflectors, self._ceiling)
+            self._contradictions.update(
+                slots, self._believed_m, lambda few: self._clearest(few, things, reflectors, grid)
+            )
+        beliefs = self._estimate(surface_points, things)
+        self._believed_m = [belief.position_m for belief in beliefs]
+        return beliefs
 
     def _estimate(self, surface_points: NDArray[np.floating[Any]], things: Sequence[Array]) -> tuple[SourceBelief, ...]:
         slots, weights = self._weighted()
@@ -178,9 +182,9 @@ class SourceTracker:
         ]
         heard = self.memory.heard(slots, weights)
         if heard is None:
-            return (self._belief(first, slots, likelier, (), None),)
+            return (self._belief(first, likelier, (), None),)
         space = (grid.low_m, grid.high_m)
-        newest_ns = int(self.memory.times(slots[-1:])[0][0])
+        newest_ns = self.memory.newest_ns
         if self._ceiling_ns is None or not 0 <= newest_ns - self._ceiling_ns < CEILING_EVERY_S * 1e9:
             (strongest,) = sounds_in(heard, things, reflectors, *space, 1, self.memory.dimensions)
             self._ceiling, self._ceiling_ns = ceiling_over(heard, strongest.place_m, reflectors), newest_ns
@@ -192,7 +196,7 @@ class SourceTracker:
         sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
         sounds = tuple(s for s in sounds if not self._contradictions.is_over(s.place_m)) or sounds
         if not comes_straight(sounds, self.memory.dimensions):
-            belief = self._belief(first, slots, likelier, (), None)
+            belief = self._belief(first, likelier, (), None)
             if sounds[0].places < PLACES_TO_NAME:
                 belief = replace(belief, things=np.append(np.zeros(len(things)), 1.0))
             return (belief,)
@@ -210,7 +214,7 @@ class SourceTracker:
         within = things
         if all(self._outside(p) > SURE_OUTSIDE and not s.blocked for p, s in zip(posteriors, sounds, strict=True)):
             within = ()
-        beliefs = [self._belief(p, slots, likelier, within, s) for p, s in zip(posteriors, sounds, strict=True)]
+        beliefs = [self._belief(p, likelier, within, s) for p, s in zip(posteriors, sounds, strict=True)]
         if len(within) < len(things):
             nowhere = np.append(np.zeros(len(things)), 1.0)
             beliefs = [replace(belief, things=nowhere) for belief in beliefs]
@@ -278,9 +282,12 @@ class SourceTracker:
         return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
 
     def _belief(
-        self, posterior: Posterior, slots: NDArray[np.int64], likelier: list[tuple[cKDTree, float]],
-        things: Sequence[Array], sound: Sounding | None,
-    ) -> SourceBelief:  # fmt: skip
+        self,
+        posterior: Posterior,
+        likelier: list[tuple[cKDTree, float]],
+        things: Sequence[Array],
+        sound: Sounding | None,
+    ) -> SourceBelief:
         odds = np.ones(len(posterior.cells))
         for places, more in likelier:
             off_m, _ = places.query(posterior.cells, distance_upper_bound=4 * SURFACE_M)
@@ -293,6 +300,7 @@ class SourceTracker:
         _, position_m, covariance_m2 = peaks[0]
         if probabilities is not None and len(things) and (best := int(np.argmax(probabilities))) < len(things):
             position_m, covariance_m2 = _within(posterior, things[best], self._config.position_error_m)
+        slots = self.memory.slots()  # what is contradicted was heard all the same
         towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
         return SourceBelief(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,

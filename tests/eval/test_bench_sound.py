@@ -23,10 +23,10 @@ from echoseg_ros.eval.doa_baselines import (
     triangulate,
 )
 from echoseg_ros.eval.sound_rooms import make_room
-from echoseg_ros.eval.sound_scenes import hear, make_scene
-from echoseg_ros.eval.sound_scoring import RunRow, direction_errors
+from echoseg_ros.eval.sound_scenes import SoundCase, hear, make_scene
+from echoseg_ros.eval.sound_scoring import RunRow, _judged, direction_errors
 from echoseg_ros.sound.array import load_array
-from echoseg_ros.types import AudioWindow
+from echoseg_ros.types import AudioWindow, SoundingObject, SoundSource, Verdict
 
 
 def unit(*values: float) -> np.ndarray:
@@ -121,6 +121,23 @@ def test_after_a_move_only_what_sounds_now_is_right() -> None:
     heard = hear(make_scene(FIRST_ROOM, "cube8", 0.0, None, 4), sound)
     assert (heard.share_db[:2, 0] > -5).all() and (heard.share_db[2:, 0] < -15).all()  # its last echo
     assert (heard.share_db[:2, 1] < -100).all() and (heard.share_db[2:, 1] > -5).all()
+
+
+def test_after_a_move_the_verdicts_before_it_do_not_count() -> None:
+    scene = make_scene(FIRST_ROOM, "cube8", 0.0, None, 4)
+    things = scene.snapshot.instances[:2]
+    spread_m2 = 0.01 * np.eye(3)
+
+    def said(k: int, thing: int) -> Verdict:
+        source = SoundSource(0, scene.source_m(thing), spread_m2, 1.0, thing, ((thing, 1.0),), ())
+        return Verdict(k, k, (source,), (SoundingObject(things[thing], source, 1.0, "thing"),))
+
+    case = SoundCase(("builtin:noise",) * 2, (0, 1), on_s=((0.0, 4.0), (4.0, 8.0)))
+    row = _judged(scene, case, [said(k, 0) for k in range(6)] + [said(k, 1) for k in range(6, 8)])
+    assert row["right"] and not row["wrong"] and row["false_objects"] == 0
+    assert row["time_to_right_s"] == 3.0 and row["sounding_s"] == 4.0  # right from the third second on
+    row = _judged(scene, case, [said(k, 0) for k in range(8)])
+    assert not row["right"] and row["wrong"] and row["time_to_right_s"] is None
 
 
 def test_figures_and_their_verdicts() -> None:

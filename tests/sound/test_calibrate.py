@@ -12,7 +12,7 @@ from echoseg_ros.config import Config, InputConfig, SoundConfig
 from echoseg_ros.eval.sound_calibration import Walk, record_walk, track
 from echoseg_ros.geometry import PoseTrack, transform
 from echoseg_ros.sound.array import ArrayGeometry, Head, load_array
-from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration
+from echoseg_ros.sound.calibrate import CalibrationEstimate, CorrectedPoses, SelfCalibration, _with_what_is_known
 from echoseg_ros.sound.evidence import EvidenceExtractor
 from echoseg_ros.sound.moments import MomentExtractor
 from echoseg_ros.sound.stream import AudioStream
@@ -170,3 +170,16 @@ def test_frames_of_overlapping_windows_are_heard_once() -> None:
     assert sum(m.length_s for m in moments) == pytest.approx(1.0, abs=0.03)
     clicks = np.array([m.weight for m in moments])
     assert stamps_s[int(np.argmax(clicks))] == pytest.approx(5200 / 16000, abs=0.01)
+
+
+def test_what_was_known_is_not_given_up_for_an_estimate_that_does_not_know_it() -> None:
+    """A turn on the spot tells the clock and not the yaw: the yaw that a walk had told was set back."""
+    up = np.array([0.0, 0.0, 1.0])
+    walked = CalibrationEstimate(0.1, 0.2, 0.01, 0.01, up, 0.2)
+    turned = CalibrationEstimate(0.12, 0.9, 0.005, 0.5, up, 0.2)
+    still = CalibrationEstimate(0.0, 0.0, 0.2, 1.0, up, 0.2)
+    assert _with_what_is_known(still, None) is None
+    assert _with_what_is_known(turned, None) == turned
+    both = _with_what_is_known(turned, walked)
+    assert both is not None and both.offset_s == 0.12 and both.yaw_rad == 0.2 and both.knows_yaw
+    assert _with_what_is_known(still, both) == replace(both, contrast=still.contrast)

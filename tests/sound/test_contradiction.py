@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -92,3 +93,60 @@ def test_a_source_that_comes_back_beside_the_other_is_believed_beside_it() -> No
         if k == 75:
             assert [near(belief.position_m, SECOND_M) for belief in beliefs] == [True]
     assert {near(belief.position_m, FIRST_M) for belief in beliefs} == {True, False}
+
+
+def moved_tracker(memory_s: float = 60.0) -> SourceTracker:
+    """After 10 s of the first place and 9 s of the second."""
+    tracker = SourceTracker(SourceConfig(memory_s=memory_s))
+    poses = [*path(40), *path(36)[::-1]]
+    for k, window in enumerate(evidence_along(cube(), poses, [FIRST_M] * 40 + [SECOND_M] * 36, 4)):
+        tracker.add(window)
+        if k % EVERY == EVERY - 1:
+            (belief,) = tracker.estimate(NOWHERE)
+    assert near(belief.position_m, SECOND_M)
+    return tracker
+
+
+def test_what_is_for_neither_place_does_not_fade() -> None:
+    """Windows of a third source, which show next to nothing at both, were dropped by half."""
+    tracker = moved_tracker()
+    third = evidence_along(cube(), path(30), [np.array([4.5, 1.0, 0.5])] * 30, 7)
+    for window in third:
+        tracker.add(replace(window, stamp_ns=window.stamp_ns + round(76 * STEP_S * 1e9)))
+    slots, _ = tracker._weighted()
+    assert len(slots) >= 36 + 28
+
+
+def test_in_a_world_of_another_size_the_old_place_stays_given_up() -> None:
+    tracker = moved_tracker()
+    tracker.rescale(2.0)
+    (belief,) = tracker.estimate(NOWHERE)
+    assert near(belief.position_m / 2, SECOND_M)
+
+
+def test_a_contradiction_ends_with_what_it_contradicts() -> None:
+    """With the old windows forgotten it still held, and new ones towards the old place counted for nothing."""
+    tracker = moved_tracker(memory_s=8.0)
+    for window in evidence_along(cube(), path(8), [FIRST_M] * 8, 8):
+        tracker.add(replace(window, stamp_ns=window.stamp_ns + round(76 * STEP_S * 1e9)))
+    tracker.estimate(NOWHERE)
+    slots, _ = tracker._weighted()
+    assert len(slots) == len(tracker.memory.slots())
+
+
+def test_what_faded_was_heard_all_the_same() -> None:
+    """Intervals in which a source was heard got holes where another one's windows had faded."""
+    tracker = moved_tracker()
+    (belief,) = tracker.estimate(NOWHERE)
+    assert len(belief.stamps_ns) == len(belief.towards) == len(tracker.memory.slots())
+
+
+def test_windows_longer_than_the_newest_seconds_are_newest_all_the_same() -> None:
+    """None was: means of nothing."""
+    evidence = evidence_along(cube(), path(12), [FIRST_M] * 6 + [SECOND_M] * 6, 9)
+    tracker = SourceTracker(SourceConfig())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for k, window in enumerate(evidence):
+            tracker.add(replace(window, stamp_ns=k * 5_000_000_000, duration_s=5.0, activity=1.0))
+            assert k == 0 or tracker.estimate(NOWHERE)
