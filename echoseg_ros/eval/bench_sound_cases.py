@@ -162,13 +162,13 @@ def sound_case(case: BenchCase, room: int, draw: int, poses: int | None = None) 
     return SoundCase(
         sounds,
         sources,
-        _halves(float(poses or case.poses)) if case.kind == "moved" else (),
         20.0 if case.snr_db is None else case.snr_db,
         fans=case.fans,
         diffuse_db=20.0 if case.kind == "diffuse" else None,
         lead_s=3 if case.fans else 0,
         blocked=case.kind == "blocked",
         seed=draw,
+        on_s=_halves(float(poses or case.poses)) if case.kind == "moved" else (),
     )
 
 

@@ -57,7 +57,6 @@ class SoundCase:
 
     sounds: tuple[str, ...] = ()
     sources: tuple[int, ...] = ()
-    on_s: tuple[tuple[float, float], ...] = ()
     snr_db: float = 20.0
     fans: int = 0
     own_snr_db: float = -5.0
@@ -65,6 +64,7 @@ class SoundCase:
     lead_s: int = 0
     blocked: bool = False
     seed: int = 0
+    on_s: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
