@@ -34,7 +34,6 @@ class Judge:
         self._cadence = Cadence(self.config.sources.every_s)
         self._unheard: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
         self._metres_per_unit = MapScale(self.config.input.pose_units).metres_per_unit
-        self._has_metres = self._metres_per_unit is not None
 
     def add(self, evidence: SoundEvidence, snapshot: MapSnapshot) -> Verdict:
         """What is believed after one more window."""
@@ -46,8 +45,9 @@ class Judge:
         self._rescale(snapshot.metres_per_unit)
         if self._metres_per_unit is None:  # sounds wait for the first sight of a world without metres
             return Verdict(evidence.stamp_ns, window_end_ns)
+        has_metres = self.config.input.pose_units == "metres"
         while self._unheard:
-            self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit, self._has_metres))
+            self.tracker.add(scaled_evidence(self._unheard.popleft(), self._metres_per_unit, has_metres))
         if (held := self._cadence.verdict_for(evidence)) is not None:
             return replace(held, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
         verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)

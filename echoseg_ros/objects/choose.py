@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
 from echoseg_ros.objects.audio_visual import instance_factors
-from echoseg_ros.sound.backproject import usual
 from echoseg_ros.sound.hint import motion_hint
 from echoseg_ros.sound.sources import SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
@@ -223,7 +222,7 @@ def _shares(beliefs: tuple[SourceBelief, ...]) -> list[float]:
 
 def _update_heard(track: Track, belief: SourceBelief) -> tuple[Interval, ...]:
     """When the source was heard: intervals before memory, kept, and those of the windows in memory, judged anew."""
-    on = _hysteresis(belief.towards, usual(belief.towards))
+    on = _hysteresis(belief.towards, _usual(belief.towards))
     halves_ns = (belief.durations_s * 0.25e9).astype(np.int64)
     spans = [Interval(int(s - h), int(s + h)) for s, h in zip(belief.stamps_ns, halves_ns, strict=True)]
     oldest_ns = int(belief.stamps_ns[0] - halves_ns[0])
@@ -231,6 +230,12 @@ def _update_heard(track: Track, belief: SourceBelief) -> tuple[Interval, ...]:
     track.heard_before = _merged(track.heard_before + gone)
     track.windows = list(zip(spans, on, strict=True))
     return tuple(_merged(track.heard_before + [span for span, is_on in track.windows if is_on]))
+
+
+def _usual(towards: NDArray[np.floating]) -> float:
+    """What windows that hear the source show: the mean of the contrast, weighted by itself."""
+    positive = np.maximum(towards.astype(float), 0)
+    return float(np.sum(positive**2) / max(np.sum(positive), 1e-12))
 
 
 def _hysteresis(towards: NDArray[np.floating], usual: float) -> list[bool]:

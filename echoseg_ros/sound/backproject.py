@@ -72,12 +72,6 @@ def beam_kept(places: NDArray[np.floating[Any]], point_map: Array, taken_out: Ar
     return _outside_beam(cosines).astype(float)
 
 
-def usual(towards: NDArray[np.floating[Any]]) -> float:
-    """What windows that hear a source show towards it: the mean of their contrasts [W], weighted by themselves."""
-    positive = np.maximum(towards.astype(float), 0)
-    return float(np.sum(positive**2) / max(float(np.sum(positive)), 1e-12))
-
-
 def _sight(places: NDArray[np.floating[Any]], point_map: Array) -> Float32:
     sight = np.asarray(point_map, dtype=np.float32) - places.astype(np.float32)
     return np.asarray(sight / np.maximum(np.linalg.norm(sight, axis=1, keepdims=True), np.float32(1e-6)))

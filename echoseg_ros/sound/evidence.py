@@ -23,7 +23,6 @@ from echoseg_ros.sound.bin_weights import SILENCE_DB, BinWeights
 from echoseg_ros.sound.directions import fibonacci_sphere
 from echoseg_ros.sound.gcc_phat import correlations, cross_spectra, frame_spectra, phases, steer
 from echoseg_ros.sound.lobes import lobes_of, shares_of_bins
-from echoseg_ros.sound.near_field import near_field_energy
 from echoseg_ros.sound.own_noise import NoiseFilter, OwnNoise, apply_filter, read_recording
 from echoseg_ros.types import Array, AudioWindow, SoundEvidence
 
@@ -143,10 +142,6 @@ class EvidenceExtractor:
             lobes=self._lobes,
             spectrum=self._spectrum(weights),
         )
-
-    def near_field(self, evidence: SoundEvidence, points_array: NDArray[np.floating[Any]]) -> Array:
-        """[N] what the map would be at points [N, 3] in the array frame, whose waves are spheres: `near_field_energy`."""
-        return near_field_energy(evidence, self._array, points_array)
 
     def _spectra(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:
         return frame_spectra(samples, self._taper, self._used)

@@ -106,8 +106,8 @@ def near_field_energy(evidence: SoundEvidence, array: ArrayGeometry, points_arra
     """[N] the direction map's total, as it would be at points [N, 3] in the array frame whose waves are spheres.
 
     The map's value in the nearest direction, changed by what the pairs' correlations change from the plane wave's lags
-    to the sphere's. A source 0.3 m from a cube of 10 cm bends the delays by up to 40 microseconds. For evidence without
-    correlations, and for ears on a head, it is the map's value.
+    to the sphere's: the plain reference that `NearWindows` is compared with. A source 0.3 m from a cube of 10 cm bends the
+    delays by up to 40 microseconds. For evidence without correlations, and for ears on a head, it is the map's value.
     """
     points = np.asarray(points_array, dtype=float)
     directions = evidence.directions_array

@@ -82,15 +82,15 @@ def grid_around(surface_points: NDArray[np.floating[Any]], places: NDArray[np.fl
 
 def locate(
     windows: Windows, blocks: Windows, grid: Grid, reflectors: tuple[Reflector, ...] = (), dimensions: int = 3,
-    near_m: Array | None = None, near: NearWindows | None = None,
+    start_m: Array | None = None, near: NearWindows | None = None,
 ) -> Posterior:  # fmt: skip
     """The strongest source's posterior: the grid's highest peaks, a scale for the score, cells where mass may be.
 
     windows: gathered finely; blocks: the same gathered by where reflections are alike, which is enough for the grid;
-    dimensions: that the microphones span; near_m: [3] look only at the peak next to this place; near: the windows at
-    places whose waves are spheres.
+    dimensions: that the microphones span; start_m: [3] climb from here instead of looking everywhere; near: the
+    same windows, to be asked at places whose waves are spheres.
     """
-    peaks = _peaks(windows, blocks, grid) if near_m is None else [_climb(windows, near_m, grid.step_m / 2)]
+    peaks = _peaks(windows, blocks, grid) if start_m is None else [_climb(windows, start_m, grid.step_m / 2)]
     best_m, best = peaks[0]
     apex_m: Array = blocks.weights.astype(float) @ blocks.places.astype(float)
     scale = min(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
-from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, Float32
+from echoseg_ros.sound.backproject import BLOCK_M, PLACE_M, EvidenceMemory, Float32, Windows
 from echoseg_ros.sound.contradiction import LEAST_FADED, Contradictions
 from echoseg_ros.sound.hypotheses import Sounding, ceiling_over, comes_straight, sounds_in
 from echoseg_ros.sound.posterior import Grid, Posterior, grid_around, highest, locate
@@ -146,12 +146,8 @@ class SourceTracker:
         """
         slots = self.memory.slots()
         if self.memory.activity(slots).sum() > 0:
-            reflectors = self._reflectors_of(surface_points, self.memory.places(slots).mean(axis=0))
-            grid = grid_around(surface_points, self.memory.places(slots))
-            if self._ceiling is not None:
-                reflectors = (*reflectors, self._ceiling)
             self._contradictions.update(
-                slots, self._believed_m, lambda few: self._clearest(few, things, reflectors, grid)
+                slots, self._believed_m, lambda few: self._clearest(few, things, surface_points)
             )
         beliefs = self._estimate(surface_points, things)
         self._believed_m = [belief.position_m for belief in beliefs]
@@ -200,16 +196,7 @@ class SourceTracker:
             if sounds[0].places < PLACES_TO_NAME:
                 belief = replace(belief, things=np.append(np.zeros(len(things)), 1.0))
             return (belief,)
-        posteriors = [first]
-        if len(sounds) > 1:
-            posteriors.clear()
-            for k, sound in enumerate(sounds):
-                own, own_blocks = windows, blocks
-                for other in (*sounds[:k], *sounds[k + 1 :]):
-                    own, own_blocks = (w.without(other.place_m) for w in (own, own_blocks))
-                posteriors.append(
-                    locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m)
-                )
+        posteriors = [first] if len(sounds) == 1 else self._apart(sounds, windows, blocks, grid)
         # All through a wall, by where they are back-projected to: in none of the things in here, whatever they explain.
         within = things
         if all(self._outside(p) > SURE_OUTSIDE and not s.blocked for p, s in zip(posteriors, sounds, strict=True)):
@@ -220,10 +207,25 @@ class SourceTracker:
             beliefs = [replace(belief, things=nowhere) for belief in beliefs]
         return tuple(beliefs)
 
+    def _apart(self, sounds: Sequence[Sounding], windows: Windows, blocks: Windows, grid: Grid) -> list[Posterior]:
+        """Where each of several sounds may be, with the beams of the others taken out of the maps."""
+        posteriors = []
+        for k, sound in enumerate(sounds):
+            own, own_blocks = windows, blocks
+            for other in (*sounds[:k], *sounds[k + 1 :]):
+                own, own_blocks = own.without(other.place_m), own_blocks.without(other.place_m)
+            posteriors.append(locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m))
+        return posteriors
+
     def _clearest(
-        self, slots: NDArray[np.int64], things: Sequence[Array], reflectors: tuple[Reflector, ...], grid: Grid
+        self, slots: NDArray[np.int64], things: Sequence[Array], surface_points: NDArray[np.floating[Any]]
     ) -> tuple[Array, float] | None:
         """(place [3], contrast) that some windows are for, by themselves; None if no place explains them well."""
+        everywhere_m = self.memory.places(self.memory.slots())
+        grid = grid_around(surface_points, everywhere_m)
+        reflectors = self._reflectors_of(surface_points, everywhere_m.mean(axis=0))
+        if self._ceiling is not None:
+            reflectors = (*reflectors, self._ceiling)
         weights = self.memory.activity(slots)
         windows, blocks = (self.memory.gathered(slots, weights, cell_m) for cell_m in (PLACE_M, BLOCK_M))
         heard = self.memory.heard(slots, weights)

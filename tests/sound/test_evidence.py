@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
+from scipy.spatial.transform import Rotation
 from waves import cube, delayed, hear, plane_wave
 
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array import SPEED_OF_SOUND_M_PER_S, array_from_mapping, load_array
+from echoseg_ros.sound.backproject import EvidenceMemory
 from echoseg_ros.sound.bin_weights import ECHO_S, LEAST_DIRECT, MIN_WEIGHT
 from echoseg_ros.sound.directions import fibonacci_sphere, peak_direction
 from echoseg_ros.sound.evidence import EvidenceExtractor
@@ -128,22 +130,48 @@ def test_near_field_finds_a_source_at_arms_length_in_range_too() -> None:
         across = np.linalg.svd(direction[None])[2][1:]
         u, v = (part.ravel() for part in np.meshgrid(aside_rad + 0.002, aside_rad - 0.001))
         points = np.concatenate([r * (direction + u[:, None] * across[0] + v[:, None] * across[1]) for r in ranges_m])
-        energy = extract.near_field(evidence, points)
+        energy = near_field_energy(evidence, cube(), points)
         assert np.linalg.norm(points[np.argmax(energy)] - place_m) < 0.03
         # In the map of plane waves all ranges are alike; they lose a few hundredths of what the right sphere keeps.
-        there = extract.near_field(evidence, place_m[None])[0]
-        plane = extract.near_field(evidence, 100 * place_m[None])[0]
+        there = near_field_energy(evidence, cube(), place_m[None])[0]
+        plane = near_field_energy(evidence, cube(), 100 * place_m[None])[0]
         assert there == pytest.approx(1.0, abs=0.03)
         assert plane < there - 0.015
+
+
+def test_windows_in_the_map_are_corrected_as_the_reference_says() -> None:
+    """Two places of a turned array: the kernel's weighted sum against the plain version in each array's frame."""
+    rng, extract = np.random.default_rng(13), extractor(cube())
+    memory, poses = EvidenceMemory(60.0), []
+    for k, turn_rad in enumerate((0.4, -1.1)):
+        turn = Rotation.from_rotvec([0.2, -0.1, turn_rad]).as_matrix()
+        poses.append(transform(turn, np.array([1.0 + 0.2 * k, 2.0, 0.9])))
+    evidence = [extract(near_wave(cube(), 0.3 * direction, rng)) for direction in directions(4)[:2]]
+    for k, (window, pose) in enumerate(zip(evidence, poses, strict=True)):
+        memory.add(replace(window, stamp_ns=k * 500_000_000, T_map_array=pose))
+    weights = np.array([0.25, 0.75])
+    near = memory.near(memory.slots(), weights)
+    assert near is not None
+    for k, (window, pose) in enumerate(zip(evidence, poses, strict=True)):
+        at_array = 0.3 * window.directions_array[::40].astype(float)
+        alone = replace(near, slots=near.slots[k : k + 1], weights=np.ones(1))
+        expected = near_field_energy(window, cube(), at_array) - window.energy.sum(axis=0)[::40]
+        found = alone.correction(at_array @ pose[:3, :3].T + pose[:3, 3])
+        assert np.abs(expected).max() > 0.04
+        np.testing.assert_allclose(found, expected, atol=0.003)  # the map is linear between lags, the kernel cubic
+    points = poses[0][:3, 3] + rng.uniform(-0.3, 0.3, (50, 3))
+    each = [replace(near, slots=near.slots[k : k + 1], weights=np.ones(1)).correction(points) for k in range(2)]
+    np.testing.assert_allclose(near.correction(points), weights @ np.stack(each), atol=1e-9)
+    assert (near.correction(points + [3.0, 0, 0]) == 0).all()
 
 
 def test_near_field_is_the_map_far_away() -> None:
     rng, extract = np.random.default_rng(10), extractor(cube())
     evidence = extract(hear(cube(), transform(np.eye(3), np.array([2.0, 2.0, 1.0])), np.array([4.0, 3.0, 1.5]), rng))
     total = evidence.energy.sum(axis=0)
-    off = np.abs(extract.near_field(evidence, 5.0 * evidence.directions_array) - total)
+    off = np.abs(near_field_energy(evidence, cube(), 5.0 * evidence.directions_array) - total)
     assert off.max() < 0.01
-    assert np.abs(extract.near_field(evidence, 0.3 * evidence.directions_array) - total).max() > 5 * off.max()
+    assert np.abs(near_field_energy(evidence, cube(), 0.3 * evidence.directions_array) - total).max() > 5 * off.max()
 
 
 def test_near_field_without_correlations_or_with_a_head_is_the_map() -> None:

@@ -117,7 +117,7 @@ def test_a_sound_away_from_all_things_is_in_none_of_them() -> None:
 
 def test_what_may_lie_outside_is_less_likely_a_thing() -> None:
     sound = Sounding(np.zeros(3), 0, 1.0, 1.0, np.array([0.0, 0.5, 0.1]), 30)
-    inside, outside = sound.probabilities(0.0), sound.probabilities(0.9)
+    inside, outside = sound.probabilities(0.0), sound.probabilities(1.0)
     assert inside[0] > 0.9 > outside[0]
     assert outside[-1] > 10 * inside[-1]
 

@@ -93,6 +93,11 @@ def test_the_surface_of_the_map_gives_the_range(seed: int) -> None:
     on_shelf = tracker_of(evidence).estimate(shelf)[0]
     assert np.linalg.norm(on_shelf.position_m - SOURCE_M) < 0.2
     assert np.trace(on_shelf.covariance_m2) < 0.3 * np.trace(free.covariance_m2)
+    # Things seldom sit on bare walls: one says less than a shelf, but more than free space.
+    y, z = np.meshgrid(np.arange(-1, 1, 0.05), np.arange(-0.8, 1, 0.05))
+    wall = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
+    on_wall = tracker_of(evidence).estimate(wall)[0]
+    assert np.trace(on_wall.covariance_m2) < np.trace(free.covariance_m2)
 
 
 def test_noise_and_silence_are_no_source() -> None:
