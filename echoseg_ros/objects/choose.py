@@ -2,7 +2,8 @@
 
 For each instance the source's place posterior is averaged over where the instance may sound from (its points and its
 box); "elsewhere" competes with an even density. All densities are in 1/m^3, so a small object right at the source wins
-against a table that also reaches there, and an object a few standard deviations away loses against elsewhere.
+against a table that also reaches there, and an object a few standard deviations away loses against elsewhere. Where the
+sound side says which of the instances explains what was heard (hypotheses.py), both count.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ ELSEWHERE_PER_M3 = 0.1
 # So much more of it as the place may lie outside of the mapped room: what is heard through a wall stays on a ray for
 # long, and the things on that ray did not do it.
 OUTSIDE_PER_M3 = 2.0
+# What explains the sound best and where its place is densest err each in its own way, so both are asked; a density is not
+# believed to be below this.
+LEAST_PER_M3 = 0.01
 # What sounds in an object need not lie where its seen points are.
 PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
@@ -140,13 +144,13 @@ def posterior_over(
 
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
-    if belief.things is not None:
-        ids = [*(instance.id for instance in instances), None]
-        return _ranked(ids, belief.things)
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
-    elsewhere = ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside
-    densities = [elsewhere, *(_density_at(belief, _places(instance), error_m) for instance in instances)]
-    return _ranked([None, *(instance.id for instance in instances)], np.array(densities) / sum(densities))
+    densities = np.array([_density_at(belief, _places(instance), error_m) for instance in instances])
+    if belief.things is None:
+        odds = np.append(densities, ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside)
+    else:  # which knows of the outside
+        odds = belief.things * (np.append(densities, ELSEWHERE_PER_M3) + LEAST_PER_M3)
+    return _ranked([*(instance.id for instance in instances), None], odds / odds.sum())
 
 
 def reweighted(

@@ -7,7 +7,7 @@ import pytest
 from table_world import PLACES, TABLE_Z_M, evidence, instance, snapshot
 
 from echoseg_ros.config import ChoiceConfig, SourceConfig
-from echoseg_ros.objects.choose import FEW_VIEWS, Chooser
+from echoseg_ros.objects.choose import FEW_VIEWS, Chooser, posterior_over
 from echoseg_ros.sound.sources import SourceTracker
 from echoseg_ros.types import MapSnapshot, Verdict
 
@@ -66,6 +66,24 @@ def test_of_two_that_fit_alike_the_one_that_few_views_proposed_is_less_likely() 
         chances[views] = dict(source.candidates)
     odds = [chances[views][0] / chances[views][1] for views in (60, 2)]
     assert odds[1] / odds[0] == pytest.approx((2 / (2 + FEW_VIEWS)) / (60 / (60 + FEW_VIEWS)), rel=0.01)
+
+
+def test_where_two_things_explain_a_sound_alike_the_density_of_its_place_decides() -> None:
+    """Beeps named the clock's neighbour (.62 to .38) while the back-projection lay in the clock."""
+    things = tuple(instance(k, place) for k, place in enumerate(PLACES))
+    rng, tracker = np.random.default_rng(0), SourceTracker(SourceConfig())
+    for k in range(40):
+        tracker.add(evidence(k, PLACES[1], rng))
+    (belief,) = tracker.estimate(snapshot(things).surface_points)
+    explained = np.array([0.01, 0.38, 0.6, 0.0, 0.01])
+    chances = dict(posterior_over(replace(belief, things=explained), things, tracker.position_error_m))
+    assert chances[1] > 0.9
+    assert sum(chances.values()) == pytest.approx(1.0)
+    # What stands where the sound is not is as good as elsewhere, however well it explains the rest.
+    only_far = (things[0], things[3])
+    explained = np.array([0.55, 0.0, 0.45])
+    chances = dict(posterior_over(replace(belief, things=explained), only_far, tracker.position_error_m))
+    assert chances[None] > 0.5 > chances[0] > 0.01
 
 
 def test_what_things_are_called_decides_between_two_that_touch_if_asked_to() -> None:

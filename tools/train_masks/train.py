@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoseg_ros.masks.network_model import OFFSET_UNIT_PX, GroupingNetwork
-from echoseg_ros.masks.network_weights import save_weights
+from echoseg_ros.masks.network_weights import load_weights, save_weights
 from train_masks.samples import Sample, View, load_views, make_sample
 
 _BATCH, _WHOLE_BATCH = 8, 3
@@ -74,14 +74,15 @@ class Pool:
         return f"{len(self._known)} rooms, {len(self._views[0])} rendered and {len(self._views[1])} map views"
 
 
-def loss_of(network: GroupingNetwork, batch: Sequence[Sample]) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch and its parts."""
+def loss_of(network: GroupingNetwork, batch: Sequence[Sample], short: bool = False) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch and its parts. short: convolutions in bfloat16, 1.7 times as fast where the CPU has it."""
     inputs, target, weight, votes, vote_weight = (
         torch.from_numpy(np.stack([getattr(sample, name) for sample in batch]))
         for name in ("inputs", "target", "weight", "votes", "vote_weight")
     )
-    logit, voted = network(inputs.contiguous(memory_format=torch.channels_last))
-    logit = logit[:, 0]
+    with torch.autocast("cpu", torch.bfloat16, enabled=short):
+        logit, voted = network(inputs.contiguous(memory_format=torch.channels_last))
+    logit, voted = logit[:, 0].float(), voted.float()
     entropy = (functional.binary_cross_entropy_with_logits(logit, target, reduction="none") * weight).mean()
     seen = torch.sigmoid(logit) * (weight > 0)
     overlap = 2 * (seen * target).sum() / (seen.sum() + (target * (weight > 0)).sum() + 50)
@@ -106,13 +107,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--rate", type=float, default=_LEARNING_RATE)
+    parser.add_argument("--bfloat16", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     network = GroupingNetwork().to(memory_format=torch.channels_last)
     if arguments.resume:
-        network.load_state_dict(torch.load(arguments.resume, weights_only=True))
+        network.load_state_dict(_state(arguments.resume), strict=False)
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-3)
     pool = Pool(arguments.views, arguments.maps)
@@ -122,7 +124,7 @@ def main() -> None:
         rate = arguments.rate * min(1, (step + 1) / _WARM_UP_STEPS) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, parts = loss_of(network, pool.draw(rng, step % _WHOLE_EVERY == 3))
+        loss, parts = loss_of(network, pool.draw(rng, step % _WHOLE_EVERY == 3), arguments.bfloat16)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -147,6 +149,11 @@ def _follow(mean: GroupingNetwork, network: GroupingNetwork, decay: float) -> No
             slow.lerp_(fast, 1 - decay)
         else:
             slow.copy_(fast)
+
+
+def _state(file: Path) -> dict[str, Tensor]:
+    """What to go on from: weights, rounded to half precision, or a checkpoint."""
+    return load_weights(file).state_dict() if file.suffix == ".npz" else torch.load(file, weights_only=True)
 
 
 def _save(file: Path, network: GroupingNetwork) -> None:
