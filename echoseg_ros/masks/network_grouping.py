@@ -30,7 +30,7 @@ LEAST_PX = 12
 _MAX_OBJECTS = 120
 # Groups that touch are one object that the votes did not hold together when their middles are this near, as a share of the
 # side that they vote for, and both together are no larger than that.
-_JOIN_SHARE, _JOIN_LOG_SIZE, _JOIN_AREA = 0.8, 0.7, 2.1
+_JOIN_SHARE, _JOIN_LOG_SIZE, _JOIN_AREA = 0.7, 0.7, 2.1
 # An object reaches this far in depth from its middle: a share of its side, and of its distance.
 _DEEP_SHARE, _DEEP_SLACK = 0.7, 0.03
 # Pixels that the votes left out go to the label beside them, this far.
