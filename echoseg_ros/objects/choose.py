@@ -28,9 +28,9 @@ ELSEWHERE_PER_M3 = 0.1
 # So much more of it as the place may lie outside of the mapped room: what is heard through a wall stays on a ray for
 # long, and the things on that ray did not do it.
 OUTSIDE_PER_M3 = 2.0
-# What explains the sound best and where its place is densest err each in its own way, so both are asked; a density is not
-# believed to be below this.
-LEAST_PER_M3 = 0.01
+# What explains the sound best and where its place is densest err each in its own way, so both are asked, once the sound was
+# heard from so many places (before, the density is as sure of a wrong thing); a density is not believed to be below this.
+PLACES_TO_ASK, LEAST_PER_M3 = 12, 0.01
 # What sounds in an object need not lie where its seen points are.
 PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
@@ -144,13 +144,16 @@ def posterior_over(
 
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
+    ids = [*(instance.id for instance in instances), None]
+    if belief.things is not None and belief.heard_at < PLACES_TO_ASK:
+        return _ranked(ids, belief.things)
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
     densities = np.array([_density_at(belief, _places(instance), error_m) for instance in instances])
     if belief.things is None:
         odds = np.append(densities, ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside)
     else:  # which knows of the outside
         odds = belief.things * (np.append(densities, ELSEWHERE_PER_M3) + LEAST_PER_M3)
-    return _ranked([*(instance.id for instance in instances), None], odds / odds.sum())
+    return _ranked(ids, odds / odds.sum())
 
 
 def reweighted(

@@ -64,7 +64,7 @@ class SourceBelief:
     towards: [W] each window's activity-weighted contrast towards it; alternatives: (probability, mean position [3]) of
     every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last; outside: how
     likely it is behind the map's walls; things: [T + 1] how likely it is in each of the things that were asked for, and
-    last elsewhere; None where the evidence came without lobes.
+    last elsewhere; None where the evidence came without lobes; heard_at: at how many places of the array.
     """
 
     position_m: Array
@@ -78,6 +78,7 @@ class SourceBelief:
     heard_from_m: Array
     outside: float = 0.0
     things: Array | None = None
+    heard_at: int = 0
 
 
 class SourceTracker:
@@ -307,7 +308,7 @@ class SourceTracker:
         return SourceBelief(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
             tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.places(slots[-1:])[0],
-            outside, probabilities,
+            outside, probabilities, 0 if sound is None else sound.places,
         )  # fmt: skip
 
 
