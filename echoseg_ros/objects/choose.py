@@ -19,7 +19,7 @@ from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
 from echoseg_ros.objects.audio_visual import instance_factors
 from echoseg_ros.sound.hint import motion_hint
-from echoseg_ros.sound.sources import SourceBelief, SourceTracker
+from echoseg_ros.sound.sources import PLACES_TO_NAME, SourceBelief, SourceTracker
 from echoseg_ros.types import Array, Box, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
@@ -28,9 +28,9 @@ ELSEWHERE_PER_M3 = 0.1
 # So much more of it as the place may lie outside of the mapped room: what is heard through a wall stays on a ray for
 # long, and the things on that ray did not do it.
 OUTSIDE_PER_M3 = 2.0
-# What explains the sound best and where its place is densest err each in its own way, so both are asked, once the sound was
-# heard from so many places (before, the density is as sure of a wrong thing); a density is not believed to be below this.
-PLACES_TO_ASK, LEAST_PER_M3 = 12, 0.01
+# What explains the sound best and where its place is densest err each in its own way, so both are asked, the density once the
+# sound was heard from PLACES_TO_NAME places (before, it is as sure of a wrong thing); it is not believed to be below this.
+LEAST_PER_M3 = 0.01
 # What sounds in an object need not lie where its seen points are.
 PLACE_ERROR_M = 0.05
 # Places an instance may sound from: of its points, and of a grid in its box (the camera sees one side only).
@@ -145,7 +145,7 @@ def posterior_over(
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
     ids = [*(instance.id for instance in instances), None]
-    if belief.things is not None and belief.heard_at < PLACES_TO_ASK:
+    if belief.things is not None and belief.heard_at < PLACES_TO_NAME:
         return _ranked(ids, belief.things)
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
     densities = np.array([_density_at(belief, _places(instance), error_m) for instance in instances])

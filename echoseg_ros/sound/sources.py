@@ -35,7 +35,8 @@ DIFFUSE_CONTRAST = 0.11
 WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 60.0, 250.0, 0.06
 
 # A sound that no place explains well enough (hypotheses.comes_straight) is where the back-projection is highest, however
-# wide; it is in none of the things until it was heard from so many places.
+# wide; it is in none of the things until it was heard from so many places: from there on the back-projection is good enough to
+# name one.
 PLACES_TO_NAME = 12
 # Straight sounds that are all this likely outside by the back-projection are in no thing in here (20 runs each at 0.4 and
 # 0.7 s: things in view reach 0.81, what the next room's noise was taken for 1.0).

@@ -7,8 +7,8 @@ import pytest
 from table_world import PLACES, TABLE_Z_M, evidence, instance, snapshot
 
 from echoseg_ros.config import ChoiceConfig, SourceConfig
-from echoseg_ros.objects.choose import FEW_VIEWS, PLACES_TO_ASK, Chooser, posterior_over
-from echoseg_ros.sound.sources import SourceTracker
+from echoseg_ros.objects.choose import FEW_VIEWS, Chooser, posterior_over
+from echoseg_ros.sound.sources import PLACES_TO_NAME, SourceTracker
 from echoseg_ros.types import MapSnapshot, Verdict
 
 
@@ -76,12 +76,12 @@ def test_where_two_things_explain_a_sound_alike_the_density_of_its_place_decides
         tracker.add(evidence(k, PLACES[1], rng))
     (belief,) = tracker.estimate(snapshot(things).surface_points)
     explained = np.array([0.01, 0.38, 0.6, 0.0, 0.01])
-    belief = replace(belief, things=explained, heard_at=PLACES_TO_ASK)
+    belief = replace(belief, things=explained, heard_at=PLACES_TO_NAME)
     chances = dict(posterior_over(belief, things, tracker.position_error_m))
     assert chances[1] > 0.9
     assert sum(chances.values()) == pytest.approx(1.0)
     # From few places the density is as sure of a wrong thing: it is not asked.
-    early = replace(belief, heard_at=PLACES_TO_ASK - 1)
+    early = replace(belief, heard_at=PLACES_TO_NAME - 1)
     assert dict(posterior_over(early, things, tracker.position_error_m))[2] == 0.6
     # What stands where the sound is not is as good as elsewhere, however well it explains the rest.
     only_far = (things[0], things[3])

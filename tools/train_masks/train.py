@@ -75,7 +75,7 @@ class Pool:
 
 
 def loss_of(network: GroupingNetwork, batch: Sequence[Sample], short: bool = False) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch and its parts. short: convolutions in bfloat16, 1.7 times as fast where the CPU has it."""
+    """The loss of a batch and its parts. short: convolutions in bfloat16, for processors that have it."""
     inputs, target, weight, votes, vote_weight = (
         torch.from_numpy(np.stack([getattr(sample, name) for sample in batch]))
         for name in ("inputs", "target", "weight", "votes", "vote_weight")
@@ -114,7 +114,7 @@ def main() -> None:
     rng = np.random.default_rng(arguments.seed)
     network = GroupingNetwork().to(memory_format=torch.channels_last)
     if arguments.resume:
-        network.load_state_dict(_state(arguments.resume), strict=False)
+        network.load_state_dict(_state(arguments.resume))
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=arguments.rate, weight_decay=1e-3)
     pool = Pool(arguments.views, arguments.maps)
