@@ -92,11 +92,26 @@ class MapSide:
 
     def finish(self) -> MapSnapshot | None:
         """At the end of a recording: what waited for later views joins the map, and the last steps are done."""
-        snapshot = self._segment(self.mapper.finish(), self.last_frame.stamp_ns if self.last_frame else 0)
+        stamp_ns = self.last_frame.stamp_ns if self.last_frame else 0
+        snapshot = self._segment(self.mapper.finish(), stamp_ns)
         if self.sent:
             self.sent.finish()
         self.mapper.optimise(self.config.map.final_steps)
-        return snapshot
+        return self._look_again(stamp_ns) or snapshot
+
+    def _look_again(self, stamp_ns: int) -> MapSnapshot | None:
+        """Propose once more where depth is the map's own: the finished map has better ones than each view had in its time.
+
+        None if there is nothing to gain: with a depth sensor, and with models, which see no depth.
+        """
+        keyframes = [keyframe for keyframe in self.mapper.keyframes if keyframe.swept]
+        if not keyframes or self.sent or wants_full_image(self.config.masks):
+            return None
+        scale = self._scale.metres_per_unit or 1.0
+        self.instances.begin_again()
+        for keyframe in keyframes:
+            self._lift(keyframe.camera, keyframe.T_map_camera, self._propose(keyframe, scale))
+        return self.snapshot(stamp_ns)
 
     def _segment(self, joined: list[Keyframe], stamp_ns: int) -> MapSnapshot | None:
         """Optimise, find objects in the keyframes that joined the map, and lift them into it."""

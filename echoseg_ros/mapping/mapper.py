@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +61,11 @@ class Mapper:
         """The map as it is now: tensors that later calls change, so copy what is to be kept."""
         return MapGaussians(**dict(self._map.gaussians.items()), uids=self._map.uids)
 
+    @property
+    def keyframes(self) -> list[Keyframe]:
+        """Those that are kept, in order of time, with the poses that they have now."""
+        return self._optimizer.keyframes
+
     def add_seeds(self, points_map: NDArray[np.floating]) -> None:
         """Points [N, 3] known to lie on surfaces: they bound the depths of cameras without a depth sensor."""
         self.seeds = np.asarray(points_map, dtype=float)
@@ -96,7 +100,7 @@ class Mapper:
             if keyframe.depth_m.any():
                 self.scene_depth = float(np.median(keyframe.depth_m[keyframe.depth_m > 0]))
             self._optimizer.add(keyframe)
-            joined.append(replace(keyframe, T_map_camera=self._optimizer.newest_pose))
+            joined.append(self._optimizer.keyframes[-1])
             dropped = self._keyframes.add(keyframe)
             if dropped is not None:
                 self._optimizer.forget(dropped)

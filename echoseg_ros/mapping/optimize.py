@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +16,6 @@ from echoseg_ros.mapping.keyframes import Keyframe, KeyframeStore
 from echoseg_ros.mapping.pose_refinement import PoseCorrections
 from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
 from echoseg_ros.mapping.views import Sharpness, View
-from echoseg_ros.types import Array
 
 # Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
 MEAN_RATE = 0.25
@@ -113,9 +114,9 @@ class MapOptimizer:
                 self._split()
 
     @property
-    def newest_pose(self) -> Array:
-        """[4, 4] pose of the newest keyframe, corrected where poses are refined."""
-        return self._views[-1].T_map_camera
+    def keyframes(self) -> list[Keyframe]:
+        """In order of time, with the poses that they have now."""
+        return [replace(view.keyframe, T_map_camera=view.T_map_camera) for view in self._views]
 
     @property
     def steps_done(self) -> int:

@@ -35,8 +35,12 @@ _NEW_WEIGHT = 0.3
 # Two instances become one when this many views had them in one proposal, and not even two thirds as many had two (in a
 # kitchen with the network's masks: pieces of one microwave 14 to 7 and 5 to 6, pairs of other things at most 5 to 5).
 _MIN_TOGETHER = 2
+# Worth of the votes of first looks once all views are looked at again.
+_BEFORE = 0.2
 # Body and box are found on a sample of about this many Gaussians.
 _BODY_POINTS = 1500
+# An instance is made anew when the map moved it by this share of its longest side, or took out this share of it.
+_CHANGED = 0.05
 # Views remembered for saying why: those that said most.
 _SUPPORT_VIEWS = 12
 # Larger than this is furniture that came together from parts.
@@ -47,16 +51,22 @@ _MAX_SIDE_M = 1.1
 class _Track:
     """One instance in the making.
 
-    support: weight by stamp of the views that said most; instance: the published value; stale: votes came in since.
+    seen_in: stamps of the views that proposed it; support: weight by stamp of the views that said most; instance: the
+    published value; stale: votes came in since.
     """
 
     id: int
-    views: int = 0
+    seen_in: set[int] = field(default_factory=set)
     misses: int = 0
     age: int = 0
     instance: Instance | None = None
     stale: bool = True
     support: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def views(self) -> int:
+        """How many views proposed it."""
+        return len(self.seen_in)
 
     def remember(self, stamp_ns: int, weight: float) -> None:
         """What a view said, for (positive) or against."""
@@ -128,10 +138,16 @@ class InstanceMap:
         for track in self._tracks:
             track.age += 1
         for column in targets[targets >= 0]:
-            self._tracks[column].views += 1
+            self._tracks[column].seen_in.add(proposal.stamp_ns)
             self._tracks[column].stale = True
         self._merge()
         self._forget()
+
+    def begin_again(self) -> None:
+        """The views will be taken in once more, better judged: what they said so far counts little from now on."""
+        self._table.fade(_BEFORE)
+        for track in self._tracks:
+            track.misses, track.support, track.stale = 0, {}, True
 
     def assignment(self, uids: NDArray[np.int64]) -> NDArray[np.int32]:
         """[N] id of the confirmed instance that votes give each Gaussian to, -1 for none. uids: [N] strictly increasing."""
@@ -147,8 +163,8 @@ class InstanceMap:
     ) -> tuple[Instance, ...]:
         """The instances that two views or more confirm, in the order of their ids.
 
-        uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes did not
-        change since the last call keeps its box and points.
+        uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes and Gaussians did
+        not change since it was made keeps its box and points.
         """
         self._table.align(uids)
         points = np.asarray(means, np.float32)
@@ -158,7 +174,9 @@ class InstanceMap:
         for track in self._tracks:
             if track.instance is not None and not track.stale:
                 known, rows = locate(uids, track.instance.uids)
-                free[rows[known]] = False
+                track.stale = _has_changed(track.instance, known, points[rows])
+                if not track.stale:
+                    free[rows[known]] = False
         for i, track in enumerate(self._tracks):
             voted = owner == i
             if track.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
@@ -253,7 +271,7 @@ class InstanceMap:
                 continue
             new = self._open()
             self._table.give(rows, i, new)
-            self._tracks[new].views, self._tracks[new].support = track.views, dict(track.support)
+            self._tracks[new].seen_in, self._tracks[new].support = set(track.seen_in), dict(track.support)
             self._apart[i, new] = self._apart[new, i] = np.inf
 
     def _merge(self) -> None:
@@ -267,6 +285,7 @@ class InstanceMap:
             keep, lose = (a, b) if self._tracks[a].views >= self._tracks[b].views else (b, a)
             target[target == lose] = keep
             self._tracks[keep].stale = True
+            self._tracks[keep].seen_in |= self._tracks[lose].seen_in
             for stamp_ns, weight in self._tracks[lose].support.items():
                 self._tracks[keep].remember(stamp_ns, weight)
             gone.add(lose)
@@ -306,6 +325,17 @@ def _inside(overlap: _Overlap) -> NDArray[np.bool_]:
     """[M, K] whether a track lies in a proposal; each in one at most."""
     clear = overlap.visible >= _MIN_VISIBLE
     return np.asarray(clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None]))
+
+
+def _has_changed(instance: Instance, known: NDArray[np.bool_], points_m: NDArray[np.float32]) -> bool:
+    """Whether the map has moved an instance since it was made, or taken Gaussians out of it.
+
+    known: [n] which of its Gaussians are still there; points_m: [n, 3] where they are now, valid where known.
+    """
+    if np.count_nonzero(known) < (1 - _CHANGED) * len(known):
+        return True
+    moved_m = np.linalg.norm(points_m[known] - instance.points_map[known], axis=1)
+    return float(np.median(moved_m)) > _CHANGED * float(instance.box.size_m.max())
 
 
 def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:

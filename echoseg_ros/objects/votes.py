@@ -83,6 +83,11 @@ class VoteTable:
             owner, _ = self.owners()
         _add(share, targets, trust, owner, stays, self.judged, self._tracks, self._votes)
 
+    def fade(self, worth: float) -> None:
+        """From now on all that was judged counts only so much."""
+        self.judged *= np.float32(worth)
+        self._votes *= np.float32(worth)
+
     def give(self, rows: NDArray[np.intp], old: int, new: int) -> None:
         """The votes of the Gaussians in `rows` for the track `old` become votes for `new`, which has none there."""
         tracks = self._tracks[rows]

@@ -148,7 +148,10 @@ def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
 
 @pytest.mark.parametrize("sensor", [False, True])
 def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sensor: bool) -> None:
-    """One view's parallax is too rough: fans and cups in data-set scenes were lost in it; the map averages over views."""
+    """One view's parallax is too rough: fans and cups in data-set scenes were lost in it; the map averages over views.
+
+    At the end the finished map is asked for all of them once more, and only where the depth is its own.
+    """
     side = MapSide(SMALL, use_depth=sensor)
     asked: list[tuple[CameraFrame, FloatImage | None]] = []
     propose = side.masks.propose
@@ -165,8 +168,17 @@ def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sens
         if sensor:
             side.add(DepthData(view.stamp_ns, view.depth_m))
         side.add(ImageData(view.stamp_ns, view.rgb))
-    side.finish()
-    assert len(asked) >= 3
+    live = len(asked)
+    snapshot = side.finish()
+    waited = 0 if sensor else 2
+    views = live + waited
+    assert views == side.keyframes >= 3
+    assert (
+        [frame.stamp_ns for frame, _ in asked[views:]] == []
+        if sensor
+        else [frame.stamp_ns for frame, _ in asked[:views]]
+    )
+    assert (snapshot is None) == sensor
     for frame, drawn in asked:
         assert (frame.depth_m is not None) == sensor
         assert drawn is not None and (drawn > 0).mean() > 0.5

@@ -208,6 +208,50 @@ def test_a_result_does_not_change_afterwards():
     np.testing.assert_array_equal(instance.points_map, points)
 
 
+def test_an_instance_follows_the_map_when_no_view_shows_it():
+    """What was not voted on kept its place while the optimiser moved its Gaussians by half a metre: the sound was sought there."""
+    scene = Scene()
+    scene.see(A)
+    old, _ = scene.see(A, C), scene.see(C, judged=C)
+    scene.means[list(A)] += 0.5
+    moved, still = scene.found()
+    np.testing.assert_array_equal(moved.points_map, scene.means[list(A)])
+    np.testing.assert_allclose(moved.position_m, old[0].position_m + 0.5, atol=1e-5)
+    np.testing.assert_allclose(moved.box.center_m, old[0].box.center_m + 0.5, atol=1e-5)
+    assert members(still) == set(C)
+
+
+def test_an_instance_loses_what_was_pruned_while_no_view_shows_it():
+    scene = Scene()
+    scene.see(A)
+    scene.see(A)
+    scene.see(judged=C)
+    scene.uids, scene.means, scene.rgb = scene.uids[15:], scene.means[15:], scene.rgb[15:]
+    assert [members(i) for i in scene.found()] == [set(A[15:])]
+
+
+def test_second_looks_correct_the_first_and_count_as_one_view_each():
+    scene = Scene()
+    first = [scene.see([*A, *B]) for _ in range(6)][-1][0]
+    scene.map.begin_again()
+    scene.stamp_ns = 0
+    for _ in range(6):
+        found = scene.see(A, judged=[*A, *B])
+    assert [(i.id, members(i), i.views) for i in found] == [(first.id, set(A), 6)]
+    assert [weight for _, weight in found[0].support] == [pytest.approx(0.9 * len(A), rel=0.1)] * 6
+
+
+def test_what_second_looks_do_not_show_stays():
+    scene = Scene()
+    for _ in range(3):
+        scene.see(A, C)
+    scene.map.begin_again()
+    scene.stamp_ns = 0
+    for _ in range(3):
+        found = scene.see(A, judged=[*A, *B])
+    assert sorted(map(sorted, map(members, found))) == [list(A), list(C)]
+
+
 def test_empty_map_and_empty_proposal():
     scene = Scene()
     assert scene.see() == ()
@@ -233,10 +277,10 @@ def test_weights_must_fit_the_proposal():
 def test_what_shines_through_belongs_to_nothing():
     """Gaussians behind an object used to join it, because no view but those through it ever judged them."""
     scene = Scene()
-    for _ in range(8):
+    for stamp_ns in range(8):
         weights = np.zeros((COUNT, 2), np.float32)
         weights[list(A), 1], weights[list(B), 1], weights[list(C), 0] = 4.0, 0.3, 4.0
-        proposal = MaskProposal(0, np.zeros((2, 2), np.int32), np.ones(1, np.float32), "test")
+        proposal = MaskProposal(stamp_ns, np.zeros((2, 2), np.int32), np.ones(1, np.float32), "test")
         scene.map.update(scene.uids, weights, proposal)
     assert [members(i) for i in scene.found()] == [set(A)]
 

@@ -55,6 +55,17 @@ def test_votes_follow_their_gaussians_through_insertion_and_pruning():
     np.testing.assert_allclose(table.judged, [0.9, 0, 0.9, 0.9, 0], atol=1e-6)
 
 
+def test_faded_votes_keep_their_majority_and_yield_to_new_ones():
+    table = table_with([({0: 0.9, 1: 0.9}, 0)] * 5)
+    table.fade(0.2)
+    np.testing.assert_array_equal(table.owners()[0][:3], [0, 0, -1])
+    share = np.zeros((6, 2), np.float32)
+    share[1, 1] = 0.9
+    for _ in range(2):
+        table.add(share, np.array([3], np.int32), np.ones(1, np.float32))
+    np.testing.assert_array_equal(table.owners()[0][:3], [0, 3, -1])
+
+
 def test_renaming_joins_deletes_and_keeps_sums():
     table = table_with([({0: 0.9}, 0), ({0: 0.6, 1: 0.9}, 1), ({2: 0.9}, 2)])
     table.rename(np.array([1, 1, -1], np.int32))
