@@ -39,7 +39,8 @@ _MIN_TOGETHER = 2
 _BEFORE = 0.2
 # Body and box are found on a sample of about this many Gaussians.
 _BODY_POINTS = 1500
-# An instance is made anew when the map moved it by this share of its longest side, or took out this share of it.
+# An instance is made anew when the map, or a new scale (units.MapScale), moved it by this share of its longest side, or when
+# this share of it was pruned.
 _CHANGED = 0.05
 # Views remembered for saying why: those that said most.
 _SUPPORT_VIEWS = 12

@@ -209,7 +209,7 @@ def test_a_result_does_not_change_afterwards():
 
 
 def test_an_instance_follows_the_map_when_no_view_shows_it():
-    """What was not voted on kept its place while the optimiser moved its Gaussians by half a metre: the sound was sought there."""
+    """Nominal metres are found while mapping: what no view voted on any more stayed in old ones, and the sound was sought there."""
     scene = Scene()
     scene.see(A)
     old, _ = scene.see(A, C), scene.see(C, judged=C)

@@ -3,8 +3,9 @@
     python -m train_masks.make_maps OUT --first 50000 --rooms 40 [--frames 80 --size 252]
 
 Each room is driven through as a data-set scene is (one picture a second, 90 degrees of view, test frames left out), the
-map is made from colour alone, and of every keyframe that joins it the picture, the rendered depth and alpha, the pose and
-the numbers of the objects are kept: OUT/SEED.npz. Rooms that are there already are passed over.
+map is made from colour alone, and of every keyframe, when it joins and once more when the map is finished, the picture, the
+rendered depth and alpha, the pose and the numbers of the objects are kept: OUT/SEED.npz. Rooms that are there already are
+passed over.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import numpy as np
 
 from echoseg_ros.config import Config
 from echoseg_ros.io.splits import TEST_EVERY
+from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera, CameraFrame
 from echoseg_ros.units import MapScale
 from echoseg_sim.path import plan_path
-from echoseg_sim.render import render
+from echoseg_sim.render import RenderedView, render
 from echoseg_sim.rooms import Room
 from echoseg_sim.sparse_model import Gauge, find_features, make_model
 from train_masks.rooms import training_room
@@ -51,13 +53,14 @@ def main() -> None:
             continue
         np.savez(file.with_suffix(".part.npz"), **views)
         file.with_suffix(".part.npz").rename(file)
-        print(f"{file}: {len(views['rgb'])} keyframes", file=sys.stderr, flush=True)
+        print(f"{file}: {len(views['rgb'])} views", file=sys.stderr, flush=True)
 
 
 def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
-    """Arrays by name, one row a keyframe: rgb, depth (rendered), alpha, true_depth, ids, pose, scale.
+    """Arrays by name: rgb, depth (rendered), alpha, true_depth, ids, pose, scale.
 
-    Lengths in metres; `scale` is what the pipeline would multiply them by, not knowing metres (MapScale).
+    Of each keyframe there are two rows: as the map shows it when it joins, and when the map is finished. Lengths in
+    metres; `scale` is what the pipeline would multiply them by, not knowing metres (MapScale).
     """
     room = training_room(seed)
     camera = Camera(size_px, size_px, *(size_px / 2,) * 4)
@@ -79,23 +82,26 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
         mapper.optimise(round(20 * min(k - before_s, 2.0)) if k >= 0 else 20)
         before_s = k
         scale.see(mapper.scene_depth or 1.0)
-        for keyframe in joined:
-            view = views[int(keyframe.stamp_ns / _NS)]
-            drawn = mapper.render(keyframe.camera, keyframe.T_map_camera)
-            rows.append(
-                {
-                    "rgb": keyframe.rgb,
-                    "depth": drawn.depth.numpy().astype(np.float16),
-                    "alpha": (drawn.alpha.numpy().clip(0, 1) * 255).astype(np.uint8),
-                    "true_depth": view.depth_m.astype(np.float16),
-                    "ids": view.object_ids.astype(np.int8),
-                    "pose": keyframe.T_map_camera,
-                    "scale": np.float64(scale.metres_per_unit or 1.0),
-                }
-            )
+        rows += [_row(mapper, scale, keyframe, views) for keyframe in joined]
+    rows += [_row(mapper, scale, keyframe, views) for keyframe in mapper.keyframes]
     camera_row = np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy])
     names = np.array([item.kind for item in room.objects])
     return {"camera": camera_row, "kinds": names, **{key: np.stack([row[key] for row in rows]) for key in rows[0]}}
+
+
+def _row(mapper: Mapper, scale: MapScale, keyframe: Keyframe, views: list[RenderedView]) -> dict[str, np.ndarray]:
+    """What the map shows of a keyframe now, and what there truly is."""
+    view = views[int(keyframe.stamp_ns / _NS)]
+    drawn = mapper.render(keyframe.camera, keyframe.T_map_camera)
+    return {
+        "rgb": keyframe.rgb,
+        "depth": drawn.depth.numpy().astype(np.float16),
+        "alpha": (drawn.alpha.numpy().clip(0, 1) * 255).astype(np.uint8),
+        "true_depth": view.depth_m.astype(np.float16),
+        "ids": view.object_ids.astype(np.int8),
+        "pose": keyframe.T_map_camera,
+        "scale": np.array(scale.metres_per_unit or 1.0),
+    }
 
 
 def _poses(room: Room, frames: int, seed: int) -> np.ndarray:
