@@ -76,7 +76,7 @@ class MapConfig:
         0.0,
         1000.0,
     )
-    spare_share: float = setting(0.85, "share of its idle time that a live map spends on optimisation", "", 0.0, 1.0)
+    spare_share: float = setting(0.85, "share of its idle time in which a live map is made better", "", 0.0, 1.0)
     refine_poses: bool = setting(
         False, "correct the poses of keyframes a little, at most 3 % of the depth and 1.7 degrees"
     )

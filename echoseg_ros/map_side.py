@@ -35,6 +35,8 @@ from echoseg_ros.units import MapScale, scaled_frame
 
 # Spare time is used in bites of a few steps, and a map without new views is left alone after so many.
 SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME = 2, 100
+# A view of a live map is worth a second look for objects when the map has had twice as many steps as at the last, and so many.
+WORTH_A_LOOK_STEPS = 200
 # Keyframes whose images are kept as the camera took them: without a depth sensor two wait for parallax.
 FULL_IMAGES = 4
 
@@ -59,6 +61,7 @@ class MapSide:
         # Offline the budget of steps is spent as views come; a live map spends what time is left over instead.
         self.live = False
         self._spare_steps = 0
+        self._steps_at_look: dict[int, int] = {}  # by keyframe
         self._full: deque[CameraFrame] = deque(maxlen=FULL_IMAGES if wants_full_image(config.masks) else 0)
         self._last_keyframe_ns: int | None = None
         self._scale = MapScale(config.input.pose_units)
@@ -97,21 +100,26 @@ class MapSide:
         if self.sent:
             self.sent.finish()
         self.mapper.optimise(self.config.map.final_steps)
-        return self._look_again(stamp_ns) or snapshot
-
-    def _look_again(self, stamp_ns: int) -> MapSnapshot | None:
-        """Propose once more where depth is the map's own: the finished map has better ones than each view had in its time.
-
-        None if there is nothing to gain: with a depth sensor, and with models, which see no depth.
-        """
-        keyframes = [keyframe for keyframe in self.mapper.keyframes if keyframe.swept]
-        if not keyframes or self.sent or wants_full_image(self.config.masks):
-            return None
-        scale = self._scale.metres_per_unit or 1.0
+        if not (keyframes := self._worth_a_look()):
+            return snapshot
         self.instances.begin_again()
         for keyframe in keyframes:
-            self._lift(keyframe.camera, keyframe.T_map_camera, self._propose(keyframe, scale))
+            self._look_at(keyframe)
         return self.snapshot(stamp_ns)
+
+    def _worth_a_look(self) -> list[Keyframe]:
+        """Keyframes whose depth is the map's own: it has become better since objects were looked for in them.
+
+        None with a depth sensor, and none with models, which see no depth.
+        """
+        if self.sent or wants_full_image(self.config.masks):
+            return []
+        return [keyframe for keyframe in self.mapper.keyframes if keyframe.swept]
+
+    def _look_at(self, keyframe: Keyframe) -> None:
+        """Find objects in a keyframe, as the map is now, and lift them into it."""
+        self._steps_at_look[keyframe.id] = self.mapper.steps_done
+        self._lift(keyframe.camera, keyframe.T_map_camera, self._propose(keyframe))
 
     def _segment(self, joined: list[Keyframe], stamp_ns: int) -> MapSnapshot | None:
         """Optimise, find objects in the keyframes that joined the map, and lift them into it."""
@@ -122,18 +130,18 @@ class MapSide:
         self.mapper.optimise(0 if self.live else self._steps_due(stamp_ns))
         if self.mapper.scene_depth is not None:
             self._scale.see(self.mapper.scene_depth)
-        scale = self._scale.metres_per_unit or 1.0
         for keyframe in joined:
             if self.sent:
                 self.sent.expect(MaskView.of(keyframe, keyframe=True))
             else:
-                self._lift(keyframe.camera, keyframe.T_map_camera, self._propose(keyframe, scale))
+                self._look_at(keyframe)
         self._lift_sent()
         return self.snapshot(stamp_ns)
 
-    def _propose(self, keyframe: Keyframe, scale: float) -> MaskProposal:
+    def _propose(self, keyframe: Keyframe) -> MaskProposal:
         """Ask the mask backend. Lengths it looks at are in metres."""
         assert self.masks is not None
+        scale = self._scale.metres_per_unit or 1.0
         drawn = self.mapper.render(keyframe.camera, keyframe.T_map_camera)
         # Of one view's parallax and the map, which many views made, the map is the smoother.
         seen = scaled_frame(replace(keyframe, depth_m=None) if keyframe.swept else keyframe, scale)
@@ -201,11 +209,25 @@ class MapSide:
         return round(self.config.map.steps_per_s * min(since_s, 2.0))
 
     def use_spare_time(self) -> float:
-        """A few steps of a live map that has nothing else to do; returns the seconds to rest (`map.spare_share`)."""
+        """A few steps of a live map that has nothing else to do, or a second look for objects in one of its views.
+
+        Returns the seconds to rest (`map.spare_share`).
+        """
         share = self.config.map.spare_share
-        if self._spare_steps <= 0 or share <= 0:
+        if share <= 0:
             return 1.0
         start = time.perf_counter()
-        self.mapper.optimise(SPARE_STEPS)
-        self._spare_steps -= SPARE_STEPS
+        if self._spare_steps > 0:
+            self.mapper.optimise(SPARE_STEPS)
+            self._spare_steps -= SPARE_STEPS
+        elif not self._look_again():
+            return 1.0
         return (time.perf_counter() - start) * (1 / share - 1)
+
+    def _look_again(self) -> bool:
+        """Look for objects once more in the view that it is longest ago for; False if the map is not much better since."""
+        keyframe = min(self._worth_a_look(), key=lambda keyframe: self._steps_at_look[keyframe.id], default=None)
+        if keyframe is None or self.mapper.steps_done < 2 * self._steps_at_look[keyframe.id] + WORTH_A_LOOK_STEPS:
+            return False
+        self._look_at(keyframe)
+        return True

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
-from echoseg_ros.map_side import MapSide
+from echoseg_ros.map_side import SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, WORTH_A_LOOK_STEPS, MapSide
 from echoseg_ros.mapping.depth import Parallax
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
@@ -146,12 +146,8 @@ def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
     assert mapper.finish() == [] and len(mapper.gaussians) == count > 0
 
 
-@pytest.mark.parametrize("sensor", [False, True])
-def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sensor: bool) -> None:
-    """One view's parallax is too rough: fans and cups in data-set scenes were lost in it; the map averages over views.
-
-    At the end the finished map is asked for all of them once more, and only where the depth is its own.
-    """
+def side_and_what_it_asks(sensor: bool) -> tuple[MapSide, list[tuple[CameraFrame, FloatImage | None]]]:
+    """A map's side, and the views in which objects are looked for, with the depth that the map shows of them."""
     side = MapSide(SMALL, use_depth=sensor)
     asked: list[tuple[CameraFrame, FloatImage | None]] = []
     propose = side.masks.propose
@@ -161,6 +157,10 @@ def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sens
         return propose(frame, depth_m, alpha)
 
     side.masks.propose = spy  # type: ignore[method-assign]
+    return side, asked
+
+
+def show_views(side: MapSide, sensor: bool) -> None:
     for i in range(VIEWS):
         view = room_view(i, sideways(i))
         side.add(view.camera)
@@ -168,6 +168,16 @@ def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sens
         if sensor:
             side.add(DepthData(view.stamp_ns, view.depth_m))
         side.add(ImageData(view.stamp_ns, view.rgb))
+
+
+@pytest.mark.parametrize("sensor", [False, True])
+def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sensor: bool) -> None:
+    """One view's parallax is too rough: fans and cups in data-set scenes were lost in it; the map averages over views.
+
+    At the end the finished map is asked for all of them once more, and only where the depth is its own.
+    """
+    side, asked = side_and_what_it_asks(sensor)
+    show_views(side, sensor)
     live = len(asked)
     snapshot = side.finish()
     waited = 0 if sensor else 2
@@ -182,3 +192,25 @@ def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sens
     for frame, drawn in asked:
         assert (frame.depth_m is not None) == sensor
         assert drawn is not None and (drawn > 0).mean() > 0.5
+
+
+@pytest.mark.parametrize("sensor", [False, True])
+def test_a_live_map_looks_again_in_spare_time(sensor: bool) -> None:
+    side, asked = side_and_what_it_asks(sensor)
+    side.live = True
+    show_views(side, sensor)
+    live = [frame.stamp_ns for frame, _ in asked]
+
+    def looked_at_in_spare_time() -> list[int]:
+        before = len(asked)
+        for _ in range(SPARE_STEPS_PER_KEYFRAME // SPARE_STEPS + 2 * VIEWS):
+            side.use_spare_time()
+        return [frame.stamp_ns for frame, _ in asked[before:]]
+
+    assert looked_at_in_spare_time() == [] and side.mapper.steps_done == SPARE_STEPS_PER_KEYFRAME, "the map comes first"
+    side.mapper.optimise(WORTH_A_LOOK_STEPS)
+    assert looked_at_in_spare_time() == ([] if sensor else live)
+    side.mapper.optimise(side.mapper.steps_done)
+    assert looked_at_in_spare_time() == [], "twice as many steps, but not that many more"
+    side.mapper.optimise(WORTH_A_LOOK_STEPS)
+    assert looked_at_in_spare_time() == ([] if sensor else live)
