@@ -21,7 +21,7 @@ from echoseg_ros.eval.evaluate import evaluate_scenes
 from echoseg_ros.eval.evaluate_report import choice_counts, report
 from echoseg_ros.eval.evaluate_scene import EvaluateSettings, Row, run_folder, scene_name
 from echoseg_ros.eval.processes import in_processes
-from echoseg_ros.eval.scene_run import SceneRun
+from echoseg_ros.eval.scene_run import SceneRun, code_digest
 from echoseg_ros.eval.scene_views import EvalScene
 from echoseg_ros.eval.segment_methods import METHODS
 from echoseg_ros.eval.segment_pictures import write_examples
@@ -130,14 +130,15 @@ def _all_cases(
 
 
 def _timing(path: Path, root: Path, runs: Path, fresh: bool) -> Row:
-    """Measured once, on the first scene's map."""
+    """Measured once for the code there is, on the first scene's map."""
     name = scene_name(path, root)
     file = runs / "timing" / f"{name}.json"
-    if fresh or not file.exists():
-        run = SceneRun(run_folder(runs, name))
-        write_json(file, {"case": f"timing/{name}", **time_segmentation(EvalScene(path), run)})
-    row: Row = read_json(file)
-    return row
+    row: Row = read_json(file) if file.exists() and not fresh else {}
+    if row.get("key") != code_digest():
+        times = time_segmentation(EvalScene(path), SceneRun(run_folder(runs, name)))
+        row = {"case": f"timing/{name}", "key": code_digest(), **times}
+        write_json(file, row)
+    return _short(row)
 
 
 def _first(paths: list[Path], scenes: int | None) -> list[Path]:

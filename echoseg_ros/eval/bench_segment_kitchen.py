@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoseg_ros.eval.scene_run import code_digest
 from echoseg_ros.eval.segmentation_metrics import avsbench_iou
+from echoseg_ros.io.files import write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.io.run_folder import RunFolder, read_json
 from echoseg_ros.run import bag_config, run_bag
@@ -25,7 +27,7 @@ SOUND, SECONDS = "builtin:pink", 20.0
 def kitchen_rows(data: Path | None, runs: Path, truth_file: Path = TRUTH_FILE) -> list[dict[str, Any]]:
     """A row for each object: case "kitchen/NAME", mask_iou (mean over views), views; or one that says why there is none.
 
-    data: the folder of recordings or None; runs: where bags and runs are kept, which are made anew only if missing.
+    data: the folder of recordings or None; runs: where bags and runs are kept, which are made anew only if missing, or by other code.
     """
     if data is None or not (data / "real_kitchen").is_dir():
         return [{"case": KITCHEN, "skipped": "no recording real_kitchen (--data, ECHOSEG_TEST_DATA)"}]
@@ -39,14 +41,15 @@ def kitchen_rows(data: Path | None, runs: Path, truth_file: Path = TRUTH_FILE) -
 
 
 def _run_of(name: str, recording: RgbdFolder, folder: Path) -> RunFolder:
-    """The run of a bag in which the object sounds, made if it is not there."""
+    """The run of a bag in which the object sounds, made if it is not there, or was made by other code."""
     from echoseg_sim.rgbd import SourceSpec, simulate_rgbd  # here: the simulator needs open3d
 
-    bag, out = folder / f"{name}_bag", folder / name
+    bag, out, made = folder / f"{name}_bag", folder / name, folder / f"{name}_made.json"
     if not bag.exists():
         simulate_rgbd(recording.path, bag, [SourceSpec(name, SOUND)], seconds=SECONDS, progress=False)
-    if not (out / "metrics.json").exists():
+    if not made.exists() or read_json(made)["key"] != code_digest():
         run_bag(bag, out, bag_config(bag), f"echoseg run {bag.name} --out {out.name}", progress=False)
+        write_json(made, {"key": code_digest()})
     return RunFolder(out)
 
 

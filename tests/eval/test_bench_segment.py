@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from echoseg_ros.eval import bench_segment, bench_segment_kitchen
 from echoseg_ros.eval.bench_segment_figures import figures_of, target_rows
 from echoseg_ros.eval.bench_segment_kitchen import TRUTH_FILE, filled, kitchen_rows
 from echoseg_ros.eval.evaluate_report import calibration, difference, is_void, method_rows, reference_of, report
@@ -133,3 +134,28 @@ def test_outlines_of_the_kitchen_are_filled_and_there_are_ten_for_each_object() 
     for frames in outlines.values():
         assert len(frames) == 10
         assert all(filled(outline, 480, 640).sum() > 700 for outline in frames.values())
+
+
+def test_times_and_kitchen_of_other_code_are_not_shown_as_this_one_s(tmp_path: Path, monkeypatch) -> None:
+    """They were kept whatever had made them, so that figures of an older tree stood in the table of a new one."""
+    code, timed, ran = ["a"], [], []
+    for module in (bench_segment, bench_segment_kitchen):
+        monkeypatch.setattr(module, "code_digest", lambda: code[0])
+    monkeypatch.setattr(bench_segment, "EvalScene", str)
+    monkeypatch.setattr(bench_segment, "SceneRun", str)
+    monkeypatch.setattr(
+        bench_segment, "time_segmentation", lambda *given: {"relabel_s": float(timed.append(1) or len(timed))}
+    )
+    monkeypatch.setattr(bench_segment_kitchen, "run_bag", lambda *given, **options: ran.append(given))
+    monkeypatch.setattr(bench_segment_kitchen, "bag_config", lambda bag: None)
+    monkeypatch.setattr(bench_segment_kitchen, "RunFolder", str)
+    (tmp_path / "mug_bag").mkdir()
+    scene = tmp_path / "part_1" / "flat_1" / "kitchen" / "1"
+
+    def times() -> float:
+        bench_segment_kitchen._run_of("mug", None, tmp_path)  # type: ignore[arg-type]
+        return bench_segment._timing(scene, tmp_path, tmp_path, fresh=False)["relabel_s"]
+
+    assert [times(), times()] == [1.0, 1.0] and len(ran) == 1
+    code[0] = "b"
+    assert [times(), times()] == [2.0, 2.0] and len(ran) == 2
