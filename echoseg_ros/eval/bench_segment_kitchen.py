@@ -27,7 +27,7 @@ SOUND, SECONDS = "builtin:pink", 20.0
 def kitchen_rows(data: Path | None, runs: Path, truth_file: Path = TRUTH_FILE) -> list[dict[str, Any]]:
     """A row for each object: case "kitchen/NAME", mask_iou (mean over views), views; or one that says why there is none.
 
-    data: the folder of recordings or None; runs: where bags and runs are kept, which are made anew only if missing, or by other code.
+    data: the folder of recordings or None; runs: where bags and runs are kept, made anew if missing, runs also by other code.
     """
     if data is None or not (data / "real_kitchen").is_dir():
         return [{"case": KITCHEN, "skipped": "no recording real_kitchen (--data, ECHOSEG_TEST_DATA)"}]
