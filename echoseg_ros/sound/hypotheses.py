@@ -71,11 +71,15 @@ class Sounding:
     blocked: bool = False
 
     def probabilities(self, outside: float) -> Array:
-        """[T + 1] that it is in each thing, and last elsewhere; outside: how likely its place lies outside of the map."""
-        sigma = np.hypot(DEFICIT, DEFICIT_ONE_PLACE / np.sqrt(self.places))
+        """[T + 1] that it is in each thing, and last elsewhere; outside: how likely its place lies outside of the map.
+
+        A deficit is a mean over bands: of tones fewer count (worth_share), and it scatters with the root of that more.
+        """
+        scatter = 1 / np.sqrt(self.worth_share)
+        sigma = scatter * np.hypot(DEFICIT, DEFICIT_ONE_PLACE / np.sqrt(self.places))
         log_odds = -0.5 * (self.deficits / sigma) ** 2
         elsewhere = ELSEWHERE_DEFICIT / self.worth_share
-        log_odds[-1] += np.log1p(OUTSIDE_ODDS * outside) - 0.5 * (elsewhere / DEFICIT) ** 2
+        log_odds[-1] += np.log1p(OUTSIDE_ODDS * outside) - 0.5 * (elsewhere / (scatter * DEFICIT)) ** 2
         odds = np.exp(log_odds - log_odds.max())
         return np.asarray(odds / odds.sum())
 

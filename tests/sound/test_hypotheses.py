@@ -146,6 +146,14 @@ def test_bands_without_the_tone_say_little() -> None:
     assert 0 < heard_in(tone).worth_share < heard_in(flat).worth_share == pytest.approx(1.0)
 
 
+def test_of_tones_a_deficit_says_less_between_things():
+    """Two ears, beeps: with the scatter of a full band, things 5 m off won with certainty over the one that beeped."""
+    deficits = np.array([0.0, 0.17, 1.0])
+    full, tone = (Sounding(np.zeros(3), 0, 1.0, 1.0, deficits, 40, share).probabilities(0.0) for share in (1.0, 0.46))
+    assert full[1] < 0.01 < 0.05 < tone[1] < 0.2
+    assert tone[0] > 0.8 and np.isclose(np.log(tone[1] / tone[0]), 0.46 * np.log(full[1] / full[0]))
+
+
 def test_few_places_leave_it_open() -> None:
     deficits = np.array([0.0, 0.1, 0.3])
     few, many = (Sounding(np.zeros(3), 0, 1.0, 1.0, deficits, places).probabilities(0.0) for places in (2, 60))
