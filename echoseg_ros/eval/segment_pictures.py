@@ -48,11 +48,14 @@ def side_by_side(out: Path, scene: EvalScene, row: Row, score: Mapping[str, floa
     if found is None:
         raise FolderError(f"{mask_file(out, row['method'], row['scene'], view.name)}: not a readable image")
     halves = [tint(rgb, scene.truth_mask(view), _TRUTH), tint(rgb, found > 127, _FOUND)]
-    texts = [f"truth, {row['scene']}, {view.name}", f"{row['method']}, IoU {score['iou']:.2f}"]
-    for half, text, ink in zip(halves, texts, (_TRUTH, _FOUND), strict=True):
+    for half, text, ink in zip(
+        halves, ("truth", f"{row['method']}, IoU {score['iou']:.2f}"), (_TRUTH, _FOUND), strict=True
+    ):
         caption(half, text, (4, 0), ink)
     gap = np.full((rgb.shape[0], _GAP_PX, 3), 255, np.uint8)
-    return np.concatenate([halves[0], gap, halves[1]], axis=1)
+    both = np.concatenate([halves[0], gap, halves[1]], axis=1)
+    caption(both, f"{row['scene']}, {view.name}", (4, both.shape[0]), (255, 255, 255))
+    return both
 
 
 def _at_size_of(view: View, rgb: RgbImage) -> RgbImage:
