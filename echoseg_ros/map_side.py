@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +61,7 @@ class MapSide:
         # Offline the budget of steps is spent as views come; a live map spends what time is left over instead.
         self.live = False
         self._spare_steps = 0
-        self._steps_at_look: dict[int, int] = {}  # by keyframe
+        self._steps_at_look = defaultdict[int, int](int)  # by keyframe
         self._full: deque[CameraFrame] = deque(maxlen=FULL_IMAGES if wants_full_image(config.masks) else 0)
         self._last_keyframe_ns: int | None = None
         self._scale = MapScale(config.input.pose_units)
