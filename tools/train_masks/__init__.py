@@ -7,7 +7,7 @@ From the repository's root, in the environment of `make setup`, with PYTHONPATH=
     python -m train_masks.train A.npz --views VIEWS --maps MAPS --minutes 70 --resume BEFORE.npz --rate 0.002 --bfloat16
     python -m train_masks.train B.npz --views VIEWS --maps MAPS --minutes 52 --resume A.checkpoint --rate 0.0017 --seed 1 --bfloat16
     python -m train_masks.average MEAN.npz A.npz B.npz
-    python -m train_masks.train C.npz --views VIEWS --maps MAPS --minutes 85 --resume B.checkpoint --rate 0.0017 --seed 2 --bfloat16
+    python -m train_masks.train C.npz --views VIEWS --maps MAPS --minutes 85 --resume B.checkpoint --rate .0017 --seed 21 --bfloat16
     python -m train_masks.evaluate --weights C.npz --views OTHER_VIEWS --maps OTHER_MAPS
 
 BEFORE.npz are the weights of an earlier training; without `--resume` one starts from nothing. The second training starts from
