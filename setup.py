@@ -30,7 +30,7 @@ setup(
         *(f"echoseg_sim.{package}" for package in find_packages("sim")),
     ],
     package_dir={"echoseg_sim": "sim"},
-    package_data={NAME: ["io/messages/*/msg/*.msg", "masks/*.npz"]},
+    package_data={NAME: ["io/messages/*/msg/*.msg", "masks/network/*.npz"]},
     # The lower bounds are the versions of constraints-robot.txt or older ones of the same major interface.
     install_requires=[
         "h5py>=3.10",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echoseg_ros.threads import share_cores
+from echoseg_ros.cores import share_cores
 
 share_cores()
 
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _simulate_rgbd(a: argparse.Namespace) -> None:
-    from echoseg_sim.rgbd import simulate_rgbd
+    from echoseg_sim.recordings.rgbd_recording import simulate_rgbd
 
     simulate_rgbd(
         a.folder,
@@ -48,7 +48,7 @@ def _simulate_rgbd(a: argparse.Namespace) -> None:
 
 
 def _simulate_room(a: argparse.Namespace) -> None:
-    from echoseg_sim.room import simulate_room
+    from echoseg_sim.recordings.room_recording import simulate_room
 
     simulate_room(
         a.out,
@@ -65,7 +65,7 @@ def _simulate_room(a: argparse.Namespace) -> None:
 
 
 def _simulate_dataset(a: argparse.Namespace) -> None:
-    from echoseg_sim.dataset import simulate_dataset
+    from echoseg_sim.recordings.dataset import simulate_dataset
 
     simulate_dataset(
         a.root,
@@ -88,7 +88,7 @@ def _bag_from_dataset(a: argparse.Namespace) -> None:
 
 def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, float]]) -> list[Any]:
     """Sources paired with sounds in the order given; one span for all, or one for each."""
-    from echoseg_sim.rgbd import SourceSpec
+    from echoseg_sim.recordings.rgbd_recording import SourceSpec
 
     if len(sounds) > len(names):
         raise ConfigError(f"{len(sounds)} times --sound for {len(names)} times --source: want one --source for each")
@@ -103,8 +103,8 @@ def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, 
 
 def _run(a: argparse.Namespace) -> None:
     from echoseg_ros.config import load_config, parse_override
-    from echoseg_ros.eval.finish import finish_run
-    from echoseg_ros.run import bag_config, run_bag
+    from echoseg_ros.pipeline.replay import bag_config, run_bag
+    from echoseg_ros.report.finish import finish_run
 
     overrides = dict(parse_override(text) for text in a.set)
     config = load_config(a.config, overrides, bag_config(a.bag))
@@ -120,13 +120,13 @@ def _play(a: argparse.Namespace) -> None:
 
 
 def _render(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.render import render_run
+    from echoseg_ros.report.render import render_run
 
     render_run(a.run, a.out, a.rgbd, a.scene, progress=not a.quiet)
 
 
 def _explain(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.explain import explained
+    from echoseg_ros.report.explain import explained
 
     print(explained(a.run, a.object))
 
@@ -153,13 +153,13 @@ def _demo(a: argparse.Namespace) -> None:
 
 
 def _bench_map(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.bench_map import BenchSettings, bench_map
+    from echoseg_ros.eval.map.bench_map import BenchSettings, bench_map
 
     bench_map(a.out, a.runs, a.data, a.only, a.command, a.fresh, BenchSettings(progress=not a.quiet))
 
 
 def _bench_sound(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.bench_sound import bench_sound, self_test
+    from echoseg_ros.eval.sound.bench_sound import bench_sound, self_test
 
     if a.self_test is not None:
         self_test(a.self_test)
@@ -168,8 +168,8 @@ def _bench_sound(a: argparse.Namespace) -> None:
 
 
 def _bench_segment(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.bench_segment import bench_segment
-    from echoseg_ros.eval.evaluate_scene import EvaluateSettings
+    from echoseg_ros.eval.segment.bench_segment import bench_segment
+    from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings
 
     evaluation = EvaluateSettings(fresh=a.fresh, reuse=a.reuse)
     bench_segment(a.out, a.runs, a.data, a.command, a.root, a.scenes, a.quick, a.jobs, evaluation, not a.quiet)
@@ -177,15 +177,15 @@ def _bench_segment(a: argparse.Namespace) -> None:
 
 def _evaluate(a: argparse.Namespace) -> None:
     from echoseg_ros.config import parse_override
-    from echoseg_ros.eval.evaluate import evaluate
-    from echoseg_ros.eval.evaluate_scene import EvaluateSettings
+    from echoseg_ros.eval.segment.evaluate import evaluate
+    from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings
 
     settings = EvaluateSettings(overrides=dict(parse_override(text) for text in a.set), fresh=a.fresh, reuse=a.reuse)
     print(evaluate(a.root, a.out, a.method, a.jobs, settings, not a.quiet))
 
 
 def _bench_ros(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.bench_ros import bench_ros
+    from echoseg_ros.eval.ros.bench_ros import bench_ros
 
     bench_ros(a.out, a.runs, a.data, a.only, a.command)
 

@@ -122,7 +122,7 @@ class SoundConfig:
     hop_s: float = setting(0.25, "time between windows", "s", 0.02, 5.0)
     low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
     high_hz: float = setting(6000.0, "highest frequency used", "Hz", 100.0, 24_000.0)
-    own_noise: str = setting(
+    ego_noise: str = setting(
         "learn",
         "noise of the robot itself: off, learn (what stays with the array as it turns), or a recording (WAV, npz)",
     )

@@ -8,10 +8,10 @@ from scipy.spatial import ConvexHull, Delaunay, HalfspaceIntersection, QhullErro
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.errors import PoseError, TimeError
-from echoseg_ros.types import Array, Box, Camera
+from echoseg_ros.types import Box, Camera, Float64Array
 
 
-def transform(rotation: Array, translation: Array) -> Array:
+def transform(rotation: Float64Array, translation: Float64Array) -> Float64Array:
     """T_a_b [4, 4] from R_a_b [3, 3] and the origin of b in a [3]."""
     T_a_b = np.eye(4)
     T_a_b[:3, :3] = rotation
@@ -19,7 +19,7 @@ def transform(rotation: Array, translation: Array) -> Array:
     return T_a_b
 
 
-def transform_from_quaternion(position_m: Array, quaternion_xyzw: Array) -> Array:
+def transform_from_quaternion(position_m: Float64Array, quaternion_xyzw: Float64Array) -> Float64Array:
     """T_a_b [4, 4] of a position [3] and a quaternion [4] in x, y, z, w order.
 
     Raises PoseError if a number is not finite or the quaternion is not a rotation.
@@ -33,29 +33,29 @@ def transform_from_quaternion(position_m: Array, quaternion_xyzw: Array) -> Arra
     return transform(Rotation.from_quat(values[3:]).as_matrix(), values[:3])
 
 
-def quaternion_xyzw(rotation: Array) -> Array:
+def quaternion_xyzw(rotation: Float64Array) -> Float64Array:
     """[4] quaternion in x, y, z, w order (w >= 0) of a rotation matrix [3, 3]."""
     q = Rotation.from_matrix(rotation).as_quat()
     return q if q[3] >= 0 else -q
 
 
-def rotation_matrix(quaternion_xyzw: Array) -> Array:
+def rotation_matrix(quaternion_xyzw: Float64Array) -> Float64Array:
     """[3, 3] rotation of a quaternion in x, y, z, w order."""
     return Rotation.from_quat(quaternion_xyzw).as_matrix()
 
 
-def inverse(T_a_b: Array) -> Array:
+def inverse(T_a_b: Float64Array) -> Float64Array:
     """T_b_a of a rigid transform."""
     rotation = T_a_b[:3, :3].T
     return transform(rotation, -rotation @ T_a_b[:3, 3])
 
 
-def apply(T_a_b: Array, points_b: Array) -> Array:
+def apply(T_a_b: Float64Array, points_b: Float64Array) -> Float64Array:
     """points_a [..., 3] of points_b [..., 3]."""
     return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
 
 
-def smallest_rotation(a: Array, b: Array) -> Array:
+def smallest_rotation(a: Float64Array, b: Float64Array) -> Float64Array:
     """[3, 3] rotation about a x b that takes direction a to direction b (any axis when they are opposite)."""
     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
     axis, cosine = np.cross(a, b), float(a @ b)
@@ -69,7 +69,7 @@ def smallest_rotation(a: Array, b: Array) -> Array:
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix()
 
 
-def look_at(eye: Array, target: Array, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Array:
+def look_at(eye: Float64Array, target: Float64Array, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Float64Array:
     """T_map_camera [4, 4] of an optical frame at `eye` that looks at `target` with image-up along `up`."""
     forward = np.asarray(target, dtype=float) - eye
     forward = forward / np.linalg.norm(forward)
@@ -78,7 +78,7 @@ def look_at(eye: Array, target: Array, up: tuple[float, float, float] = (0.0, 0.
     return transform(np.stack([right, np.cross(forward, right), forward], axis=1), np.asarray(eye, dtype=float))
 
 
-def project(camera: Camera, points_camera: Array) -> tuple[Array, Array]:
+def project(camera: Camera, points_camera: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Pixels [..., 2] and depths [...] of points [..., 3] in the camera frame; depth <= 0 is behind the camera."""
     depth = points_camera[..., 2]
     safe = np.where(depth > 1e-9, depth, np.inf)
@@ -87,7 +87,7 @@ def project(camera: Camera, points_camera: Array) -> tuple[Array, Array]:
     return np.stack([u, v], axis=-1), depth
 
 
-def pixel_rays(camera: Camera) -> Array:
+def pixel_rays(camera: Camera) -> Float64Array:
     """[H, W, 3] rays through the pixel centres in the camera frame, with z = 1."""
     u = (np.arange(camera.width) + 0.5 - camera.cx) / camera.fx
     v = (np.arange(camera.height) + 0.5 - camera.cy) / camera.fy
@@ -95,12 +95,12 @@ def pixel_rays(camera: Camera) -> Array:
     return np.stack([x, y, np.ones_like(x)], axis=-1)
 
 
-def backproject(camera: Camera, depth_m: np.ndarray) -> Array:
+def backproject(camera: Camera, depth_m: np.ndarray) -> Float64Array:
     """[H, W, 3] points in the camera frame of a depth image [H, W]; where depth is 0 the point is the origin."""
     return pixel_rays(camera) * np.asarray(depth_m, dtype=float)[..., None]
 
 
-def box_corners(box: Box) -> Array:
+def box_corners(box: Box) -> Float64Array:
     """[8, 3] corners in the map, x fastest."""
     signs = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], dtype=float)
     return signs * (np.asarray(box.size_m) / 2) @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
@@ -129,7 +129,7 @@ def upright_box(points_map: np.ndarray, trim: float = 0.01) -> Box:
     return Box(center, size, Rotation.from_euler("z", best_yaw).as_quat())
 
 
-def _hull_edge_yaws(xy: Array) -> Array:
+def _hull_edge_yaws(xy: Float64Array) -> Float64Array:
     try:
         hull = xy[ConvexHull(xy).vertices]
     except (QhullError, ValueError):
@@ -138,16 +138,16 @@ def _hull_edge_yaws(xy: Array) -> Array:
     return np.unique(np.round(np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2), 4))
 
 
-def _rotation2(yaw: float) -> Array:
+def _rotation2(yaw: float) -> Float64Array:
     return np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
 
 
-def _trimmed_extent(values: Array, trim: float) -> tuple[Array, Array]:
+def _trimmed_extent(values: Float64Array, trim: float) -> tuple[Float64Array, Float64Array]:
     low, high = np.quantile(values, [trim, 1 - trim], axis=0)
     return low, high
 
 
-def is_enclosed(point_m: Array, points_m: Array) -> bool:
+def is_enclosed(point_m: Float64Array, points_m: Float64Array) -> bool:
     """Whether a point [3] lies in the convex hull of points [n, 3]; never in that of a plane or less."""
     try:
         return bool(Delaunay(points_m).find_simplex(point_m) >= 0)
@@ -168,14 +168,14 @@ def box_iou(a: Box, b: Box) -> float:
     return float(np.clip(intersection / (volume_a + volume_b - intersection), 0.0, 1.0))
 
 
-def _halfspaces(box: Box) -> Array:  # [6, 4] rows n, -n.p with n.x - n.p <= 0
+def _halfspaces(box: Box) -> Float64Array:  # [6, 4] rows n, -n.p with n.x - n.p <= 0
     normals = rotation_matrix(box.quaternion_xyzw).T
     normals = np.concatenate([normals, -normals])
     half = np.tile(np.asarray(box.size_m) / 2, 2)
     return np.column_stack([normals, -(normals @ box.center_m) - half])
 
 
-def _chebyshev_centre(halfspaces: Array) -> Array | None:
+def _chebyshev_centre(halfspaces: Float64Array) -> Float64Array | None:
     result = linprog(
         [0, 0, 0, -1],
         A_ub=np.column_stack([halfspaces[:, :3], np.ones(len(halfspaces))]),
@@ -195,7 +195,7 @@ class PoseTrack:
         self._max_gap_ns = int(max_gap_s * 1e9)
         self._keep_ns = int(keep_s * 1e9)
         self._stamps_ns: list[int] = []
-        self._poses: list[Array] = []
+        self._poses: list[Float64Array] = []
 
     def __len__(self) -> int:
         return len(self._stamps_ns)
@@ -205,7 +205,7 @@ class PoseTrack:
         """Stamp of the newest pose, None before the first."""
         return self._stamps_ns[-1] if self._stamps_ns else None
 
-    def add(self, stamp_ns: int, T_map_frame: Array) -> None:
+    def add(self, stamp_ns: int, T_map_frame: Float64Array) -> None:
         """Append a pose. Raises PoseError if it is not finite, TimeError if it is older than the newest one."""
         if not np.isfinite(T_map_frame).all():
             raise PoseError(f"pose at {stamp_ns / 1e9:.3f} s is not finite")
@@ -219,7 +219,7 @@ class PoseTrack:
         while self._stamps_ns[0] < stamp_ns - self._keep_ns:
             del self._stamps_ns[0], self._poses[0]
 
-    def at(self, stamp_ns: int) -> Array | None:
+    def at(self, stamp_ns: int) -> Float64Array | None:
         """T_map_frame [4, 4] at a time; None outside the track or inside a gap longer than `max_gap_s`."""
         i = int(np.searchsorted(self._stamps_ns, stamp_ns))
         if i < len(self._stamps_ns) and self._stamps_ns[i] == stamp_ns:
@@ -237,13 +237,13 @@ class PoseTrack:
         self._poses.clear()
 
 
-def interpolate(T_map_a: Array, T_map_b: Array, fraction: float) -> Array:
+def interpolate(T_map_a: Float64Array, T_map_b: Float64Array, fraction: float) -> Float64Array:
     """The pose at a fraction of the way from a to b."""
     rotation = T_map_a[:3, :3] @ _part_of(T_map_a[:3, :3].T @ T_map_b[:3, :3], fraction)
     return transform(rotation, (1 - fraction) * T_map_a[:3, 3] + fraction * T_map_b[:3, 3])
 
 
-def _part_of(turn: Array, fraction: float) -> Array:
+def _part_of(turn: Float64Array, fraction: float) -> Float64Array:
     """[3, 3] the same rotation by a fraction of its angle, by Rodrigues' formula: a tenth of the time of scipy's Rotation.
 
     Poses are asked for thousands of times a second.

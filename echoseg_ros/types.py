@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+Complex64Array = NDArray[np.complex64]
 FloatImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
 
@@ -41,7 +43,7 @@ class Camera:
         return Camera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
 
     @property
-    def matrix(self) -> Array:  # [3, 3]
+    def matrix(self) -> Float64Array:  # [3, 3]
         """K of the pinhole model."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
@@ -75,7 +77,7 @@ class PoseData:
     """Where the camera was. T_map_camera: [4, 4]."""
 
     stamp_ns: int
-    T_map_camera: Array
+    T_map_camera: Float64Array
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class CameraFrame:
     camera: Camera
     rgb: RgbImage
     depth_m: FloatImage | None
-    T_map_camera: Array
+    T_map_camera: Float64Array
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class AudioWindow:
     stamp_ns: int
     samples: NDArray[np.float32]
     sample_rate_hz: float
-    T_map_array: Array
+    T_map_array: Float64Array
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,9 @@ class Lobes:
 
     samples: NDArray[np.float32]
     values: NDArray[np.float32]
-    means: Array
+    means: Float64Array
     bands: NDArray[np.int64]
-    frequencies_hz: Array
+    frequencies_hz: Float64Array
 
 
 @dataclass(frozen=True)
@@ -172,15 +174,15 @@ class SoundEvidence:
 
     stamp_ns: int
     duration_s: float
-    T_map_array: Array
+    T_map_array: Float64Array
     directions_array: NDArray[np.float32]
     energy: NDArray[np.float32]
-    bands_hz: Array
+    bands_hz: Float64Array
     activity: float
     level_db: float
     correlation: NDArray[np.float32] | None = None
     lag_step_s: float = 0.0
-    microphones_m: Array | None = None
+    microphones_m: Float64Array | None = None
     dimensions: int = 3
     lobes: Lobes | None = None
     spectrum: NDArray[np.float32] | None = None
@@ -205,9 +207,9 @@ class MaskProposal:
 class Box:
     """An oriented box in the map. center_m, size_m: [3]; quaternion_xyzw: [4], rotation of the box frame in the map."""
 
-    center_m: Array
-    size_m: Array
-    quaternion_xyzw: Array
+    center_m: Float64Array
+    size_m: Float64Array
+    quaternion_xyzw: Float64Array
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ class Instance:
     uids: NDArray[np.int64]
     points_map: NDArray[np.float32]
     rgb: NDArray[np.uint8]
-    position_m: Array
+    position_m: Float64Array
     box: Box
     views: int
     confidence: float
@@ -272,8 +274,8 @@ class MotionHint:
     """
 
     kind: str
-    from_map: Array
-    vector_map: Array
+    from_map: Float64Array
+    vector_map: Float64Array
     text: str
 
 
@@ -288,13 +290,13 @@ class SoundSource:
     """
 
     id: int
-    position_m: Array
-    covariance_m2: Array
+    position_m: Float64Array
+    covariance_m2: Float64Array
     activity: float
     object_id: int | None
     candidates: tuple[tuple[int | None, float], ...]
     heard: tuple[Interval, ...]
-    alternatives: tuple[tuple[float, Array], ...] = ()
+    alternatives: tuple[tuple[float, Float64Array], ...] = ()
     hint: MotionHint | None = None
     label: str = ""
 

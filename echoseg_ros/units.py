@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from echoseg_ros.types import (
-    Array,
     Box,
     CameraFrame,
+    Float64Array,
     Instance,
     MapSnapshot,
     MotionHint,
@@ -56,7 +56,7 @@ class MapScale:
             self.metres_per_unit = estimate
 
 
-def scaled_pose(T: Array, factor: float) -> Array:
+def scaled_pose(T: Float64Array, factor: float) -> Float64Array:
     """A pose [4, 4] whose translation is multiplied."""
     scaled = np.array(T)
     scaled[:3, 3] *= factor

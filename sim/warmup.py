@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoseg_ros.sound.array import load_array
-from echoseg_sim.acoustics import Shoebox, SoundingSource, simulate_array
-from echoseg_sim.render import render
-from echoseg_sim.room import camera_of
-from echoseg_sim.rooms import make_room
+from echoseg_ros.sound.array.array_geometry import load_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.recordings.room_recording import camera_of
+from echoseg_sim.rooms.render import render
+from echoseg_sim.rooms.room import make_room
 
 
 def warm_up() -> None:

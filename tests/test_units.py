@@ -10,8 +10,8 @@ from checkered_room import pose, room_view
 from table_world import PLACES, evidence, instance, snapshot
 
 from echoseg_ros.config import Config
-from echoseg_ros.judge import Judge
-from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.objects.map_snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.pipeline.decision_stage import DecisionStage
 from echoseg_ros.types import Box, Interval, MapSnapshot, SoundEvidence, SoundingObject, SoundSource, Verdict
 from echoseg_ros.units import (
     NOMINAL_DEPTH_M,
@@ -117,19 +117,19 @@ def things() -> MapSnapshot:
     return snapshot(tuple(instance(k, place) for k, place in enumerate(PLACES)))
 
 
-def judged(config: Config, windows: list[SoundEvidence], world: MapSnapshot) -> tuple[Judge, Verdict]:
-    judge = Judge(config)
+def judged(config: Config, windows: list[SoundEvidence], world: MapSnapshot) -> tuple[DecisionStage, Verdict]:
+    judge = DecisionStage(config)
     return judge, [judge.add(window, world) for window in windows][-1]
 
 
 @pytest.fixture(scope="module")
-def metric() -> tuple[Judge, Verdict]:
+def metric() -> tuple[DecisionStage, Verdict]:
     return judged(METRES, heard(), things())
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_judge_finds_the_same_object_in_a_world_without_metres(
-    metric: tuple[Judge, Verdict], factor: float
+    metric: tuple[DecisionStage, Verdict], factor: float
 ) -> None:
     """Poses and map in units of 1 / factor metres; the verdict comes in the same units."""
     expected_judge, expected = metric
@@ -150,10 +150,10 @@ def test_the_judge_finds_the_same_object_in_a_world_without_metres(
     assert scores.max() > scores.min() + 0.05
 
 
-def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple[Judge, Verdict]) -> None:
+def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple[DecisionStage, Verdict]) -> None:
     """What was heard before counts once the unit is known."""
     windows = [metric_evidence(window, 10.0) for window in heard()]
-    judge = Judge(ARBITRARY)
+    judge = DecisionStage(ARBITRARY)
     for window in windows[:-1]:
         verdict = judge.add(window, EMPTY_SNAPSHOT)
         assert verdict.sources == () and verdict.stamp_ns == window.stamp_ns
@@ -183,10 +183,10 @@ def test_nominal_metres_follow_what_is_usually_seen() -> None:
     assert scale.metres_per_unit == NOMINAL_DEPTH_M / 5.0
 
 
-def test_what_was_heard_follows_the_nominal_metres(metric: tuple[Judge, Verdict]) -> None:
+def test_what_was_heard_follows_the_nominal_metres(metric: tuple[DecisionStage, Verdict]) -> None:
     """The first sights took the world for twice its size: in the end the verdict is the same."""
     world = replace(scaled_snapshot(things(), 10.0), metres_per_unit=0.2)
-    judge, ids = Judge(ARBITRARY), []
+    judge, ids = DecisionStage(ARBITRARY), []
     for k, window in enumerate(heard()):
         verdict = judge.add(metric_evidence(window, 10.0), world)
         ids.append([source.id for source in verdict.sources])
@@ -198,7 +198,7 @@ def test_what_was_heard_follows_the_nominal_metres(metric: tuple[Judge, Verdict]
 
 
 def test_between_decisions_the_last_one_holds() -> None:
-    judge, windows = Judge(Config().updated({"sources.every_s": 1.0})), heard()
+    judge, windows = DecisionStage(Config().updated({"sources.every_s": 1.0})), heard()
     verdicts = [judge.add(window, things()) for window in windows]
     spacing_s = (windows[1].stamp_ns - windows[0].stamp_ns) / 1e9
     assert 0 < spacing_s < 0.5

@@ -42,7 +42,11 @@ def cases(data: Path) -> list[Case]:
         Case("room_two_sources", "room_two_sources", ("room", "BAG", "--seed", "12", "--sources", "2")),
         Case("kitchen", "kitchen", kitchen),
         Case("kitchen_no_depth", "kitchen", kitchen, ("--no-depth",)),
-        Case("dataset", "dataset", ("dataset", "BAG", "--scenes", "1", "--size", "252", "--seconds", "60", "--cases", "0")),
+        Case(
+            "dataset",
+            "dataset",
+            ("dataset", "BAG", "--scenes", "1", "--size", "252", "--seconds", "60", "--cases", "0"),
+        ),
         Case("silence", "silence", ("room", "BAG", "--seed", "7", "--sources", "0")),
     ]
 

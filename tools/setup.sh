@@ -94,7 +94,7 @@ compile_kernels() {
     say "compiling kernels"
     # The cache does not notice a change in a function that another file's kernel has inlined.
     find echoseg_ros sim \( -name '*.nbi' -o -name '*.nbc' \) -delete
-    (cd / && "$VENV/bin/python" -W ignore -m echoseg_ros.warmup && "$VENV/bin/python" -W ignore -m echoseg_sim.warmup)
+    (cd / && "$VENV/bin/python" -W ignore -m echoseg_ros.pipeline.warmup && "$VENV/bin/python" -W ignore -m echoseg_sim.warmup)
 }
 
 pip_install() {

@@ -18,14 +18,14 @@ from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.io.mcap_scan import Damage, ScannedMessage
 from echoseg_ros.io.raw_bag import RawBag
 from echoseg_ros.io.topics import TopicNames
-from echoseg_ros.io.transforms import TransformTree
+from echoseg_ros.io.transform_tree import TransformTree
 from echoseg_ros.io.typestore import typestore
 from echoseg_ros.types import (
-    Array,
     AudioChunk,
     AudioFormat,
     Camera,
     DepthData,
+    Float64Array,
     ImageData,
     MaskImage,
     PoseData,
@@ -169,7 +169,7 @@ class BagReader:
         self.camera_frame = self._poses.camera_frame or info.header.frame_id
         audio = self._first(self.topics.audio)
         self.array_frame = audio.header.frame_id if audio else ""
-        self.T_camera_array: Array | None = self.static_transforms.fixed(self.camera_frame, self.array_frame)
+        self.T_camera_array: Float64Array | None = self.static_transforms.fixed(self.camera_frame, self.array_frame)
 
     def _first(self, topic: str) -> Any | None:
         return next(self._all(topic), None)

@@ -28,7 +28,7 @@ from echoseg_ros.io.topics import (
     TopicQos,
 )
 from echoseg_ros.io.typestore import typestore
-from echoseg_ros.types import Array, AudioFormat, Camera, FloatImage, RgbImage
+from echoseg_ros.types import AudioFormat, Camera, Float64Array, FloatImage, RgbImage
 
 # A recording that is made and not recorded begins at a fixed moment (14 November 2023): its stamps look like a robot's
 # and never change.
@@ -130,16 +130,16 @@ class BagWriter:
         )
         self.write("camera_info", stamp_ns, info)
 
-    def write_pose(self, stamp_ns: int, T_map_camera: Array) -> None:
+    def write_pose(self, stamp_ns: int, T_map_camera: Float64Array) -> None:
         """As PoseStamped of the optical frame in the map."""
         pose = self._new(BAG_TYPES["pose"], header=self._header(stamp_ns, MAP_FRAME), pose=self._pose(T_map_camera))
         self.write("pose", stamp_ns, pose)
 
-    def write_tf(self, stamp_ns: int, T_map_camera: Array) -> None:
+    def write_tf(self, stamp_ns: int, T_map_camera: Float64Array) -> None:
         """The camera in the map on /tf."""
         self._write_transform("tf", stamp_ns, MAP_FRAME, CAMERA_FRAME, T_map_camera)
 
-    def write_tf_static(self, stamp_ns: int, T_camera_array: Array) -> None:
+    def write_tf_static(self, stamp_ns: int, T_camera_array: Float64Array) -> None:
         """The array on the camera on /tf_static."""
         self._write_transform("tf_static", stamp_ns, CAMERA_FRAME, ARRAY_FRAME, T_camera_array)
 
@@ -208,7 +208,9 @@ class BagWriter:
             "vision_msgs/msg/Detection3D", header=header, results=[result], bbox=box, id=str(source["name"])
         )
 
-    def _write_transform(self, topic: str, stamp_ns: int, parent: str, child: str, T_parent_child: Array) -> None:
+    def _write_transform(
+        self, topic: str, stamp_ns: int, parent: str, child: str, T_parent_child: Float64Array
+    ) -> None:
         x, y, z, w = quaternion_xyzw(T_parent_child[:3, :3])
         transform = self._new(
             "geometry_msgs/msg/Transform",
@@ -234,7 +236,7 @@ class BagWriter:
             data=pixels.view(np.uint8).ravel(),
         )
 
-    def _pose(self, T_map_frame: Array) -> Any:
+    def _pose(self, T_map_frame: Float64Array) -> Any:
         x, y, z, w = quaternion_xyzw(T_map_frame[:3, :3])
         return self._new(
             "geometry_msgs/msg/Pose",
@@ -251,7 +253,7 @@ class BagWriter:
         return self._types[message_type](**fields)
 
 
-def _xyz(T_a_b: Array) -> dict[str, float]:
+def _xyz(T_a_b: Float64Array) -> dict[str, float]:
     return dict(zip("xyz", map(float, T_a_b[:3, 3]), strict=True))
 
 

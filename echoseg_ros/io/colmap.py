@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import DatasetError, PoseError
 from echoseg_ros.geometry import inverse, quaternion_xyzw, transform_from_quaternion
-from echoseg_ros.types import Array, Camera
+from echoseg_ros.types import Camera, Float64Array
 
 PARTS = ("cameras", "images", "points3D")
 
@@ -36,8 +36,8 @@ class ColmapImage:
 
     name: str
     camera_id: int
-    T_world_camera: Array
-    keypoints_px: Array
+    T_world_camera: Float64Array
+    keypoints_px: Float64Array
     point_ids: NDArray[np.int64]
 
 
@@ -50,7 +50,7 @@ class ColmapPoints:
     """
 
     ids: NDArray[np.int64]
-    positions: Array
+    positions: Float64Array
     rgb: NDArray[np.uint8]
     tracks: tuple[NDArray[np.int64], ...]
     keypoints: tuple[NDArray[np.int64], ...]
@@ -151,7 +151,7 @@ def _camera(model: str, width: int, height: int, parameters: list[float]) -> Cam
     return Camera(width, height, fx, fy, parameters[-2], parameters[-1])
 
 
-def _pose(quaternion_wxyz: Any, translation: Any) -> Array:
+def _pose(quaternion_wxyz: Any, translation: Any) -> Float64Array:
     """T_world_camera of COLMAP's numbers."""
     w, x, y, z = quaternion_wxyz
     return inverse(transform_from_quaternion(np.asarray(translation, float), np.array([x, y, z, w], float)))

@@ -22,8 +22,8 @@ from scipy.io import wavfile
 
 from echoseg_ros.errors import DatasetError
 from echoseg_ros.io.colmap import ColmapModel, missing_parts, read_model
-from echoseg_ros.io.splits import Split, frame_number, read_splits
-from echoseg_ros.types import Array, Camera, RgbImage
+from echoseg_ros.io.dataset_split import Split, frame_number, read_splits
+from echoseg_ros.types import Camera, Float64Array, RgbImage
 
 INPUT, IMAGES, BINAURAL, MONO, MASKS, MODEL = (
     "input", "images", "audio_clips_binaural", "audio_clips_mono", "semantic_masks", "sparse/0",
@@ -42,7 +42,7 @@ class DatasetFrame:
     name: str
     image_id: int
     camera: Camera
-    T_world_camera: Array
+    T_world_camera: Float64Array
     split: Split | None
 
 
@@ -128,7 +128,7 @@ class DatasetScene:
             raise DatasetError(f"{self.path / BINAURAL}: no <any>_<number>.wav of a frame")
         return _read_wav(files[0])[0]
 
-    def seed_points(self) -> Array:
+    def seed_points(self) -> Float64Array:
         """[N, 3] sparse points in the world that at least two train images show: those that owe nothing to a test view.
 
         Their colours are not given: COLMAP averages them over all views, test views too.

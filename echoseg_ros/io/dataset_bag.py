@@ -24,8 +24,8 @@ from echoseg_ros.errors import DatasetError
 from echoseg_ros.geometry import apply, quaternion_xyzw, rotation_matrix, smallest_rotation, transform
 from echoseg_ros.io.bag_writer import BAG_START_NS, SETTINGS_FILE, BagWriter
 from echoseg_ros.io.dataset import TRUTH_FILE, DatasetFrame, DatasetScene
-from echoseg_ros.sound.array import ArrayGeometry, array_to_mapping, load_array
-from echoseg_ros.types import Array, AudioChunk, AudioFormat, PoseData
+from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping, load_array
+from echoseg_ros.types import AudioChunk, AudioFormat, Float64Array, PoseData
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +79,12 @@ def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> No
         bag.write_file(SETTINGS_FILE, _settings())
 
 
-def scene_T_map_world(scene: DatasetScene) -> Array:
+def scene_T_map_world(scene: DatasetScene) -> Float64Array:
     """T_map_world [4, 4] of the scene's bag: levelled by its train frames."""
     return level_transform(np.stack([frame.T_world_camera for frame in scene.train]))
 
 
-def level_transform(T_world_camera: Array) -> Array:
+def level_transform(T_world_camera: Float64Array) -> Float64Array:
     """T_map_world [4, 4], the smallest rotation that takes the estimated up to +z, of camera poses [N, 4, 4].
 
     Up is where the cameras' tops point on the whole (their mean, again without those that are far off it). Robots look
@@ -103,7 +103,7 @@ def level_transform(T_world_camera: Array) -> Array:
     return transform(smallest_rotation(up, np.array([0.0, 0.0, 1.0])), np.zeros(3))
 
 
-def truth_in_map(truth: Mapping[str, Any], T_map_world: Array) -> dict[str, Any]:
+def truth_in_map(truth: Mapping[str, Any], T_map_world: Float64Array) -> dict[str, Any]:
     """A scene's truth.json with positions and boxes turned from the scene's world into the map; units stay."""
     turn = T_map_world[:3, :3]
     sources = [{**s, "position_m": (turn @ np.asarray(s["position_m"], float)).tolist()} for s in truth["sources"]]
@@ -120,7 +120,7 @@ def truth_in_map(truth: Mapping[str, Any], T_map_world: Array) -> dict[str, Any]
     return {**truth, "sources": sources, "objects": objects, "T_map_world": T_map_world.tolist()}
 
 
-def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_map_world: Array) -> None:
+def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_map_world: Float64Array) -> None:
     """A frame's pose, image and sound, in the order in which they are logged."""
     start_ns = BAG_START_NS + frame.number * _SECOND_NS
     T_map_camera = T_map_world @ frame.T_world_camera
@@ -146,7 +146,7 @@ def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_ma
         write()
 
 
-def sound_messages(scene: DatasetScene, frame: DatasetFrame, T_map_world: Array) -> list[PoseData | AudioChunk]:
+def sound_messages(scene: DatasetScene, frame: DatasetFrame, T_map_world: Float64Array) -> list[PoseData | AudioChunk]:
     """Poses and sound of a frame's second, as its bag has them, in the order in which they are logged."""
     start_ns = BAG_START_NS + frame.number * _SECOND_NS
     T_map_camera = T_map_world @ frame.T_world_camera
@@ -180,5 +180,5 @@ def _settings() -> str:
     return yaml.safe_dump({"/**": {"ros__parameters": stages}}, sort_keys=False)
 
 
-def _unit(vector: Array) -> Array:
+def _unit(vector: Float64Array) -> Float64Array:
     return vector / np.linalg.norm(vector)

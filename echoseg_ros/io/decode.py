@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import AudioFormatError, CloudFormatError, ImageFormatError
 from echoseg_ros.geometry import transform_from_quaternion
-from echoseg_ros.types import Array, AudioFormat, Camera, FloatImage, RgbImage
+from echoseg_ros.types import AudioFormat, Camera, Float64Array, FloatImage, RgbImage
 
 # ROS counts pixel centres as whole numbers, the types of this package put them at +0.5.
 ROS_PIXEL_OFFSET_PX = 0.5
@@ -253,7 +253,7 @@ def decode_points(message: Any) -> NDArray[np.float32]:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def decode_pose(message: Any) -> Array:
+def decode_pose(message: Any) -> Float64Array:
     """T_parent_child [4, 4] of a PoseStamped, Odometry, Pose, TransformStamped or Transform. Raises PoseError."""
     body = getattr(message, "transform", getattr(message, "pose", message))
     body = getattr(body, "pose", body)

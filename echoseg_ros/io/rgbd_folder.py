@@ -17,7 +17,7 @@ from echoseg_ros.geometry import (
     transform,
     transform_from_quaternion,
 )
-from echoseg_ros.types import Array, Box, Camera, CameraFrame
+from echoseg_ros.types import Box, Camera, CameraFrame, Float64Array
 
 
 class RgbdFolder:
@@ -30,7 +30,7 @@ class RgbdFolder:
         content = _read_json(self.path / "camera.json")
         self.camera = _camera(self.path / "camera.json", content)
         self.rate_hz = float(content.get("rate_hz", 10.0))
-        self.world_up: Array = np.asarray(content.get("world_up", [0.0, 0.0, 1.0]), dtype=float)
+        self.world_up: Float64Array = np.asarray(content.get("world_up", [0.0, 0.0, 1.0]), dtype=float)
         self._depth_scale = float(content.get("depth_scale", 1000.0))
         self.T_map_world = transform(smallest_rotation(self.world_up, np.array([0.0, 0.0, 1.0])), np.zeros(3))
         self.stamps_s, self._T_world_camera, self.names = _read_poses(self.path / "poses.txt")
@@ -39,11 +39,11 @@ class RgbdFolder:
     def __len__(self) -> int:
         return len(self.names)
 
-    def pose_world(self, i: int) -> Array:
+    def pose_world(self, i: int) -> Float64Array:
         """T_world_camera [4, 4] of frame i as the folder gives it."""
         return np.asarray(self._T_world_camera[i])
 
-    def T_map_camera(self, i: int) -> Array:
+    def T_map_camera(self, i: int) -> Float64Array:
         """[4, 4] pose of frame i's optical frame in the map."""
         return self.T_map_world @ self.pose_world(i)
 
@@ -91,7 +91,7 @@ def _camera(file: Path, content: dict[str, Any]) -> Camera:
         raise FolderError(f"{file}: want width, height, fx, fy, cx, cy as numbers ({error!r})") from error
 
 
-def _read_poses(file: Path) -> tuple[Array, Array, list[str]]:
+def _read_poses(file: Path) -> tuple[Float64Array, Float64Array, list[str]]:
     if not file.exists():
         raise FolderError(f"{file}: missing; want lines of 'timestamp_s tx ty tz qx qy qz qw frame'")
     stamps, poses, names = [], [], []

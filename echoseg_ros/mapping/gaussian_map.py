@@ -3,86 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from echoseg_ros.mapping.adam import BETA2, adam_step
+from echoseg_ros.mapping.gaussians import Gaussians, concatenated
 from echoseg_ros.mapping.rotations import rotation_matrices
-
-# Adam as published (Kingma and Ba 2015); the small epsilon is 3DGS's, whose gradients are tiny.
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
 
 # What a new Gaussian is taken to paint before it was seen again, and how fast old views stop counting.
 NEW_PX, FADING = 4.0, 0.95
 # Two halves of a Gaussian lie this many of its deviations to each side, and are this much shorter.
 SPLIT_OFFSET, SPLIT_LENGTH = 0.5, 0.7
-
-PARAMETERS = ("means", "quats_wxyz", "log_scales", "opacity_logits", "rgb")
-
-
-@dataclass(frozen=True)
-class Gaussians:
-    """A plain container of parameters before activation; row i of every tensor is one Gaussian.
-
-    means: [N, 3] map frame, metres; quats_wxyz: [N, 4], any length; log_scales: [N, 3] natural logarithm of metres;
-    opacity_logits: [N]; rgb: [N, 3] colour, 1 = white (3DGS' f_dc is (rgb - 0.5) / 0.28209...).
-    """
-
-    means: Tensor
-    quats_wxyz: Tensor
-    log_scales: Tensor
-    opacity_logits: Tensor
-    rgb: Tensor
-
-    def __len__(self) -> int:
-        return len(self.means)
-
-    @property
-    def scales(self) -> Tensor:  # [N, 3] metres
-        """Standard deviations along the Gaussian's own axes."""
-        return self.log_scales.exp()
-
-    @property
-    def opacities(self) -> Tensor:  # [N] in (0, 1)
-        """Peak opacities."""
-        return self.opacity_logits.sigmoid()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters live."""
-        return self.means.device
-
-    def items(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, tensor) of every parameter, in the order of the fields."""
-        for name in PARAMETERS:
-            yield name, getattr(self, name)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
-        """The same container with `function` applied to every tensor."""
-        return Gaussians(*(function(tensor) for _, tensor in self.items()))
-
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Gaussians:
-        """On another device or in another precision."""
-        return self.map(lambda tensor: tensor.to(device=device, dtype=dtype or tensor.dtype))
-
-    @staticmethod
-    def empty(device: torch.device | str = "cpu") -> Gaussians:
-        """No Gaussians at all."""
-        return Gaussians(*(torch.zeros(shape, device=device) for shape in ((0, 3), (0, 4), (0, 3), (0,), (0, 3))))
-
-
-@dataclass(frozen=True)
-class MapGaussians(Gaussians):
-    """Gaussians as they stand in a map, with their identities. uids: [N] int64, strictly increasing."""
-
-    uids: Tensor
-
-
-def concatenated(a: Gaussians, b: Gaussians) -> Gaussians:
-    """Rows of a, then rows of b."""
-    return Gaussians(*(torch.cat([x, y]) for (_, x), (_, y) in zip(a.items(), b.items(), strict=True)))
 
 
 class GaussianMap:
@@ -189,21 +122,4 @@ class GaussianMap:
         A Gaussian outside the view would otherwise drift on old momentum. Bias is corrected by each row's own count.
         learning_rates: per field, a number or one per row [N].
         """
-        if self.device.type == "cpu":
-            from echoseg_ros.mapping.numba_adam import adam_step_cpu  # here, for it imports this module
-
-            adam_step_cpu(self.gaussians, self._first, self._second, self._updates, gradients, learning_rates)
-            return
-        seen = gradients.opacity_logits != 0
-        self._updates += seen
-        count = self._updates.clamp(min=1)
-        step = seen * (1 - BETA2**count).sqrt() / (1 - BETA1**count)
-        decay_first, decay_second = torch.where(seen, BETA1, 1.0), torch.where(seen, BETA2, 1.0)
-        for name, gradient in gradients.items():
-            parameter, rate = getattr(self.gaussians, name), learning_rates[name]
-            by_row = (slice(None),) + (None,) * (parameter.dim() - 1)
-            first, second = getattr(self._first, name), getattr(self._second, name)
-            first.mul_(decay_first[by_row]).add_(gradient, alpha=1 - BETA1)
-            second.mul_(decay_second[by_row]).addcmul_(gradient, gradient, value=1 - BETA2)
-            direction = second.sqrt().add_(EPSILON).reciprocal_().mul_(first)
-            parameter.addcmul_(direction, (step * rate)[by_row], value=-1)
+        adam_step(self.gaussians, self._first, self._second, self._updates, gradients, learning_rates)

@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.mapping.gsplat_backend import uploaded
+from echoseg_ros.mapping.gaussians import Gaussians
+from echoseg_ros.mapping.optimizer_views import View
+from echoseg_ros.mapping.rasterizers.gsplat import uploaded
 from echoseg_ros.mapping.rotations import quaternions_wxyz
-from echoseg_ros.mapping.views import View
-from echoseg_ros.types import Array, Camera
+from echoseg_ros.types import Camera, Float64Array
 
 # Where less than this of a pixel is covered, it is not explained.
 MIN_ALPHA = 0.5
@@ -225,6 +225,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:  # [N, 1]
     return (a * b).sum(dim=1, keepdim=True)
 
 
-def _on_device(T_a_b: Array, like: Tensor) -> Tensor:
+def _on_device(T_a_b: Float64Array, like: Tensor) -> Tensor:
     """[4, 4] float32 on the device of another tensor."""
     return uploaded(T_a_b.astype(np.float32), like.device)

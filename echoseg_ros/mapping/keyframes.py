@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from echoseg_ros.config import KeyframeConfig
-from echoseg_ros.types import Array, CameraFrame, FloatImage, RgbImage
+from echoseg_ros.types import CameraFrame, Float64Array, FloatImage, RgbImage
 
 
 class Reason(Enum):
@@ -122,7 +122,7 @@ class KeyframeStore:
         return int(np.argmin(distance.min(axis=1)[:candidates]))
 
 
-def pose_difference(T_map_a: Array, T_map_b: Array) -> tuple[float, float]:
+def pose_difference(T_map_a: Float64Array, T_map_b: Float64Array) -> tuple[float, float]:
     """(distance in map units, angle in radians) between two poses."""
     cosine = (np.trace(T_map_a[:3, :3].T @ T_map_b[:3, :3]) - 1) / 2
     return float(np.linalg.norm(T_map_a[:3, 3] - T_map_b[:3, 3])), float(np.arccos(np.clip(cosine, -1, 1)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.io.ply import SH_C0, GaussianFile, write_ply
-from echoseg_ros.mapping.gaussian_map import MapGaussians
+from echoseg_ros.mapping.gaussians import MapGaussians
 
 # Fields that a file of ours has beyond 3DGS' own; they are written anew each time.
 OWN_FIELDS = ("instance_id", "audio_intensity")

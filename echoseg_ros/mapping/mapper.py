@@ -11,14 +11,16 @@ from torch import Tensor
 
 from echoseg_ros.config import Config
 from echoseg_ros.io.ply import SH_C0, read_ply
-from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians, MapGaussians
-from echoseg_ros.mapping.jumps import PoseJumps
+from echoseg_ros.mapping.gaussian_map import GaussianMap
+from echoseg_ros.mapping.gaussians import Gaussians, MapGaussians
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, Reason, reduced
 from echoseg_ros.mapping.map_copy import OWN_FIELDS, CarriedFields, MapCopy
 from echoseg_ros.mapping.optimize import MapOptimizer
-from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered, make_rasterizer, warm_up
-from echoseg_ros.mapping.swept import SweptKeyframes
-from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage
+from echoseg_ros.mapping.plane_sweep.candidates import KeyframeCandidates
+from echoseg_ros.mapping.pose_jumps import PoseJumps
+from echoseg_ros.mapping.rasterizers.conventions import Rasterizer, Rendered
+from echoseg_ros.mapping.rasterizers.factory import make_rasterizer, warm_up
+from echoseg_ros.types import Camera, CameraFrame, Float64Array, FloatImage
 
 # Where less than this of a pixel is covered, the map says nothing about its depth.
 EXPLAINED_ALPHA = 0.8
@@ -40,13 +42,13 @@ class Mapper:
         self._selector = KeyframeSelector(config.keyframes)
         self._jumps = PoseJumps()
         self._keyframes = KeyframeStore(config.keyframes)
-        self._swept = SweptKeyframes(draw=self._drawn_depth)
+        self._swept = KeyframeCandidates(draw=self._drawn_depth)
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
         self._carried = CarriedFields()
         self._keyframe_count = 0
         # Stamp of the newest frame that was chosen as a keyframe, whether it has joined the map or waits for parallax.
         self.chosen_ns: int | None = None
-        self.seeds: Array | None = None
+        self.seeds: Float64Array | None = None
         # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
         self.scene_depth: float | None = None
         self.problem: str | None = None
@@ -123,15 +125,15 @@ class Mapper:
         self._optimizer.steps(steps)
 
     @torch.no_grad()
-    def render(self, camera: Camera, T_map_camera: Array) -> Rendered:
+    def render(self, camera: Camera, T_map_camera: Float64Array) -> Rendered:
         """A view of the map; tensors without gradients on the map's device."""
         return self._rasterizer.render(self._map.gaussians, camera, T_map_camera)
 
-    def render_features(self, camera: Camera, T_map_camera: Array, features: Tensor) -> tuple[Tensor, Tensor]:
+    def render_features(self, camera: Camera, T_map_camera: Float64Array, features: Tensor) -> tuple[Tensor, Tensor]:
         """([H, W, C] sums of blending weight times feature, [H, W] alpha) for features [N, C]."""
         return self._rasterizer.render_features(self._map.gaussians, camera, T_map_camera, features.to(self._device))
 
-    def lift(self, camera: Camera, T_map_camera: Array, labels: NDArray[np.integer], classes: int) -> Tensor:
+    def lift(self, camera: Camera, T_map_camera: Float64Array, labels: NDArray[np.integer], classes: int) -> Tensor:
         """[N, classes] sums of blending weights over the pixels of each label [H, W]; others are ignored."""
         return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
 
@@ -221,6 +223,6 @@ class Mapper:
         return file.extra
 
 
-def _fitted(drawn: Array, truth: Array) -> Array:
+def _fitted(drawn: Float64Array, truth: Float64Array) -> Float64Array:
     gain, bias = np.polyfit(drawn.ravel(), truth.ravel(), 1)
     return gain * drawn + bias

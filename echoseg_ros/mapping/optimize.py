@@ -11,11 +11,12 @@ from torch import Tensor
 from echoseg_ros.config import MapConfig
 from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.exposure import Exposures
-from echoseg_ros.mapping.gaussian_map import GaussianMap, Gaussians
+from echoseg_ros.mapping.gaussian_map import GaussianMap
+from echoseg_ros.mapping.gaussians import Gaussians
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeStore
-from echoseg_ros.mapping.pose_refinement import PoseCorrections
-from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
-from echoseg_ros.mapping.views import Sharpness, View
+from echoseg_ros.mapping.optimizer_views import Sharpness, View
+from echoseg_ros.mapping.pose_corrections import PoseCorrections
+from echoseg_ros.mapping.rasterizers.conventions import Rasterizer, Rendered
 
 # Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
 MEAN_RATE = 0.25

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from echoseg_ros.config import MaskConfig
-from echoseg_ros.masks.geometric import GeometricMasks
-from echoseg_ros.masks.network import NetworkMasks
+from echoseg_ros.masks.geometric.geometric_masks import GeometricMasks
+from echoseg_ros.masks.network.network_masks import NetworkMasks
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 

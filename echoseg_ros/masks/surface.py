@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from echoseg_ros.errors import ImageFormatError
-from echoseg_ros.types import Array, Camera, CameraFrame, FloatImage
+from echoseg_ros.types import Camera, CameraFrame, Float64Array, FloatImage
 
 # Error of a structured-light or time-of-flight camera along the optical axis, as a * (1 + z^2 * b): about 3 mm at 1 m
 # and 16 mm at 3 m. (Nguyen, Izadi, Lovell, "Modeling Kinect sensor noise", 3DIMPVT 2012, gives the same growth.)
@@ -70,7 +70,7 @@ def merge_depth(
     return np.where(depth_m > 0, depth_m, trusted).astype(np.float32)
 
 
-def make_surface(camera: Camera, depth_m: FloatImage, T_map_camera: Array) -> Surface:
+def make_surface(camera: Camera, depth_m: FloatImage, T_map_camera: Float64Array) -> Surface:
     """The surface seen by a camera. depth_m: [H, W] along the optical axis, 0 = unknown."""
     known = depth_m > 0
     inverse = np.where(known, 1 / np.where(known, depth_m, 1), 0).astype(np.float32)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from echoseg_ros.errors import ArrayError, PoseError
-from echoseg_ros.nodes.base import EchosegBase
-from echoseg_ros.sound.array import ArrayGeometry, array_from_frames, load_array
-from echoseg_ros.types import Array, AudioFormat
+from echoseg_ros.nodes.node_base import EchosegBase
+from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_from_frames, load_array
+from echoseg_ros.types import AudioFormat, Float64Array
 
 DEFAULT_ARRAY = "cube8"
 
@@ -61,7 +61,7 @@ class ArraySource:
         return replace(self.array, sample_rate_hz=found.sample_rate_hz, microphones_m=found.microphones_m,
                        T_camera_array=found.T_camera_array)  # fmt: skip
 
-    def _T_camera(self, frame: str) -> Array:
+    def _T_camera(self, frame: str) -> Float64Array:
         transforms, camera = self._node.transforms, self._node.camera_frame
         found = transforms.fixed(camera, frame) if transforms is not None and camera else None
         if found is None:

@@ -8,10 +8,10 @@ import numpy as np
 from audio_common_msgs.msg import AudioData, AudioDataStamped, AudioInfo
 
 from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, OutputNames
-from echoseg_ros.nodes.base import EchosegBase
 from echoseg_ros.nodes.convert import header
+from echoseg_ros.nodes.node_base import EchosegBase
 from echoseg_ros.nodes.sound_half import SoundHalf
-from echoseg_ros.sound.beam import BeamSignal
+from echoseg_ros.sound.labels.beamformer import BeamSignal
 from echoseg_ros.types import Verdict
 
 

@@ -12,7 +12,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.nodes.convert import header
-from echoseg_ros.types import Array, MapSnapshot, SoundEvidence, Verdict
+from echoseg_ros.types import Float64Array, MapSnapshot, SoundEvidence, Verdict
 
 _FIELD_TYPES = {"f4": PointField.FLOAT32, "u4": PointField.UINT32}
 
@@ -89,7 +89,7 @@ def evidence_cloud(evidence: SoundEvidence, frame: str) -> PointCloud2:
     return cloud(points.ravel(), evidence.stamp_ns, frame)
 
 
-def cloud_evidence(message: PointCloud2, T_map_array: Array, duration_s: float) -> SoundEvidence:
+def cloud_evidence(message: PointCloud2, T_map_array: Float64Array, duration_s: float) -> SoundEvidence:
     """What `evidence_cloud` made. The cloud does not say the bands' limits and the level: they are NaN.
 
     Raises EchosegError if the cloud is something else.

@@ -16,9 +16,9 @@ from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, Object
 from echoseg_ros.geometry import quaternion_xyzw
 from echoseg_ros.io.decode import decode_depth, decode_image, decode_masks, decode_points, stamp_ns
 from echoseg_ros.types import (
-    Array,
     Box,
     DepthData,
+    Float64Array,
     ImageData,
     Instance,
     MaskImage,
@@ -60,30 +60,32 @@ def header(at_ns: int, frame: str) -> Header:
     return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame)
 
 
-def point(position_m: Sequence[float] | Array) -> Point:
+def point(position_m: Sequence[float] | Float64Array) -> Point:
     """Of [3]."""
     x, y, z = (float(value) for value in position_m)
     return Point(x=x, y=y, z=z)
 
 
-def vector(values: Sequence[float] | Array) -> Vector3:
+def vector(values: Sequence[float] | Float64Array) -> Vector3:
     """Of [3]."""
     x, y, z = (float(value) for value in values)
     return Vector3(x=x, y=y, z=z)
 
 
-def quaternion(values_xyzw: Sequence[float] | Array) -> Quaternion:
+def quaternion(values_xyzw: Sequence[float] | Float64Array) -> Quaternion:
     """Of [4] in x, y, z, w order."""
     x, y, z, w = (float(value) for value in values_xyzw)
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-def pose(position_m: Sequence[float] | Array, orientation_xyzw: Sequence[float] | Array = (0, 0, 0, 1)) -> Pose:
+def pose(
+    position_m: Sequence[float] | Float64Array, orientation_xyzw: Sequence[float] | Float64Array = (0, 0, 0, 1)
+) -> Pose:
     """Of [3] and [4]."""
     return Pose(position=point(position_m), orientation=quaternion(orientation_xyzw))
 
 
-def transform_stamped(at_ns: int, parent: str, child: str, T_parent_child: Array) -> TransformStamped:
+def transform_stamped(at_ns: int, parent: str, child: str, T_parent_child: Float64Array) -> TransformStamped:
     """For /tf."""
     rotation = quaternion(quaternion_xyzw(T_parent_child[:3, :3]))
     transform = Transform(translation=vector(T_parent_child[:3, 3]), rotation=rotation)
@@ -154,7 +156,9 @@ def _source(head: Header, source: SoundSource, labels: dict[int, str]) -> Detect
     return Detection3D(header=head, results=results, bbox=box, id=str(source.id))
 
 
-def _hypothesis(name: str, score: float, position_m: Array, covariance_m2: Array | None) -> ObjectHypothesisWithPose:
+def _hypothesis(
+    name: str, score: float, position_m: Float64Array, covariance_m2: Float64Array | None
+) -> ObjectHypothesisWithPose:
     covariance = np.zeros((6, 6))
     if covariance_m2 is not None:
         covariance[:3, :3] = covariance_m2

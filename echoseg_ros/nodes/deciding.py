@@ -12,15 +12,15 @@ from sensor_msgs.msg import PointCloud2
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.io.topics import AUDIO_STREAM
 from echoseg_ros.nodes.array_source import DEFAULT_ARRAY
-from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import cloud_evidence
 from echoseg_ros.nodes.map_half import MapHalf, chosen_device
+from echoseg_ros.nodes.node_base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.services import MapServices
 from echoseg_ros.nodes.verdict_half import VerdictHalf
-from echoseg_ros.sound.array import load_array
+from echoseg_ros.pipeline.warmup import warm_up
+from echoseg_ros.pipeline.worker import Worker
+from echoseg_ros.sound.array.array_geometry import load_array
 from echoseg_ros.types import SoundEvidence
-from echoseg_ros.warmup import warm_up
-from echoseg_ros.worker import Worker
 
 # Ten seconds of four arrays.
 QUEUE = 160

@@ -14,12 +14,12 @@ from typing import Any
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.eval.finish import finish_run
 from echoseg_ros.io.files import write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
-from echoseg_ros.io.run_folder import read_json
 from echoseg_ros.io.topics import NODE_INPUTS, TopicNames
-from echoseg_ros.run import HOLD_OUT_EVERY
+from echoseg_ros.pipeline.replay import HOLD_OUT_EVERY
+from echoseg_ros.report.finish import finish_run
+from echoseg_ros.report.run_folder import read_json
 
 # The first start compiles the kernels; after that a node is ready in a few seconds.
 PATIENCE_S = 300.0
@@ -63,13 +63,13 @@ def run_demo(spec: DemoSpec) -> None:
 def simulate(spec: DemoSpec, bag: Path) -> None:
     """Write the bag that the demo replays."""
     if spec.rgbd is None:
-        from echoseg_sim.room import simulate_room
+        from echoseg_sim.recordings.room_recording import simulate_room
 
         sounds = [spec.sound] if spec.sound else []
         simulate_room(bag, seed=spec.seed, array=spec.array, sources=0 if spec.source == "none" else 1, rt60_s=spec.rt60_s,
                       snr_db=spec.snr_db, seconds=spec.seconds, sounds=sounds, progress=spec.progress)  # fmt: skip
         return
-    from echoseg_sim.rgbd import SourceSpec, simulate_rgbd
+    from echoseg_sim.recordings.rgbd_recording import SourceSpec, simulate_rgbd
 
     place = spec.source or next(iter(RgbdFolder(spec.rgbd).objects), None)
     if place is None:

@@ -13,7 +13,7 @@ from echoseg_ros.io.topics import STREAM, OutputNames
 from echoseg_ros.nodes.inputs import Input, qos_profile
 
 if TYPE_CHECKING:
-    from echoseg_ros.nodes.base import EchosegBase
+    from echoseg_ros.nodes.node_base import EchosegBase
 
 # So often, that the name of a topic that fell silent is out within two seconds.
 PERIOD_S = 0.5

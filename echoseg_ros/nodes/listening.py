@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from echoseg_ros.nodes.base import EchosegBase
+from echoseg_ros.nodes.node_base import EchosegBase
 from echoseg_ros.nodes.sound_half import SoundHalf
-from echoseg_ros.warmup import warm_up
+from echoseg_ros.pipeline.warmup import warm_up
 
 
 class SoundNode(EchosegBase):

@@ -7,17 +7,17 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from vision_msgs.msg import Detection3DArray
 
-from echoseg_ros.draw import object_overlay, resized_mask
 from echoseg_ros.io.decode import decode_camera_info
 from echoseg_ros.io.topics import LATCHED, NODE_INPUTS, STREAM, OutputNames
-from echoseg_ros.map_side import MapSide
-from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import map_cloud
 from echoseg_ros.nodes.convert import depth_data, image_data, mask_image, object_detections, rgb_image, seed_points
-from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
-from echoseg_ros.objects.view import object_mask
+from echoseg_ros.nodes.node_base import Call, EchosegBase, Rewind
+from echoseg_ros.objects.map_snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.objects.object_mask import object_mask
+from echoseg_ros.pipeline.map_stage import MapStage
+from echoseg_ros.pipeline.worker import Worker
+from echoseg_ros.report.draw import object_overlay, resized_mask
 from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, MapSnapshot, MaskImage, Verdict
-from echoseg_ros.worker import Worker
 
 # One and a half seconds of a 10 Hz camera with depth: a keyframe may take that long, older frames are of no use.
 QUEUE = 30
@@ -58,9 +58,9 @@ class MapHalf:
         self._objects = node.publisher(Detection3DArray, self._names.objects, LATCHED)
         self._overlay = node.publisher(Image, self._names.overlay, STREAM)
 
-    def new_side(self) -> MapSide:
+    def new_side(self) -> MapStage:
         """An empty map for live use."""
-        side = MapSide(self._node.config, self.device, self._node.params.use_depth)
+        side = MapStage(self._node.config, self.device, self._node.params.use_depth)
         side.live = True
         return side
 

@@ -13,10 +13,10 @@ from builtin_interfaces.msg import Duration
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from echoseg_ros.draw import colour
 from echoseg_ros.geometry import box_corners, quaternion_xyzw
 from echoseg_ros.nodes.convert import header, point, pose, quaternion, vector
-from echoseg_ros.types import Array, MotionHint, SoundingObject, SoundSource, Verdict
+from echoseg_ros.report.draw import colour
+from echoseg_ros.types import Float64Array, MotionHint, SoundingObject, SoundSource, Verdict
 
 # Longer than the time between verdicts, so that nothing flickers; short enough that a dead node leaves no ghosts.
 LIFETIME_S = 5
@@ -112,7 +112,7 @@ def _hint_markers(source_id: int, hint: MotionHint, rgb: tuple[int, int, int]) -
     yield _label("motion_hint_label", source_id, hint.text, np.asarray(hint.from_map, dtype=float)[None], rgb)
 
 
-def _label(namespace: str, marker_id: int, text: str, corners: Array, rgb: tuple[int, int, int]) -> Marker:
+def _label(namespace: str, marker_id: int, text: str, corners: Float64Array, rgb: tuple[int, int, int]) -> Marker:
     """Above the highest corner."""
     label = _marker(namespace, marker_id, Marker.TEXT_VIEW_FACING, rgb, 1.0)
     middle = corners.mean(axis=0)
@@ -122,7 +122,7 @@ def _label(namespace: str, marker_id: int, text: str, corners: Array, rgb: tuple
     return label
 
 
-def _ellipsoid(covariance_m2: Array) -> tuple[Array, Array]:
+def _ellipsoid(covariance_m2: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Full axes [3] in metres and rotation [3, 3] of the 95 % ellipsoid."""
     variances, axes = np.linalg.eigh(np.asarray(covariance_m2, dtype=float))
     if np.linalg.det(axes) < 0:

@@ -17,10 +17,10 @@ from tf2_msgs.msg import TFMessage
 from echoseg_ros.errors import PoseError
 from echoseg_ros.io.decode import decode_pose, stamp_ns
 from echoseg_ros.io.topics import AUDIO_STREAM, NODE_INPUTS, TopicQos
-from echoseg_ros.io.transforms import TransformTree
+from echoseg_ros.io.transform_tree import TransformTree
 from echoseg_ros.nodes.inputs import Input
-from echoseg_ros.nodes.params import NodeParams
-from echoseg_ros.types import Array, PoseData
+from echoseg_ros.nodes.parameters import NodeParams
+from echoseg_ros.types import Float64Array, PoseData
 
 try:
     import tf2_ros
@@ -52,15 +52,15 @@ class OwnTransforms:
     def _take(self, message: TFMessage, fixed: bool) -> None:
         self._tree.add(message, fixed)
 
-    def latest(self, target: str, source: str) -> tuple[int, Array] | None:
+    def latest(self, target: str, source: str) -> tuple[int, Float64Array] | None:
         """(stamp_ns, T_target_source) at the newest time both are known."""
         return self._tree.latest(target, source)
 
-    def fixed(self, target: str, source: str) -> Array | None:
+    def fixed(self, target: str, source: str) -> Float64Array | None:
         """T_target_source of rigidly connected frames."""
         return self._tree.fixed(target, source)
 
-    def at(self, target: str, source: str, at_ns: int) -> Array | None:
+    def at(self, target: str, source: str, at_ns: int) -> Float64Array | None:
         """T_target_source at a time."""
         return self._tree.at(target, source, at_ns)
 
@@ -77,17 +77,17 @@ class Tf2Transforms:
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=30.0))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
-    def latest(self, target: str, source: str) -> tuple[int, Array] | None:
+    def latest(self, target: str, source: str) -> tuple[int, Float64Array] | None:
         """(stamp_ns, T_target_source) at the newest time both are known."""
         found = self._look_up(target, source, Time())
         return None if found is None else (stamp_ns(found.header), decode_pose(found))
 
-    def fixed(self, target: str, source: str) -> Array | None:
+    def fixed(self, target: str, source: str) -> Float64Array | None:
         """T_target_source of frames taken to be rigidly connected."""
         found = self._look_up(target, source, Time())
         return None if found is None else decode_pose(found)
 
-    def at(self, target: str, source: str, at_ns: int) -> Array | None:
+    def at(self, target: str, source: str, at_ns: int) -> Float64Array | None:
         """T_target_source at a time."""
         found = self._look_up(target, source, Time(nanoseconds=at_ns))
         return None if found is None else decode_pose(found)

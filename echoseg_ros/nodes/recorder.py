@@ -17,10 +17,10 @@ from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.history import Belief, History, Moment
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.io.topics import LATCHED, STREAM, OutputNames
 from echoseg_ros.nodes.inputs import qos_profile
+from echoseg_ros.pipeline.timeline import Belief, Moment, Timeline
 
 
 class Recorder:
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, window_s: float) -> None:
         self._half_window_ns = int(window_s * 5e8)
-        self.history = History()
+        self.history = Timeline()
         self.latencies_ms: list[float] = []
         self.received: Counter[str] = Counter()
         self.sounding_ids: list[int] = []

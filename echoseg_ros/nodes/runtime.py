@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from echoseg_ros.cores import share_cores
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.threads import share_cores
 
 if TYPE_CHECKING:
-    from echoseg_ros.nodes.base import EchosegBase
+    from echoseg_ros.nodes.node_base import EchosegBase
 
 # Jazzy reads the second name only, Kilted the first.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")

@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from echoseg_ros.io.results import MapState, RunCounters, RunInfo, audio_intensity, run_files
-from echoseg_ros.io.wav import write_beams
-from echoseg_ros.map_side import MapSide
-from echoseg_ros.nodes.base import Call, EchosegBase
 from echoseg_ros.nodes.map_half import MapHalf
+from echoseg_ros.nodes.node_base import Call, EchosegBase
 from echoseg_ros.nodes.sound_half import SoundHalf
 from echoseg_ros.nodes.verdict_half import VerdictHalf
-from echoseg_ros.objects.snapshot import EMPTY_SNAPSHOT
-from echoseg_ros.sound.beam import BeamSignal
-from echoseg_ros.worker import Worker
+from echoseg_ros.objects.map_snapshot import EMPTY_SNAPSHOT
+from echoseg_ros.pipeline.map_stage import MapStage
+from echoseg_ros.pipeline.worker import Worker
+from echoseg_ros.report.results import MapState, RunCounters, RunInfo, audio_intensity, run_files
+from echoseg_ros.report.source_audio import write_beams
+from echoseg_ros.sound.labels.beamformer import BeamSignal
 
 # Long enough for a keyframe in work.
 PATIENCE_S = 120.0
@@ -110,7 +110,7 @@ class MapServices:
     def _map_path(self) -> Path:
         return Path(str(self._node.get_parameter("map_path").value)).expanduser().absolute()
 
-    def _fresh_side(self) -> MapSide:
+    def _fresh_side(self) -> MapStage:
         """An empty map that knows the camera."""
         half = self._map_half
         fresh = half.new_side()
@@ -145,7 +145,7 @@ class MapServices:
         in_thread_of(half.worker, partial(self._replace, fresh))
         return f"{half.snapshot.gaussians} Gaussians read from {path}; objects are found anew as they are seen"
 
-    def _replace(self, fresh: MapSide) -> None:
+    def _replace(self, fresh: MapStage) -> None:
         half = self._map_half
         half.side = fresh
         half.show(fresh.snapshot(half.snapshot.stamp_ns))

@@ -15,13 +15,13 @@ from echoseg_ros.errors import AudioFormatError, EchosegError, PoseError
 from echoseg_ros.io.decode import decode_audio, decode_audio_info, stamp_ns
 from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, NODE_INPUTS, OutputNames
 from echoseg_ros.nodes.array_source import ArraySource
-from echoseg_ros.nodes.base import Call, EchosegBase, Rewind
 from echoseg_ros.nodes.clouds import evidence_cloud
 from echoseg_ros.nodes.convert import transform_stamped
-from echoseg_ros.sound.array import ArrayGeometry
-from echoseg_ros.sound_side import SoundSide
+from echoseg_ros.nodes.node_base import Call, EchosegBase, Rewind
+from echoseg_ros.pipeline.sound_stage import SoundStage
+from echoseg_ros.pipeline.worker import Worker
+from echoseg_ros.sound.array.array_geometry import ArrayGeometry
 from echoseg_ros.types import AudioChunk, AudioFormat, NoiseOnly, SoundEvidence
-from echoseg_ros.worker import Worker
 
 # Audio is what must not be lost: 20 s of messages of 0.1 s.
 QUEUE = 200
@@ -37,7 +37,7 @@ class SoundHalf:
         self._on_rewind = on_rewind
         self._always_publish = always_publish
         self._source = ArraySource(node)
-        self.side: SoundSide | None = None if self._source.from_tf else SoundSide(node.config, self._source.array)
+        self.side: SoundStage | None = None if self._source.from_tf else SoundStage(node.config, self._source.array)
         self._format: AudioFormat | None = None
         self._refused = ""
         self.lost_s = 0.0
@@ -101,7 +101,7 @@ class SoundHalf:
     def _find_side(self, audio: AudioFormat) -> None:
         """Check the array against the audio; with the array from TF, the first audio waits for it."""
         if self.side is None:
-            self.side = SoundSide(self._node.config, self._source.find(audio))
+            self.side = SoundStage(self._node.config, self._source.find(audio))
         else:
             self.side.array.check_channels(audio.channels)
 
@@ -132,7 +132,7 @@ class SoundHalf:
         """What each source sounds like: see Listener.heard_as."""
         return self.side.ear.heard_as() if self.side is not None else {}
 
-    def _heard(self, side: SoundSide, item: Any) -> list[SoundEvidence]:
+    def _heard(self, side: SoundStage, item: Any) -> list[SoundEvidence]:
         try:
             return side.add(item)
         except EchosegError as error:

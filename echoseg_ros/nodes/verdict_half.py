@@ -11,14 +11,14 @@ from sensor_msgs.msg import PointCloud2
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
-from echoseg_ros.history import History
 from echoseg_ros.io.topics import LATCHED, OutputNames
-from echoseg_ros.judge import Judge
-from echoseg_ros.nodes.base import EchosegBase
 from echoseg_ros.nodes.clouds import segments_cloud
 from echoseg_ros.nodes.convert import sounding_detections, source_detections
 from echoseg_ros.nodes.map_half import MapHalf
 from echoseg_ros.nodes.markers import MarkerBoard
+from echoseg_ros.nodes.node_base import EchosegBase
+from echoseg_ros.pipeline.decision_stage import DecisionStage
+from echoseg_ros.pipeline.timeline import Timeline
 from echoseg_ros.types import SoundEvidence, Verdict
 
 # Latencies kept for the percentiles: an hour at four windows a second.
@@ -32,12 +32,12 @@ class VerdictHalf:
         self._node = node
         self._map_half = map_half
         self.lock = threading.Lock()
-        self.judge = Judge(node.config)
+        self.judge = DecisionStage(node.config)
         # Whoever has the audio gives the sources their labels, and says what they sound like.
         self.name: Callable[[Verdict], Verdict] = lambda verdict: verdict
         self.heard_as: Callable[[], dict[int, dict[str, float]]] = dict
         self.verdict = Verdict(0, 0)
-        self.history = History()
+        self.history = Timeline()
         self.latencies_ms: deque[float] = deque(maxlen=MAX_LATENCIES)
         self._board = MarkerBoard(node.params.map_frame)
         self._segments_ns: int | None = None
@@ -67,15 +67,15 @@ class VerdictHalf:
     def rewind(self) -> None:
         """Time went back: what was heard belongs to another time; the history goes on."""
         with self.lock:
-            self.judge = Judge(self._node.config)
+            self.judge = DecisionStage(self._node.config)
 
     def reset(self) -> None:
         """Forget everything that was heard."""
         with self.lock:
-            self.judge = Judge(self._node.config)
+            self.judge = DecisionStage(self._node.config)
             self.verdict = Verdict(self.verdict.stamp_ns, self.verdict.window_end_ns)
             self._map_half.verdict = None
-            self.history = History()
+            self.history = Timeline()
         self._markers.publish(self._board.update(self.verdict))
 
     def _segments_are_due(self, stamp_ns: int) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from echoseg_ros.nodes.base import EchosegBase
 from echoseg_ros.nodes.beams import BeamHalf
 from echoseg_ros.nodes.map_half import MapHalf, chosen_device
+from echoseg_ros.nodes.node_base import EchosegBase
 from echoseg_ros.nodes.services import MapServices
 from echoseg_ros.nodes.sound_half import SoundHalf
 from echoseg_ros.nodes.verdict_half import VerdictHalf
-from echoseg_ros.warmup import warm_up
+from echoseg_ros.pipeline.warmup import warm_up
 
 
 class EchosegNode(EchosegBase):

@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from echoseg_ros.objects.solid import rows_within
+from echoseg_ros.objects.instance_body import rows_within
 
 # Around an instance so much is looked at, as a share of its longest side, and at least so much.
 _MARGIN, _LEAST_MARGIN_M = 0.25, 0.03

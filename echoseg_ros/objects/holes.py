@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from echoseg_ros.objects.solid import rows_within
+from echoseg_ros.objects.instance_body import rows_within
 
 # Free Gaussians hang together as neighbours; what surrounds such a patch are its Gaussians' wider neighbours.
 _JOINED, _AROUND = 6, 12

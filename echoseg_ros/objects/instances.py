@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from echoseg_ros.config import InstanceConfig
-from echoseg_ros.objects.apart import standing_apart
 from echoseg_ros.objects.boundary import redrawn
 from echoseg_ros.objects.holes import holes_in
-from echoseg_ros.objects.solid import body_box, grounded, solid_part
+from echoseg_ros.objects.instance_body import body_box, grounded, solid_part
+from echoseg_ros.objects.instance_splitting import standing_apart
 from echoseg_ros.objects.votes import VoteTable, locate
 from echoseg_ros.types import Instance, MaskProposal
 

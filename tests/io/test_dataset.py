@@ -19,7 +19,7 @@ from scipy.io import wavfile
 from echoseg_ros.errors import DatasetError
 from echoseg_ros.io.colmap import ColmapModel, read_model, write_model
 from echoseg_ros.io.dataset import MASKS, MONO, DatasetScene, find_scenes
-from echoseg_ros.io.splits import frame_number
+from echoseg_ros.io.dataset_split import frame_number
 
 TEST = [2, 5, 9]
 TRAIN = [n for n in range(10) if n not in TEST]

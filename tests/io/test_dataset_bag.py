@@ -22,8 +22,8 @@ from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.io.colmap import ColmapModel, read_model, write_model
 from echoseg_ros.io.dataset import DatasetScene
 from echoseg_ros.io.dataset_bag import level_transform, write_dataset_bag
-from echoseg_ros.run import bag_array, bag_config
-from echoseg_ros.sound_side import SoundSide
+from echoseg_ros.pipeline.replay import bag_array, bag_config
+from echoseg_ros.pipeline.sound_stage import SoundStage
 from echoseg_ros.types import AudioChunk, AudioFormat, ImageData, PoseData, SeedPoints
 
 TEST = (0, 5, 6)
@@ -183,7 +183,7 @@ def test_the_sound_is_that_of_the_train_seconds_with_gaps_between(scene: Path, b
 def test_every_window_within_a_train_second_has_the_frames_own_pose(scene: Path, bag: Path) -> None:
     """And windows across two seconds, which hear the camera in two places, have none."""
     config = bag_config(bag)
-    side = SoundSide(config, bag_array(bag, config))
+    side = SoundStage(config, bag_array(bag, config))
     heard = []
     for item in BagReader(bag).messages():
         if isinstance(item, AudioFormat | AudioChunk | PoseData):

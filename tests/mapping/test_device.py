@@ -16,9 +16,9 @@ import torch.fx.experimental._config
 from torch import Tensor
 
 from echoseg_ros.config import Config
-from echoseg_ros.mapping import gsplat_backend
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.mapping.optimize import TIDY_EVERY
+from echoseg_ros.mapping.rasterizers import gsplat
 from echoseg_ros.types import Camera
 from gpu_check.frames import made_up_recording
 
@@ -48,7 +48,7 @@ def reading_back_allowed() -> Iterator[None]:
 @pytest.fixture
 def mapper(monkeypatch: pytest.MonkeyPatch) -> Mapper:
     """A map on the meta device with two keyframes."""
-    monkeypatch.setattr(gsplat_backend, "_gsplat_rasterization", lambda device: shapes_only)
+    monkeypatch.setattr(gsplat, "_gsplat_rasterization", lambda device: shapes_only)
     settings = {"map.backend": "gsplat", "map.image_width_px": 64, "keyframes.min_interval_s": 0.0}
     mapper = Mapper(Config().updated(settings), "meta")
     with reading_back_allowed():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from echoseg_ros.mapping.gaussian_map import NEW_PX, PARAMETERS, SPLIT_LENGTH, SPLIT_OFFSET, GaussianMap, Gaussians
+from echoseg_ros.mapping.gaussian_map import NEW_PX, SPLIT_LENGTH, SPLIT_OFFSET, GaussianMap
+from echoseg_ros.mapping.gaussians import PARAMETERS, Gaussians
 from echoseg_ros.mapping.rotations import rotation_matrices
 
 STILL: dict[str, float | torch.Tensor] = dict.fromkeys(PARAMETERS, 0.0)

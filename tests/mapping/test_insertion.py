@@ -13,11 +13,11 @@ from torch import Tensor
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping import insertion
-from echoseg_ros.mapping.gaussian_map import Gaussians
+from echoseg_ros.mapping.gaussians import Gaussians
 from echoseg_ros.mapping.keyframes import Keyframe, Reason
+from echoseg_ros.mapping.optimizer_views import View
 from echoseg_ros.mapping.rotations import quaternions_wxyz, rotation_matrices
-from echoseg_ros.mapping.views import View
-from echoseg_ros.types import Array, Camera
+from echoseg_ros.types import Camera, Float64Array
 
 # Odd sizes: the last cells are cut.
 CAMERA = Camera(75, 53, 60.0, 58.0, 36.3, 27.1)
@@ -27,12 +27,14 @@ NORMAL_CAMERA = np.array([0.3, -0.5, -1.0]) / np.linalg.norm([0.3, -0.5, -1.0])
 MILD_CAMERA = np.array([0.02, -0.05, -1.0]) / np.linalg.norm([0.02, -0.05, -1.0])
 
 
-def view_of(rgb: Array, depth: Array, T_map_camera: Array = T_MAP_CAMERA, camera: Camera = CAMERA) -> View:
+def view_of(
+    rgb: Float64Array, depth: Float64Array, T_map_camera: Float64Array = T_MAP_CAMERA, camera: Camera = CAMERA
+) -> View:
     keyframe = Keyframe(0, 0, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera, 0, Reason.FIRST)
     return View.of(keyframe, torch.device("cpu"))
 
 
-def plane_depth(normal_camera: Array) -> Array:
+def plane_depth(normal_camera: Float64Array) -> Float64Array:
     """[H, W] depth of a plane two metres from the camera."""
     return -2.0 / (geometry.pixel_rays(CAMERA) @ normal_camera)
 

@@ -11,23 +11,23 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
-from echoseg_ros.map_side import SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, WORTH_A_LOOK_STEPS, MapSide
-from echoseg_ros.mapping.depth import Parallax
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.types import Array, CameraFrame, DepthData, FloatImage, ImageData, MaskProposal, PoseData
+from echoseg_ros.mapping.plane_sweep.depth_from_motion import Parallax
+from echoseg_ros.pipeline.map_stage import SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, WORTH_A_LOOK_STEPS, MapStage
+from echoseg_ros.types import CameraFrame, DepthData, Float64Array, FloatImage, ImageData, MaskProposal, PoseData
 from echoseg_ros.units import scaled_frame
 
 VIEWS = 8
 UNSEEN = room_view(99, pose(-0.07, 0.4))
 
 
-def blind(index: int, T_map_camera: Array) -> CameraFrame:
+def blind(index: int, T_map_camera: Float64Array) -> CameraFrame:
     """A view of the room without its depth."""
     return replace(room_view(index, T_map_camera), depth_m=None)
 
 
-def sideways(index: int) -> Array:
+def sideways(index: int) -> Float64Array:
     return pose(-0.42 + 0.12 * index)
 
 
@@ -52,7 +52,7 @@ def mapped(factor: float) -> Mapped:
     return Mapped(mapper, joined, problems)
 
 
-def relative_errors(mapper: Mapper, factor: float) -> Array:
+def relative_errors(mapper: Mapper, factor: float) -> Float64Array:
     """[n] of the drawn depth of an unseen view, where there is something to see; the map is `factor` times as large."""
     truth = reduced(UNSEEN, SMALL.map.image_width_px)
     drawn = mapper.render(truth.camera, scaled_frame(truth, factor).T_map_camera)
@@ -146,9 +146,9 @@ def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
     assert mapper.finish() == [] and len(mapper.gaussians) == count > 0
 
 
-def side_and_what_it_asks(sensor: bool) -> tuple[MapSide, list[tuple[CameraFrame, FloatImage | None]]]:
+def side_and_what_it_asks(sensor: bool) -> tuple[MapStage, list[tuple[CameraFrame, FloatImage | None]]]:
     """A map's side, and the views in which objects are looked for, with the depth that the map shows of them."""
-    side = MapSide(SMALL, use_depth=sensor)
+    side = MapStage(SMALL, use_depth=sensor)
     asked: list[tuple[CameraFrame, FloatImage | None]] = []
     propose = side.masks.propose
 
@@ -160,7 +160,7 @@ def side_and_what_it_asks(sensor: bool) -> tuple[MapSide, list[tuple[CameraFrame
     return side, asked
 
 
-def show_views(side: MapSide, sensor: bool) -> None:
+def show_views(side: MapStage, sensor: bool) -> None:
     for i in range(VIEWS):
         view = room_view(i, sideways(i))
         side.add(view.camera)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import scene_bag
 
-from echoseg_ros import map_side
 from echoseg_ros.config import Config
 from echoseg_ros.geometry import apply, pixel_rays
-from echoseg_ros.map_side import MapSide
+from echoseg_ros.pipeline import map_stage
+from echoseg_ros.pipeline.map_stage import MapStage
 from echoseg_ros.types import DepthData, ImageData, MaskProposal, PoseData
 
 FRAMES, SMALL = 12, {"map.image_width_px": 80, "map.steps_per_s": 2.0}
 
 
-def play(side: MapSide, depth: bool = True) -> list:
+def play(side: MapStage, depth: bool = True) -> list:
     """Twelve frames, one in half a second; returns the snapshots."""
     snapshots = side.add(scene_bag.CAMERA)
     for i in range(FRAMES):
@@ -30,10 +30,10 @@ def play(side: MapSide, depth: bool = True) -> list:
 @pytest.mark.parametrize("depth", [True, False], ids=["rgbd", "rgb only"])
 def test_a_model_sees_the_image_as_the_camera_took_it(folders, monkeypatch, depth: bool) -> None:
     lifted: list[MaskProposal] = []
-    lift = map_side.lift_proposal
-    monkeypatch.setattr(map_side, "lift_proposal", lambda *given: lifted.append(given[-1]) or lift(*given))
+    lift = map_stage.lift_proposal
+    monkeypatch.setattr(map_stage, "lift_proposal", lambda *given: lifted.append(given[-1]) or lift(*given))
     settings = {"masks.backend": "rf_detr", "masks.model_path": str(folders["rf_detr"]), "masks.min_score": 0.0}
-    side = MapSide(Config().updated(SMALL | settings), use_depth=depth)
+    side = MapStage(Config().updated(SMALL | settings), use_depth=depth)
     seen: list[tuple[int, ...]] = []
     prepare = side.masks._prepare
     monkeypatch.setattr(side.masks, "_prepare", lambda rgb: seen.append(rgb.shape) or prepare(rgb))
@@ -55,7 +55,7 @@ class TruthWithNames:
 
 
 def test_names_reach_the_instances() -> None:
-    side = MapSide(Config().updated(SMALL))
+    side = MapStage(Config().updated(SMALL))
     side.masks = TruthWithNames()
     instances = play(side)[-1].instances
     assert len(instances) == 2

@@ -20,7 +20,7 @@ from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, STREAM
 from echoseg_ros.nodes.convert import transform_stamped
 from echoseg_ros.nodes.inputs import qos_profile
 from echoseg_ros.nodes.listening import SoundNode
-from echoseg_ros.nodes.params import read_parameters
+from echoseg_ros.nodes.parameters import read_parameters
 
 # On the robot's head, which looks along +x: the optical frame looks along its own +z.
 T_HEAD_CAMERA = np.array([[0, 0, 1, 0.1], [-1, 0, 0, 0], [0, -1, 0, 0.2], [0, 0, 0, 1.0]])

@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker
 from echoseg_ros.errors import EchosegError, PoseError
 from echoseg_ros.nodes import clouds, convert
 from echoseg_ros.nodes.markers import MarkerBoard
-from echoseg_ros.nodes.params import NodeParams
+from echoseg_ros.nodes.parameters import NodeParams
 from echoseg_ros.nodes.pose_source import PoseSource
 from echoseg_ros.nodes.runtime import use_shared_memory_profile
 from echoseg_ros.types import (

@@ -10,7 +10,7 @@ import pytest
 from echoseg_ros.geometry import apply, backproject, box_iou, inverse, project
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.mapping.keyframes import reduced
-from echoseg_ros.masks.geometric import GeometricMasks
+from echoseg_ros.masks.geometric.geometric_masks import GeometricMasks
 from echoseg_ros.objects.instances import InstanceMap
 
 CELL_M = 0.015

@@ -9,13 +9,13 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.geometry import apply, backproject, look_at, pixel_rays, rotation_matrix
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.types import ImageData, PoseData
-from echoseg_sim import room as room_module
-from echoseg_sim.mesh import Material, quad
-from echoseg_sim.path import CLEARANCE_M, plan_path
-from echoseg_sim.render import RenderedView, render, sense
-from echoseg_sim.room import camera_of, simulate_room
-from echoseg_sim.rooms import make_room
-from echoseg_sim.scene import Scene, make_geometry
+from echoseg_sim.recordings import room_recording as room_module
+from echoseg_sim.recordings.path import CLEARANCE_M, plan_path
+from echoseg_sim.recordings.room_recording import camera_of, simulate_room
+from echoseg_sim.rooms.mesh import Material, quad
+from echoseg_sim.rooms.render import RenderedView, render, sense
+from echoseg_sim.rooms.room import make_room
+from echoseg_sim.rooms.scene import Scene, make_geometry
 
 CAMERA = camera_of((160, 120))
 

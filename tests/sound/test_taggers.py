@@ -6,7 +6,7 @@ import tiny_models
 
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.sound.taggers.backend import make_tagger
+from echoseg_ros.sound.labels.taggers.factory import make_tagger
 
 CLASSES = "clock tick, dog bark,rain"
 

@@ -13,8 +13,8 @@ from scene_bag import write_scene_bag
 
 from echoseg_ros import geometry
 from echoseg_ros.errors import FolderError
-from echoseg_ros.mapping.numba_backend import NumbaRasterizer
-from echoseg_ros.mapping.rasterizer import Rendered
+from echoseg_ros.mapping.rasterizers.conventions import Rendered
+from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
 from echoseg_ros.types import Camera
 from gpu_check.cli import main
 from gpu_check.correctness import Comparison, compare, largest

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.mapping.gsplat_backend import GsplatRasterizer
+from echoseg_ros.mapping.rasterizers.gsplat import GsplatRasterizer
 from echoseg_ros.types import Camera
 from gpu_check import injected, prepare
 from gpu_check.correctness import Comparison, compare

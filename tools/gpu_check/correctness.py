@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.mapping.numba_backend import NumbaRasterizer
-from echoseg_ros.mapping.rasterizer import Rasterizer, Rendered
-from echoseg_ros.mapping.reference_backend import ReferenceRasterizer
+from echoseg_ros.mapping.gaussians import Gaussians
+from echoseg_ros.mapping.rasterizers.conventions import Rasterizer, Rendered
+from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
+from echoseg_ros.mapping.rasterizers.reference import ReferenceRasterizer
 from gpu_check.scenes import RandomScene
 
 OUTPUTS = ("rgb", "depth", "alpha")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros import geometry
 from echoseg_ros.errors import FolderError
-from echoseg_ros.types import Array, Camera, CameraFrame
+from echoseg_ros.types import Camera, CameraFrame, Float64Array
 
 FILE = "frames.npz"
 HOLD_OUT_EVERY = 8
@@ -58,7 +58,7 @@ def write_frames(folder: Path, frames: Iterable[CameraFrame]) -> int:
         raise FolderError(f"{path} exists: want a new folder")
     stamps: list[int] = []
     indices: list[int] = []
-    poses: list[Array] = []
+    poses: list[Float64Array] = []
     camera: Camera | None = None
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for frame in frames:
@@ -114,7 +114,7 @@ def made_up_recording(camera: Camera, count: int) -> Recording:
     return Recording("checkers", camera, tuple(frames))
 
 
-def _made_up_view(camera: Camera, T_map_camera: Array) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _made_up_view(camera: Camera, T_map_camera: Float64Array) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     rays = geometry.pixel_rays(camera) @ T_map_camera[:3, :3].T
     origin = T_map_camera[:3, 3]
     to_wall, to_box = (2.0 - origin[1]) / rays[..., 1], (1.2 - origin[1]) / rays[..., 1]

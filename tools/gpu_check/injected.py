@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.mapping.rasterizer import ALPHA_FLOOR, EPS_2D_PX2, NEAR_PLANE
-from echoseg_ros.mapping.reference_backend import Projected, blending_weights, project
+from echoseg_ros.mapping.gaussians import Gaussians
+from echoseg_ros.mapping.rasterizers.conventions import ALPHA_FLOOR, EPS_2D_PX2, NEAR_PLANE
+from echoseg_ros.mapping.rasterizers.reference import Projected, blending_weights, project
 from echoseg_ros.types import Camera
 
 # gsplat is slow beyond this many channels a pass: callers have to split.

@@ -30,9 +30,9 @@ def rgbd_frames(folder: Path) -> Iterator[CameraFrame]:
 
 def bag_frames(bag: Path) -> Iterator[CameraFrame]:
     """The posed frames of a bag that have a depth. Raises BagError."""
-    from echoseg_ros.assemble import FrameAssembler
     from echoseg_ros.config import InputConfig
     from echoseg_ros.io.bag import BagReader
+    from echoseg_ros.pipeline.frame_assembler import FrameAssembler
 
     assembler = FrameAssembler(InputConfig())
     for item in BagReader(bag, require=("image", "camera_info", "pose", "depth")).messages():
@@ -42,7 +42,7 @@ def bag_frames(bag: Path) -> Iterator[CameraFrame]:
 
 def room_frames(seed: int, width: int, height: int) -> Iterator[CameraFrame]:
     """A simulated room, rendered at the size itself: 20 s at 10 Hz."""
-    from echoseg_sim.room import camera_of, drive, make_tour
+    from echoseg_sim.recordings.room_recording import camera_of, drive, make_tour
 
     return drive(make_tour(seed), camera_of((width, height)), seed)
 

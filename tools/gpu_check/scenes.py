@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.gaussian_map import Gaussians
-from echoseg_ros.types import Array, Camera
+from echoseg_ros.mapping.gaussians import Gaussians
+from echoseg_ros.types import Camera, Float64Array
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RandomScene:
         return f"{self.camera.width}x{self.camera.height}, {self.count} of {self.size_px:g} px"
 
     @property
-    def T_map_camera(self) -> Array:
+    def T_map_camera(self) -> Float64Array:
         """[4, 4]."""
         return geometry.look_at(np.array([1.0, -2.0, 0.5]), np.array([0.0, 0.0, 0.4]))
 

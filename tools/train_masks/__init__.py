@@ -1,4 +1,4 @@
-"""How echoseg_ros/masks/grouping.npz was made: views of simulated rooms, the training, and what it is judged by.
+"""How echoseg_ros/masks/network/grouping.npz was made: views of simulated rooms, the training, and what it is judged by.
 
 From the repository's root, in the environment of `make setup`, with PYTHONPATH=tools:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from echoseg_ros.masks.network_weights import load_weights, save_weights
+from echoseg_ros.masks.network.weights import load_weights, save_weights
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import echoseg_ros.masks.network as network_module
+import echoseg_ros.masks.network.network_masks as network_module
 from echoseg_ros.config import MaskConfig
-from echoseg_ros.masks.backend import make_masks
+from echoseg_ros.masks.factory import make_masks
 from echoseg_ros.types import CameraFrame
 from echoseg_ros.units import scaled_pose
-from echoseg_sim.render import DEPTH_RANGE_M, RenderedView, sense
+from echoseg_sim.rooms.render import DEPTH_RANGE_M, RenderedView, sense
 from train_masks.samples import View, load_views
 
 LEAST_PX = 25

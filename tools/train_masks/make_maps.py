@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from echoseg_ros.config import Config
-from echoseg_ros.io.splits import TEST_EVERY
+from echoseg_ros.io.dataset_split import TEST_EVERY
 from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera, CameraFrame
 from echoseg_ros.units import MapScale
-from echoseg_sim.path import plan_path
-from echoseg_sim.render import RenderedView, render
-from echoseg_sim.rooms import Room
-from echoseg_sim.sparse_model import Gauge, find_features, make_model
+from echoseg_sim.recordings.path import plan_path
+from echoseg_sim.recordings.sparse_model import Gauge, find_features, make_model
+from echoseg_sim.rooms.render import RenderedView, render
+from echoseg_sim.rooms.room import Room
 from train_masks.rooms import training_room
 
 _NS = 1_000_000_000

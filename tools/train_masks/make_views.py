@@ -17,10 +17,10 @@ import numpy as np
 
 from echoseg_ros.geometry import look_at
 from echoseg_ros.types import Camera
-from echoseg_sim.render import render
-from echoseg_sim.rooms import Room
-from echoseg_sim.scene import Geometry, Scene, make_geometry
-from echoseg_sim.space import FreeSpace
+from echoseg_sim.rooms.free_space import FreeSpace
+from echoseg_sim.rooms.render import render
+from echoseg_sim.rooms.room import Room
+from echoseg_sim.rooms.scene import Geometry, Scene, make_geometry
 from train_masks.rooms import training_room
 
 _BAKED_EVERY = 5

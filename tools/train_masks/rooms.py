@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoseg_sim.homes import PLANS, Home
-from echoseg_sim.rooms import Room, make_room
+from echoseg_sim.rooms.homes import PLANS, Home
+from echoseg_sim.rooms.room import Room, make_room
 
 TRAINING_SEEDS = range(50_000, 60_000)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from echoseg_ros.masks.network_input import network_input
-from echoseg_ros.masks.network_model import MULTIPLE_PX, OFFSET_UNIT_PX
+from echoseg_ros.masks.network.model import MULTIPLE_PX, OFFSET_UNIT_PX
+from echoseg_ros.masks.network.network_input import network_input
 from echoseg_ros.masks.surface import make_surface, merge_depth
 from echoseg_ros.types import Camera
 from echoseg_ros.units import scaled_pose

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echoseg_ros.masks.network_model import OFFSET_UNIT_PX, GroupingNetwork
-from echoseg_ros.masks.network_weights import load_weights, save_weights
+from echoseg_ros.masks.network.model import OFFSET_UNIT_PX, GroupingNetwork
+from echoseg_ros.masks.network.weights import load_weights, save_weights
 from train_masks.samples import Sample, View, load_views, make_sample
 
 _BATCH, _WHOLE_BATCH = 8, 3

@@ -1,0 +1,114 @@
+"""The one run of a scene that every method is given: made once, kept, and made again when what made it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import echoseg_ros
+from echoseg_ros.config import Config
+from echoseg_ros.errors import DatasetError
+from echoseg_ros.eval.bench import commit
+from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
+from echoseg_ros.io.bag import BagReader
+from echoseg_ros.io.dataset_bag import write_dataset_bag
+from echoseg_ros.io.files import write_json
+from echoseg_ros.pipeline.pipeline import Pipeline
+from echoseg_ros.pipeline.replay import bag_array, bag_config, bag_T_map_world, replay_bag
+from echoseg_ros.report.results import RunInfo, write_run
+from echoseg_ros.report.run_folder import RunFolder, read_json
+from echoseg_ros.types import MapSnapshot
+
+# What a run is made by; evaluation, nodes and the command line only look at it.
+_MAKES_RUNS = ("*.py", "mapping/**/*", "masks/**/*", "objects/**/*", "sound/**/*", "io/*.py", "pipeline/*.py")
+_NOT = ("cli.py",)
+
+
+class SceneRun:
+    """A finished run: its folder, the map in it, and what the sound side last saw of the map.
+
+    Instances of `snapshot` name their Gaussians by the rows of the saved map, which are the loaded map's uids.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder / "run")
+        snapshot = load_checkpoint(folder / "snapshot.pickle", "snapshot")
+        if snapshot is None:
+            raise DatasetError(f"{folder}: its run was made by other code; make it again with --fresh")
+        self.snapshot: MapSnapshot = snapshot
+        self.made: dict[str, Any] = read_json(folder / "made.json")
+
+
+def scene_run(
+    scene: Path, folder: Path, overrides: dict[str, Any], fresh: bool = False, reuse: bool = False
+) -> SceneRun:
+    """The run of a scene in `folder`, made if it is not there, or was made by other code, settings or data.
+
+    fresh: made again in any case; reuse: whatever made it is fine. Deterministic, for it runs offline on the CPU.
+    """
+    key = run_key(scene, overrides)
+    made = read_json(folder / "made.json") if (folder / "made.json").exists() else None
+    if fresh or made is None or (made["key"] != key and not reuse):
+        _make(scene, folder, overrides, key)
+    return SceneRun(folder)
+
+
+def run_key(scene: Path, overrides: dict[str, Any]) -> str:
+    """What must be the same for a run to be used again: the code, the settings and the scene's files."""
+    files = sorted((str(f.relative_to(scene)), f.stat().st_size, f.stat().st_mtime_ns)
+                   for f in scene.rglob("*") if f.is_file() and f.relative_to(scene).parts[0] != "cases")  # fmt: skip
+    return _digest(json.dumps([code_digest(), Config().updated(overrides).flat(), files], sort_keys=True, default=str))
+
+
+@cache
+def code_digest() -> str:
+    """Of the package's own files that take part in a run, weights too."""
+    root = Path(echoseg_ros.__file__).parent
+    found = {file for pattern in _MAKES_RUNS for file in root.glob(pattern)}
+    files = sorted(f for f in found if f.is_file() and f.name not in _NOT and f.parent.name != "__pycache__")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _make(scene: Path, folder: Path, overrides: dict[str, Any], key: str) -> None:
+    """Bag, run and snapshot; made.json comes last, so that what was cut off is made again."""
+    shutil.rmtree(folder, ignore_errors=True)
+    bag = folder / "bag"
+    write_dataset_bag(scene, bag)
+    config = bag_config(bag).updated(overrides)
+    reader = BagReader(bag)
+    pipeline = Pipeline(config, bag_array(bag, config))
+    runner = replay_bag(reader, pipeline, progress=False)
+    info = RunInfo(config, f"echoseg evaluate: run of {scene.name}", "cpu", reader.start_ns, bag_T_map_world(bag))
+    counters = runner.counters(reader.duration_s)
+    write_run(folder / "run", info, counters, pipeline.map_stage, pipeline.judge, runner.verdict, runner.history)
+    uids = pipeline.map_stage.mapper.gaussians.uids.cpu().numpy()
+    snapshot = pipeline.map_stage.snapshot(runner.verdict.stamp_ns)
+    save_checkpoint(folder / "snapshot.pickle", "snapshot", by_row(snapshot, uids))
+    shutil.rmtree(bag)
+    seconds = {name: round(value, 2) for name, value in asdict(counters)["busy_s"].items()}
+    write_json(folder / "made.json", {"key": key, "commit": commit(), "scene": str(scene), "busy_s": seconds})
+
+
+def by_row(snapshot: MapSnapshot, uids: np.ndarray) -> MapSnapshot:
+    """The snapshot with instances' uids as rows of the map with `uids` [N]; those of pruned Gaussians are left out."""
+    rows = {int(uid): row for row, uid in enumerate(uids)}
+    renamed = []
+    for instance in snapshot.instances:
+        kept = [k for k, uid in enumerate(instance.uids.tolist()) if uid in rows]
+        found = np.array([rows[int(instance.uids[k])] for k in kept], np.int64)
+        renamed.append(replace(instance, uids=found, points_map=instance.points_map[kept], rgb=instance.rgb[kept]))
+    return replace(snapshot, instances=tuple(renamed))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

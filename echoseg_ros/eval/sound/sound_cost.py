@@ -1,0 +1,137 @@
+"""What the sound side costs at ten windows a second: process time over recorded time, all of it and its parts.
+
+An array walks through a room that is mapped by 20,000 points while one thing in it sounds; messages go through the same
+calls as in a running node. Only the last seconds count, in which the memory is full.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from echoseg_ros.config import Config
+from echoseg_ros.eval.sound.sound_rooms import SoundRoom, make_room
+from echoseg_ros.geometry import PoseTrack, interpolate
+from echoseg_ros.pipeline.decision_stage import DecisionStage
+from echoseg_ros.pipeline.sound_stage import SoundStage
+from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
+from echoseg_ros.sound.evidence.audio_stream import AudioStream
+from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
+from echoseg_ros.sound.localisation.back_projection import EvidenceMemory
+from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, Float64Array, PoseData
+from echoseg_sim.acoustics.array_audio import SoundingSource, simulate_array
+from echoseg_sim.acoustics.reverberation import Shoebox
+from echoseg_sim.acoustics.sounds import load_sound
+
+WINDOWS_PER_S, CHUNK_S, POSES_PER_S = 10, 0.1, 10
+RT60_S, SNR_DB, SOUND = 0.4, 20.0, "builtin:speech"
+# Windows that are gone through once more, part by part.
+_PARTS_OF = 100
+_START_NS = 100_000_000_000
+
+Message = PoseData | AudioChunk
+
+
+def cost_row(seed: int, seconds: float, last_s: float) -> dict[str, Any]:
+    """Shares of one core of the last `last_s` of a walk of so many seconds with a cube of 8.
+
+    core_share: all that is done for a window (framing, extraction, memory, self-calibration, estimate and choice,
+    labels); listen_ms: up to the evidence; judge_ms: from there to the verdict; label_ms: the sources' names; extract_ms
+    and back_project_ms: a window's evidence, and this in the memory and at each of the map's points.
+    """
+    array, room = load_array("cube8"), make_room(seed, int(seconds) + 2)
+    config = Config().updated({"sound.hop_s": 1.0 / WINDOWS_PER_S})
+    items = _messages(array, room, seed, seconds)
+    side, judge = SoundStage(config, array), DecisionStage(config)
+    listen_s, judge_s, label_s, windows = 0.0, 0.0, 0.0, 0
+    from_ns = _START_NS + round((seconds - last_s) * 1e9)
+    side.add(_format(array))
+    for item in items:
+        counts = item.stamp_ns >= from_ns
+        begun = time.process_time()
+        heard = side.add(item)
+        listen_s += counts * (time.process_time() - begun)
+        for evidence in heard:
+            begun = time.process_time()
+            verdict = judge.add(evidence, room.snapshot)
+            between = time.process_time()
+            side.ear.name(verdict)
+            judge_s += counts * (between - begun)
+            label_s += counts * (time.process_time() - between)
+            windows += counts
+    extract_ms, back_project_ms = _parts_ms(config, array, room, items)
+    per_window_ms = 1e3 / max(windows, 1)
+    return {
+        "core_share": (listen_s + judge_s + label_s) / last_s,
+        "evidence_core_share": (extract_ms + back_project_ms) * WINDOWS_PER_S / 1e3,
+        "windows": int(windows),
+        "recorded_s": last_s,
+        "map_points": len(room.snapshot.surface_points),
+        "listen_ms": listen_s * per_window_ms,
+        "judge_ms": judge_s * per_window_ms,
+        "label_ms": label_s * per_window_ms,
+        "extract_ms": extract_ms,
+        "back_project_ms": back_project_ms,
+    }
+
+
+def _messages(array: ArrayGeometry, room: SoundRoom, seed: int, seconds: float) -> list[Message]:
+    """Poses of the camera and chunks of audio in the order of their time."""
+    times_s = np.arange(round(seconds * POSES_PER_S) + 1) / POSES_PER_S
+    poses = np.stack([_pose_at(room.poses, at_s) for at_s in times_s])
+    thing = int(np.random.default_rng([seed, 59]).integers(len(room.sounding_m)))
+    sound = load_sound(SOUND, array.sample_rate_hz, seed)
+    source = SoundingSource("thing", room.sounding_m[thing], sound, ((0.0, seconds),))
+    box = Shoebox(np.zeros(3), room.size_m)
+    heard = simulate_array(box, RT60_S, array, list(poses), times_s, [source], seconds, SNR_DB, seed)
+    T_array_camera = np.linalg.inv(array.T_camera_array)
+    items: list[Message] = [
+        PoseData(_START_NS + round(at_s * 1e9), pose @ T_array_camera)
+        for at_s, pose in zip(times_s, poses, strict=True)
+    ]
+    step = round(CHUNK_S * array.sample_rate_hz)
+    items += [
+        AudioChunk(_START_NS + round(start / array.sample_rate_hz * 1e9), heard.samples[start : start + step])
+        for start in range(0, len(heard.samples), step)
+    ]
+    return sorted(items, key=lambda item: item.stamp_ns)
+
+
+def _pose_at(poses: Float64Array, at_s: float) -> Float64Array:
+    """[4, 4] between the poses [P, 4, 4] of each second."""
+    second = min(int(at_s), len(poses) - 2)
+    return interpolate(poses[second], poses[second + 1], at_s - second)
+
+
+def _format(array: ArrayGeometry) -> AudioFormat:
+    return AudioFormat(round(array.sample_rate_hz), array.channels, "S16LE", "WAVE")
+
+
+def _parts_ms(config: Config, array: ArrayGeometry, room: SoundRoom, items: list[Message]) -> tuple[float, float]:
+    """Mean process time of a window's extraction, and of its back-projection to the map's points."""
+    windows = _windows(config, array, items)[-_PARTS_OF:]
+    extract = EvidenceExtractor(array, array.sample_rate_hz, config.sound)
+    memory = EvidenceMemory(config.sources.memory_s)
+    memory.add(extract(windows[0]))
+    begun = time.process_time()
+    heard = [extract(window) for window in windows]
+    between = time.process_time()
+    for evidence in heard:
+        memory.add(evidence)
+        memory.gathered(memory.slots()[-1:], np.ones(1), 1.0).score(room.snapshot.surface_points)
+    return 1e3 * (between - begun) / len(windows), 1e3 * (time.process_time() - between) / len(windows)
+
+
+def _windows(config: Config, array: ArrayGeometry, items: list[Message]) -> list[AudioWindow]:
+    poses = PoseTrack(config.input.pose_max_gap_s)
+    stream = AudioStream(array, _format(array), config.sound, config.input)
+    windows: list[AudioWindow] = []
+    for item in items:
+        if isinstance(item, PoseData):
+            poses.add(item.stamp_ns, item.T_map_camera)
+        else:
+            stream.add(item)
+        windows += stream.windows(poses)
+    return windows

@@ -1,0 +1,84 @@
+"""The grouping network: a small U-Net that says of each pixel whether an object is there, and where its middle is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from echoseg_ros.masks.network.network_input import CHANNELS
+
+# Sides of the input have to be multiples of this.
+MULTIPLE_PX = 16
+# Offsets are in units of this many pixels inside the network.
+OFFSET_UNIT_PX = 32.0
+_WIDTHS = (12, 28, 48, 88, 144)
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+    layer = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class _Residual(nn.Module):
+    """Two convolutions beside a short cut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_convolution(width, width), nn.Conv2d(width, width, 3, 1, 1, bias=False))
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.norm(self.body(x)))
+
+
+class _Context(nn.Module):
+    """What the whole picture says, added to every pixel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(inplace=True), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+        return x + self.mix(pooled)[:, :, None, None]
+
+
+class GroupingNetwork(nn.Module):
+    """Five scales; the finest costs little, the coarsest sees the whole picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        w0, w1, w2, w3, w4 = _WIDTHS
+        self.stem = _convolution(CHANNELS, w0)
+        self.down1 = nn.Sequential(_convolution(w0, w1, 2), _convolution(w1, w1))
+        self.down2 = nn.Sequential(_convolution(w1, w2, 2), _Residual(w2))
+        self.down3 = nn.Sequential(_convolution(w2, w3, 2), _Residual(w3))
+        self.down4 = nn.Sequential(_convolution(w3, w4, 2), _Residual(w4), _Context(w4), _Residual(w4))
+        self.side3, self.side2 = _convolution(w4, w3, size=1), _convolution(w3, w2, size=1)
+        self.side1, self.side0 = _convolution(w2, w1, size=1), _convolution(w1, w0, size=1)
+        self.up3, self.up2 = _Residual(w3), _Residual(w2)
+        self.up1 = nn.Sequential(_convolution(w1, w1), _convolution(w1, w1))
+        self.vote = nn.Conv2d(w1, 3, 1)
+        self.up0 = _convolution(w0, 12)
+        self.object = nn.Conv2d(12, 1, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(logit of "an object" [B, 1, H, W], votes [B, 3, H / 2, W / 2]) of inputs [B, CHANNELS, H, W].
+
+        Votes: offset to the middle of the object's visible part, x and y in OFFSET_UNIT_PX of the full size, and the
+        log of the root of its area in pixels of the full size, also in OFFSET_UNIT_PX.
+        """
+        x0 = self.stem(x)
+        x1 = self.down1(x0)
+        x2 = self.down2(x1)
+        x3 = self.down3(x2)
+        x4 = self.down4(x3)
+        y3 = self.up3(x3 + _doubled(self.side3(x4)))
+        y2 = self.up2(x2 + _doubled(self.side2(y3)))
+        y1 = self.up1(x1 + _doubled(self.side1(y2)))
+        y0 = self.up0(x0 + _doubled(self.side0(y1)))
+        return self.object(y0), self.vote(y1)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

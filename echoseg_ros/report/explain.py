@@ -1,0 +1,53 @@
+"""The reasons for a run's verdict in words: `echoseg explain RUN --object ID`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from echoseg_ros.errors import FolderError
+from echoseg_ros.report.run_folder import read_json
+
+
+def explained(run: Path, object_id: int | None = None) -> str:
+    """Why an object is believed to sound or not (without an id: every object that sounds).
+
+    Raises FolderError if the run has no reasons, or none for that object.
+    """
+    reasons: list[dict[str, Any]] = read_json(Path(run) / "why.json")
+    if object_id is None:
+        sounding = {entry["id"] for entry in read_json(Path(run) / "objects.json")["objects"]}
+        chosen = [why for why in reasons if why["rank"] == 0 and why["object_id"] in sounding]
+        return "\n\n".join(map(_text, chosen)) or "no object sounds; name one with --object"
+    chosen = [why for why in reasons if why["object_id"] == object_id]
+    if not chosen:
+        known = sorted({why["object_id"] for why in reasons})
+        raise FolderError(
+            f"{run}: object {object_id} is not among the likeliest of any source; there are {known or 'none'}"
+        )
+    return "\n\n".join(map(_text, chosen))
+
+
+def _text(why: dict[str, Any]) -> str:
+    rival = _name(why["rival_id"])
+    lines = [
+        f"source {why['source_id']}: object {why['object_id']} with {why['probability']:.1%}, "
+        + (f"ahead of {rival} with {why['rival_probability']:.1%}" if why["rank"] == 0
+           else f"number {why['rank'] + 1}; {rival} has {why['rival_probability']:.1%}"),
+        *_table("heard", f"windows that prefer the object's place, and that of {rival}", why["windows"]),
+        *_table("seen", "views that showed the object, and that had it in view and did not", why["views"]),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _table(verb: str, title: str, reasons: list[dict[str, float]]) -> list[str]:
+    lines = [f"  {verb}: {title}"]
+    for side, sign in (("for", 1), ("against", -1)):
+        on_side = sorted((r for r in reasons if r["share"] * sign > 0), key=lambda r: -abs(r["share"]))
+        entries = [f"{r['t_s']:.2f} s ({r['share']:+.1%})" for r in on_side]
+        lines.append(f"    {side:8}{', '.join(entries) or '-'}")
+    return lines
+
+
+def _name(object_id: int | None) -> str:
+    return "elsewhere" if object_id is None else f"object {object_id}"

@@ -1,0 +1,60 @@
+"""CLAP (Wu et al., ICASSP 2023): which of the texts in `label.classes` a sound is most like; zero-shot."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from echoseg_ros.config import LabelConfig
+from echoseg_ros.model_folder import ModelFolder, import_transformers, listed
+from echoseg_ros.sound.labels.sound_features import resampled
+from echoseg_ros.sound.labels.taggers.factory import MODEL_PATH
+
+KNOWN = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"
+# The texts CLAP was trained on are sentences.
+SENTENCE = "This is a sound of {}."
+
+
+class ClapTagger:
+    """The texts' embeddings are made once; each call embeds the sound. Raises BackendError without model or classes."""
+
+    def __init__(self, config: LabelConfig) -> None:
+        self.classes = listed(config.classes, "label.classes", "clock tick, dog bark, rain")
+        folder = ModelFolder.find(MODEL_PATH, config.model_path, KNOWN)
+        transformers = import_transformers()
+        self._model = folder.load_model(transformers.ClapModel)
+        self._processor = folder.load_part(transformers.ClapProcessor)
+        self._rate_hz = float(self._processor.feature_extractor.sampling_rate)
+        self._texts = self._embedded_texts()
+
+    def _embedded_texts(self) -> torch.Tensor:  # [C, E]
+        words = self._processor.tokenizer(
+            [SENTENCE.format(name) for name in self.classes], return_tensors="pt", padding=True
+        )
+        with torch.inference_mode():
+            return _unit(_embedding(self._model.get_text_features(**words)))
+
+    def tag(self, signal: NDArray[np.floating], rate_hz: float) -> list[tuple[str, float]]:
+        """See Tagger. The probabilities are those among the classes: one of them is always the best."""
+        if not len(signal):
+            return []
+        longest = self._processor.feature_extractor.nb_max_samples  # of more it would take a piece at random
+        samples = resampled(signal, rate_hz, self._rate_hz)[-longest:]
+        inputs = self._processor.feature_extractor(samples, sampling_rate=round(self._rate_hz), return_tensors="pt")
+        with torch.inference_mode():
+            sound = _unit(_embedding(self._model.get_audio_features(**inputs)))
+            logits = self._model.logit_scale_a.exp() * sound @ self._texts.T
+        shares = torch.softmax(logits[0], dim=0).tolist()
+        return sorted(zip(self.classes, shares), key=lambda pair: -pair[1])
+
+
+def _embedding(features: object) -> torch.Tensor:
+    """Newer versions of the package return an output with the embedding in it, older ones the embedding."""
+    found = getattr(features, "pooler_output", features)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)

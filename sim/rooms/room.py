@@ -1,0 +1,132 @@
+"""Furnished rooms by seed: walls, furniture, small objects that rest on it, and the light.
+
+The map frame is level, z up, its origin on the floor in the middle of the room; T_map_world is the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from echoseg_ros.types import Float64Array
+from echoseg_sim.rooms import homes
+from echoseg_sim.rooms.bathroom import tile_room
+from echoseg_sim.rooms.free_space import FreeSpace
+from echoseg_sim.rooms.furnishing import FurniturePiece, furnish
+from echoseg_sim.rooms.homes import Home
+from echoseg_sim.rooms.layout import Footprint
+from echoseg_sim.rooms.light import bake
+from echoseg_sim.rooms.palette import Palette
+from echoseg_sim.rooms.scattering import REPEATED, RoomObject, scatter
+from echoseg_sim.rooms.scene import Geometry, Scene, Textures, make_geometry
+from echoseg_sim.rooms.shell import Shell, build_shell
+
+MIN_OBJECTS, MIN_KINDS = 12, 7
+_LAYOUT_ATTEMPTS = 50
+_MIN_FREE_M2 = 2.5  # for a robot's middle, so that it can go around things
+_MIN_FREE_HOME_M2 = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """A furnished room. size_m: [3]."""
+
+    seed: int
+    size_m: Float64Array
+    objects: tuple[RoomObject, ...]
+    furniture: tuple[FurniturePiece, ...]
+    shell: Shell
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The lit scene, made on first use (seconds)."""
+        geometry, textures = self._solid
+        return Scene(geometry, textures, bake(geometry, textures, self.shell.lights, self.seed))
+
+    @property
+    def geometry(self) -> Geometry:
+        """What is solid, without light; its entities are 1..N = objects, 0 = shell, -1.. = furniture."""
+        return self._solid[0]
+
+    @cached_property
+    def _solid(self) -> tuple[Geometry, Textures]:
+        meshes = [*self.shell.meshes, *(piece.mesh for piece in self.furniture), *(item.mesh for item in self.objects)]
+        entities = [0] * len(self.shell.meshes)
+        entities += [-1 - i for i in range(len(self.furniture))] + [1 + i for i in range(len(self.objects))]
+        return make_geometry(meshes, entities)
+
+    def object(self, name: str) -> RoomObject:
+        """The object of that name. Raises KeyError with the names there are."""
+        for item in self.objects:
+            if item.name == name:
+                return item
+        raise KeyError(f"no object {name!r}; there are {[item.name for item in self.objects]}")
+
+    def obstacles(self) -> list[Footprint]:
+        """What a robot must drive around."""
+        pieces = [piece.footprint for piece in self.furniture if piece.kind != "rug"]
+        return pieces + [item.footprint for item in self.objects if item.footprint.z_m[0] < 0.02]
+
+
+def make_room(
+    seed: int,
+    instances: str = "single",
+    size_m: tuple[float, float, float] | None = None,
+    home: Home | None = None,
+) -> Room:
+    """A room as a pure function of its arguments.
+
+    instances: "single" = one object of each sounding kind, "multi" = three of one of them; size_m overrides the drawn
+    size; home: a bathroom, kitchen or living room instead, which says itself how many there are of what. Raises
+    ValueError if `instances` or the home's use is unknown, or no layout fits.
+    """
+    if instances not in ("single", "multi"):
+        raise ValueError(f"instances = {instances!r}: want single or multi")
+    if home is not None:
+        return _make_home(seed, home, size_m)
+    for attempt in range(_LAYOUT_ATTEMPTS):
+        rng = np.random.default_rng([seed, attempt])
+        size = size_m or _drawn_size(rng)
+        palette = Palette(rng)
+        shell = build_shell(palette, size)
+        pieces = furnish(palette, size, shell)
+        objects = scatter(palette, size, pieces, shell.keep_clear, instances)
+        room = Room(seed, np.array(size), tuple(objects), tuple(pieces), shell)
+        if (
+            pieces
+            and _is_full(objects, instances)
+            and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_M2
+        ):
+            return room
+    raise ValueError(f"no furnished layout found for seed {seed}, size {size_m}: want at least 4 x 3.5 x 2.4 m")
+
+
+def _drawn_size(rng: np.random.Generator) -> tuple[float, float, float]:
+    width, depth, height = rng.uniform((4.0, 3.5, 2.4), (7.0, 6.0, 2.8))
+    return float(width), float(depth), float(height)
+
+
+def _is_full(objects: list[RoomObject], instances: str) -> bool:
+    kinds = [item.kind for item in objects]
+    repeated = max((kinds.count(kind) for kind in REPEATED), default=0)
+    return len(kinds) >= MIN_OBJECTS and len(set(kinds)) >= MIN_KINDS and (instances == "single" or repeated >= 3)
+
+
+def _make_home(seed: int, home: Home, size_m: tuple[float, float, float] | None) -> Room:
+    """A room of a home; its materials are drawn once (they take the most time), its layout until one fits."""
+    if home.use not in homes.PLANS:
+        raise ValueError(f"room {home.use!r}: want one of {', '.join(homes.PLANS)}")
+    palette = Palette(np.random.default_rng([seed, 401]))
+    if home.use == "bathroom":
+        tile_room(palette)
+    for _ in range(_LAYOUT_ATTEMPTS):
+        size = size_m or homes.draw_size(palette.rng, home.use)
+        shell = build_shell(palette, size)
+        pieces = homes.furnish_home(palette, size, shell, home.use)
+        objects = homes.scatter_home(palette, size, pieces, shell.keep_clear, home) if pieces else []
+        room = Room(seed, np.array(size), tuple(objects), tuple(pieces), shell)
+        if homes.is_full(objects, home.use) and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_HOME_M2:
+            return room
+    raise ValueError(f"no layout found for {home} of seed {seed}, size {size_m}: take another seed or a larger room")

@@ -1,0 +1,67 @@
+"""PSNR, SSIM and depth error against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from echoseg_ros.errors import ImageFormatError
+from echoseg_ros.eval.map.image_quality import depth_errors_pct, psnr_db, ssim
+
+C1, C2 = 0.01**2, 0.03**2
+
+
+def noise(seed: int = 0, shape: tuple[int, ...] = (40, 50, 3)) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 1, shape)
+
+
+def test_a_constant_difference_has_a_known_psnr() -> None:
+    image = np.full((20, 30, 3), 0.4)
+    assert psnr_db(image, image + 0.1) == pytest.approx(20.0)
+    assert psnr_db(image, image) == pytest.approx(300.0)
+
+
+def test_ssim_of_a_picture_with_itself_is_one() -> None:
+    assert ssim(noise(), noise()) == pytest.approx(1.0)
+
+
+def test_ssim_of_two_flat_pictures_is_the_luminance_term() -> None:
+    a, b = np.full((20, 20, 3), 0.5), np.full((20, 20, 3), 0.7)
+    assert ssim(a, b) == pytest.approx((2 * 0.5 * 0.7 + C1) / (0.5**2 + 0.7**2 + C1))
+
+
+def test_ssim_of_one_window_is_the_formula_with_gaussian_weights() -> None:
+    """A picture of 11 x 11 px has one window: the sums of Wang et al. written out."""
+    a, b = noise(1, (11, 11, 1)), noise(2, (11, 11, 1))
+    at = np.arange(11) - 5
+    weights = np.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * 1.5**2))
+    weights = (weights / weights.sum())[..., None]
+    mean_a, mean_b = (weights * a).sum(), (weights * b).sum()
+    var_a, var_b = (weights * (a - mean_a) ** 2).sum(), (weights * (b - mean_b) ** 2).sum()
+    covariance = (weights * (a - mean_a) * (b - mean_b)).sum()
+    expected = (2 * mean_a * mean_b + C1) * (2 * covariance + C2)
+    expected /= (mean_a**2 + mean_b**2 + C1) * (var_a + var_b + C2)
+    assert ssim(a, b) == pytest.approx(expected)
+
+
+def test_ssim_is_symmetric_falls_with_noise_and_is_negative_for_a_negative() -> None:
+    a = noise(3)
+    values = [ssim(a, a + sigma * np.random.default_rng(4).normal(size=a.shape)) for sigma in (0.02, 0.1, 0.5)]
+    assert 1 > values[0] > values[1] > values[2]
+    assert ssim(a, noise(5)) == pytest.approx(ssim(noise(5), a))
+    assert abs(ssim(a, noise(5))) < 0.1
+    assert ssim(a, 1 - a) < -0.8
+
+
+def test_depth_errors_of_pixels_that_are_drawn_and_known() -> None:
+    truth = np.array([[2.0, 2.0], [0.0, 4.0]], np.float32)
+    drawn = np.array([[2.1, 9.0], [1.0, 3.0]], np.float32)
+    alpha = np.array([[1.0, 0.2], [1.0, 0.9]], np.float32)
+    np.testing.assert_allclose(depth_errors_pct(drawn, alpha, truth), [5.0, 25.0], rtol=1e-5)
+
+
+def test_pictures_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ImageFormatError, match="one shape"):
+        psnr_db(np.zeros((4, 4, 3)), np.zeros((4, 5, 3)))
+    with pytest.raises(ImageFormatError, match="11 px"):
+        ssim(np.zeros((10, 20, 3)), np.zeros((10, 20, 3)))

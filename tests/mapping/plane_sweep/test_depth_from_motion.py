@@ -1,0 +1,230 @@
+"""Depth by plane sweep against closed forms: a slanted, textured plane with a box before it, cast ray by ray."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from echoseg_ros import geometry
+from echoseg_ros.mapping.keyframes import Keyframe, Reason
+from echoseg_ros.mapping.plane_sweep import pose_adjustment
+from echoseg_ros.mapping.plane_sweep.candidates import WINDOW, KeyframeCandidates, warm_up
+from echoseg_ros.mapping.plane_sweep.depth_from_motion import DepthEstimate, DepthFromMotion, Parallax
+from echoseg_ros.mapping.plane_sweep.source_views import best_sources
+from echoseg_ros.types import Camera
+
+CAMERA = Camera(96, 72, 84.0, 84.0, 48.0, 36.0)
+# n . p = 3: a wall, turned by 25 degrees.
+NORMAL = np.array([np.sin(np.radians(25)), 0.0, np.cos(np.radians(25))])
+BOX_LOW, BOX_HIGH = np.array([-0.55, -0.35, 1.9]), np.array([0.05, 0.3, 2.3])
+
+
+def texture(points: np.ndarray) -> np.ndarray:
+    """[..., 3] uint8 of points [..., 3]: waves in all directions and of many lengths, down to about three pixels."""
+    random = np.random.default_rng(7)
+    value = np.zeros((*points.shape[:-1], 3))
+    for frequency in np.geomspace(5, 32, 24):
+        direction = random.normal(size=3) * (1.0, 0.5, 1.0)
+        wave = np.sin(points @ (frequency * direction / np.linalg.norm(direction)) + random.uniform(0, 6.28))
+        value += wave[..., None] * random.uniform(0.3, 1.0, 3) / frequency**0.3
+    return (127 + 55 * np.tanh(0.5 * value)).astype(np.uint8)
+
+
+def view(number: int, position: tuple[float, float, float], turn_deg: float = 0.0) -> Keyframe:
+    """The scene from a place, with its exact depth."""
+    T_map_camera = geometry.transform(Rotation.from_euler("y", turn_deg, degrees=True).as_matrix(), np.array(position))
+    rays = geometry.pixel_rays(CAMERA) @ T_map_camera[:3, :3].T
+    depth = (3.0 - T_map_camera[:3, 3] @ NORMAL) / (rays @ NORMAL)
+    with np.errstate(divide="ignore"):
+        a, b = (BOX_LOW - T_map_camera[:3, 3]) / rays, (BOX_HIGH - T_map_camera[:3, 3]) / rays
+    enter, leave = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
+    depth = np.where((enter < leave) & (enter > 0), enter, depth)
+    rgb = texture(rays * depth[..., None] + T_map_camera[:3, 3])
+    stamp_ns = number * 500_000_000
+    return Keyframe(stamp_ns, number, CAMERA, rgb, depth.astype(np.float32), T_map_camera, number, Reason.MOVED)
+
+
+def path(count: int = 7) -> list[Keyframe]:
+    """Steps of a hand's breadth to the side, swaying."""
+    return [
+        view(i, (0.12 * (i - count // 2), 0.03 * np.sin(2.0 * i), 0.02 * i), 1.5 * (count // 2 - i))
+        for i in range(count)
+    ]
+
+
+def scaled(keyframe: Keyframe, factor: float) -> Keyframe:
+    T_map_camera = keyframe.T_map_camera.copy()
+    T_map_camera[:3, 3] *= factor
+    return replace(keyframe, T_map_camera=T_map_camera)
+
+
+def relative_error(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """[n] errors where there is a depth."""
+    known = depth > 0
+    return np.abs(depth[known] - truth[known]) / truth[known]
+
+
+@pytest.fixture(scope="module")
+def views() -> list[Keyframe]:
+    return path()
+
+
+@pytest.fixture(scope="module")
+def estimates(views: list[Keyframe]) -> list[DepthEstimate]:
+    return [DepthFromMotion().estimate(keyframe, views) for keyframe in views]
+
+
+def test_depth_of_a_known_scene(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
+    truth = views[3].depth_m
+    estimate = estimates[3]
+    assert estimate.status is Parallax.OK
+    assert estimate.depth.dtype == estimate.confidence.dtype == np.float32
+    assert estimate.depth.shape == truth.shape
+    assert 0 <= estimate.confidence.min() and estimate.confidence.max() <= 1
+    assert (estimate.depth > 0).mean() > 0.95
+    errors = relative_error(estimate.depth, truth)
+    assert np.median(errors) < 0.01
+    assert (errors < 0.05).mean() > 0.9
+
+
+def test_what_other_views_confirm_is_better(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
+    pairs = list(zip(views, estimates, strict=True))
+    checked = DepthFromMotion().consistent(views[3], estimates[3], pairs)
+    errors = relative_error(checked.depth, views[3].depth_m)
+    assert (checked.depth > 0).mean() > 0.75
+    assert np.median(errors) < 0.008
+    assert (errors < 0.05).mean() > 0.97
+    assert ((checked.depth > 0) == (checked.confidence > 0)).all()
+
+
+def test_exposure_does_not_matter(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
+    def exposed(keyframe: Keyframe, gain: float, bias: float) -> Keyframe:
+        return replace(keyframe, rgb=np.clip(keyframe.rgb * gain + bias, 0, 255).round().astype(np.uint8))
+
+    # Halved first, so that nothing saturates.
+    others = [exposed(keyframe, 0.5 * 1.4 if i % 2 else 0.5, 12.0 * (i % 3)) for i, keyframe in enumerate(views)]
+    estimate = DepthFromMotion().estimate(exposed(views[3], 0.5, 0.0), others)
+    errors = relative_error(estimate.depth, views[3].depth_m)
+    plain = relative_error(estimates[3].depth, views[3].depth_m)
+    assert np.median(errors) < 0.01
+    assert (errors < 0.05).mean() > (plain < 0.05).mean() - 0.02
+
+
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_no_unit_of_length(views: list[Keyframe], estimates: list[DepthEstimate], factor: float) -> None:
+    grown = [scaled(keyframe, factor) for keyframe in views]
+    estimate = DepthFromMotion().estimate(grown[3], grown)
+    np.testing.assert_array_equal(estimate.depth > 0, estimates[3].depth > 0)
+    same = np.isclose(estimate.depth, factor * estimates[3].depth, rtol=1e-3)
+    assert same.mean() > 0.999  # rounding may tip a pixel between two planes
+
+
+def test_a_known_range_or_prior_narrows_the_search(views: list[Keyframe]) -> None:
+    truth = views[3].depth_m
+    for known in ({"depth_range": (1.5, 5.0)}, {"prior": truth}):
+        estimate = DepthFromMotion().estimate(views[3], views, **known)
+        assert np.median(relative_error(estimate.depth, truth)) < 0.01
+    with pytest.raises(ValueError, match="depth_range"):
+        DepthFromMotion().estimate(views[3], views, depth_range=(2.0, 1.0))
+
+
+def test_no_parallax_is_said() -> None:
+    depth = DepthFromMotion()
+    still = [view(i, (0, 0, 0)) for i in range(3)]
+    turning = [view(i, (0, 0, 0), 4.0 * i) for i in range(3)]
+    trembling = [view(i, (1e-4 * i, 0, 0), 4.0 * i) for i in range(3)]
+    for keyframes in (still, turning, trembling, still[:1]):
+        estimate = depth.estimate(keyframes[0], keyframes)
+        assert estimate.status is Parallax.NONE
+        assert not estimate.depth.any() and not estimate.confidence.any()
+    assert "no parallax" in Parallax.NONE.value
+
+
+def test_surfaces_that_views_disagree_about_are_rejected(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
+    depth = estimates[3].depth.copy()
+    depth[20:40, 20:40] *= 0.85
+    wrong = replace(estimates[3], depth=depth)
+    checked = DepthFromMotion().consistent(views[3], wrong, list(zip(views, estimates, strict=True)))
+    # A pixel at the patch's rim may fall on the right side of an edge.
+    assert (checked.depth[22:38, 22:38] > 0).mean() < 0.02
+    assert (checked.depth > 0).mean() > 0.6
+    # A view's own word is not enough, one other view's is.
+    alone = DepthFromMotion().consistent(views[3], estimates[3], [(views[3], estimates[3])])
+    assert not alone.depth.any()
+    two = DepthFromMotion().consistent(views[3], estimates[3], [(views[2], estimates[2])])
+    assert (two.depth > 0).mean() > 0.5
+
+
+def test_poses_turned_by_mistake_are_corrected(views: list[Keyframe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cause: poses a few milliseconds off, while the camera turns, shift whole images."""
+
+    def shaken(seed: int) -> list[Keyframe]:
+        turns = Rotation.from_rotvec(np.random.default_rng(seed).normal(0, 0.002, (len(views), 3))).as_matrix()
+        turned = [keyframe.T_map_camera @ geometry.transform(t, np.zeros(3)) for keyframe, t in zip(views, turns)]
+        return [replace(keyframe, T_map_camera=T) for keyframe, T in zip(views, turned)]
+
+    def mean_error() -> float:
+        depths = [DepthFromMotion().estimate(keyframes[3], keyframes).depth for keyframes in map(shaken, range(8))]
+        return float(np.mean([np.median(relative_error(depth, views[3].depth_m)) for depth in depths]))
+
+    corrected = mean_error()
+    monkeypatch.setattr(pose_adjustment, "TURN_RAD", 1e-7)
+    assert corrected < 0.8 * mean_error()
+
+
+def test_bit_repeatable(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
+    again = DepthFromMotion().estimate(views[3], views)
+    np.testing.assert_array_equal(again.depth, estimates[3].depth)
+    np.testing.assert_array_equal(again.confidence, estimates[3].confidence)
+
+
+def test_sources_show_parallax_and_the_same_surfaces(views: list[Keyframe]) -> None:
+    points = geometry.backproject(CAMERA, views[3].depth_m)[::8, ::8].reshape(-1, 3)
+    away = view(10, (0.2, 0, 0), 70.0)
+    close = view(11, (0.001, 0, 0))
+    chosen = best_sources(views[3], [*(v for v in views if v.id != 3), away, close], points, 4)
+    assert len(chosen) == 4
+    assert {10, 11}.isdisjoint(keyframe.id for keyframe in chosen)
+
+
+def test_swept_keyframes_come_in_order_with_depth(views: list[Keyframe]) -> None:
+    blind = [replace(keyframe, depth_m=None) for keyframe in views]
+    swept = KeyframeCandidates()
+    ready = [result for keyframe in blind for result in swept.add(keyframe)] + swept.flush()
+    assert [keyframe.id for keyframe, _ in ready] == list(range(7))
+    for keyframe, confidence in ready[1:-1]:
+        errors = relative_error(keyframe.depth_m, views[keyframe.id].depth_m)
+        assert (keyframe.depth_m > 0).mean() > 0.5
+        assert np.median(errors) < 0.01
+        assert confidence.shape == keyframe.depth_m.shape
+    assert swept.waiting == ""
+
+
+def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> None:
+    swept = KeyframeCandidates()
+    for i in range(3):
+        assert swept.add(view(i, (0, 0, 0))) == []
+    assert swept.waiting.startswith("no parallax") and swept.waiting.endswith("waiting")
+    for i in range(3, 3 + 2 * WINDOW):
+        assert swept.add(view(i, (0, 0, 0), 0.5 * i)) == []
+    assert len(swept._held) <= WINDOW
+    swept.clear()
+    ready = [result for keyframe in views for result in swept.add(keyframe)]
+    assert [keyframe.id for keyframe, _ in ready] == list(range(5))
+
+
+def test_warm_up_reaches_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[int] = []
+    consistent = DepthFromMotion.consistent
+
+    def spy(self: DepthFromMotion, *arguments: object) -> DepthEstimate:
+        checked = consistent(self, *arguments)
+        ready.append(np.count_nonzero(checked.depth))
+        return checked
+
+    monkeypatch.setattr(DepthFromMotion, "consistent", spy)
+    warm_up()
+    assert max(ready) > 0

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from echoseg_ros.masks.connected_labels import label_linked
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_cuts_components_are_those_of_ndimage(seed):
+    mask = np.random.default_rng(seed).random((40, 53)) < 0.55
+    links = np.ones_like(mask)
+    labels, count = label_linked(mask, links, links)
+    expected, expected_count = ndimage.label(mask)
+    assert count == expected_count
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_cut_link_separates():
+    mask = np.ones((4, 6), bool)
+    right = np.ones_like(mask)
+    right[:, 2] = False
+    labels, count = label_linked(mask, right, np.ones_like(mask))
+    assert count == 2
+    assert set(labels[:, :3].ravel()) == {1} and set(labels[:, 3:].ravel()) == {2}

@@ -1,0 +1,58 @@
+"""How often it is decided anew."""
+
+import numpy as np
+
+from echoseg_ros.objects.decision_cadence import CALM_TIMES, Cadence
+from echoseg_ros.types import Box, Instance, SoundEvidence, SoundingObject, SoundSource, Verdict
+
+_S = 1_000_000_000
+
+
+def _evidence(at_s: float, activity: float = 1.0) -> SoundEvidence:
+    empty = np.zeros((0, 3), np.float32)
+    return SoundEvidence(
+        round(at_s * _S), 0.5, np.eye(4), empty, np.zeros((1, 0), np.float32), np.zeros((1, 2)), activity, 0.0
+    )
+
+
+def _verdict(at_s: float, object_id: int | None) -> Verdict:
+    source = SoundSource(0, np.zeros(3), np.eye(3), 1.0, object_id, ((object_id, 1.0),), ())
+    box = Box(np.zeros(3), np.ones(3), np.array([0, 0, 0, 1.0]))
+    thing = Instance(
+        object_id or 0, np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.zeros(3),
+        box, 2, 1.0,
+    )  # fmt: skip
+    sounding = () if object_id is None else (SoundingObject(thing, source, 1.0, ""),)
+    return Verdict(round(at_s * _S), round(at_s * _S), (source,), sounding)
+
+
+def _decisions(cadence: Cadence, times_s: np.ndarray, object_at, activity_at=lambda t: 1.0) -> list[float]:
+    made = []
+    for t in times_s:
+        if cadence.verdict_for(_evidence(t, activity_at(t))) is None:
+            made.append(float(t))
+            cadence.decided(_verdict(t, object_at(t)))
+    return made
+
+
+def test_what_stays_is_decided_more_and_more_seldom():
+    made = _decisions(Cadence(1.0), np.arange(0, 30, 0.25), lambda t: 7)
+    assert made[:5] == [0.0, 1.0, 3.0, 7.0, 11.0]
+    assert np.diff(made).max() == CALM_TIMES
+
+
+def test_what_changes_and_what_is_nowhere_is_decided_at_once_again():
+    assert np.diff(_decisions(Cadence(1.0), np.arange(0, 12, 0.25), lambda t: int(t) % 5)).max() == 1.0
+    assert np.diff(_decisions(Cadence(1.0), np.arange(0, 12, 0.25), lambda t: None)).max() == 1.0
+
+
+def test_a_sound_after_a_pause_is_decided_within_the_shortest_period():
+    made = _decisions(Cadence(1.0), np.arange(0, 30, 0.25), lambda t: 7, lambda t: 0.0 if 12.0 < t < 14.0 else 1.0)
+    assert 14.0 in made
+
+
+def test_time_that_starts_again_is_decided_at_once():
+    cadence = Cadence(1.0)
+    cadence.decided(_verdict(100.0, 7))
+    assert cadence.verdict_for(_evidence(100.5)) is not None
+    assert cadence.verdict_for(_evidence(3.0)) is None

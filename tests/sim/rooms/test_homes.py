@@ -1,0 +1,75 @@
+"""Rooms of a home: they hold what belongs into them, at rest and apart, and what sounds in the number asked for."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+
+import numpy as np
+import pytest
+
+from echoseg_sim.rooms.free_space import FreeSpace
+from echoseg_sim.rooms.homes import PLANS, Home
+from echoseg_sim.rooms.layout import overlap
+from echoseg_sim.rooms.room import Room, make_room
+
+HOMES = (
+    Home("bathroom", "washing_machine", 3),
+    Home("kitchen", "microwave", 2, pair=True),
+    Home("living_room", "phone"),
+)
+
+
+@cache
+def room_of(home: Home, seed: int = 4) -> Room:
+    return make_room(seed, home=home)
+
+
+@pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
+def test_holds_what_belongs_there(home: Home) -> None:
+    room, plan = room_of(home), PLANS[home.use]
+    assert {piece.kind for piece in room.furniture} >= plan.needed
+    assert sum(item.kind == home.kind for item in room.objects) == home.count
+    assert len(room.objects) >= plan.min_objects
+    assert len({item.name for item in room.objects}) == len(room.objects)
+    assert (room.size_m >= plan.low_m).all() and (room.size_m <= plan.high_m).all()
+    assert FreeSpace(room.size_m, room.obstacles()).area_m2() >= 2.0
+
+
+@pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
+def test_things_are_apart_and_at_rest(home: Home) -> None:
+    room = room_of(home)
+    pieces = [piece for piece in room.furniture if piece.kind != "rug"]
+    for a, b in itertools.combinations(room.objects, 2):
+        assert not overlap(a.footprint, b.footprint, 0.05), (a.name, b.name)
+    for a, b in itertools.combinations(pieces, 2):
+        assert not overlap(a.footprint, b.footprint), (a.name, b.name)
+    heights = {0.0, *(surface.z_m[0] for piece in pieces for surface in piece.surfaces)}
+    for item in room.objects:
+        assert min(abs(item.footprint.z_m[0] - height) for height in heights) < 1e-9, item.name
+        if item.footprint.z_m[0] == 0.0:
+            assert not any(overlap(item.footprint, piece.footprint) for piece in pieces), item.name
+
+
+def test_a_washing_machine_is_as_large_as_one() -> None:
+    machine = next(item for item in room_of(HOMES[0]).objects if item.kind == "washing_machine")
+    np.testing.assert_allclose(machine.box.size_m[1:], [0.6, 0.85], atol=0.01)
+    assert machine.footprint.z_m[0] == 0.0 and machine.sound is not None
+
+
+def test_a_kind_is_drawn_where_none_is_asked_for() -> None:
+    room = room_of(Home("bathroom", count=2), 1)
+    kinds = [item.kind for item in room.objects if item.sound]
+    assert max(kinds.count(kind) for kind in PLANS["bathroom"].sounding) == 2
+
+
+def test_same_seed_same_room() -> None:
+    again, room = make_room(4, home=HOMES[2]), room_of(HOMES[2])
+    for a, b in zip(again.objects, room.objects, strict=True):
+        assert a.name == b.name
+        np.testing.assert_array_equal(a.mesh.vertices, b.mesh.vertices)
+
+
+def test_unknown_rooms_are_refused() -> None:
+    with pytest.raises(ValueError, match="want one of bathroom, kitchen, living_room"):
+        make_room(0, home=Home("cellar"))

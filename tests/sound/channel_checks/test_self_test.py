@@ -1,0 +1,104 @@
+"""Faults put into simulated recordings have to be named; good recordings have to stay unblamed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bag_maker import CAMERA
+
+from echoseg_ros.errors import ArrayError
+from echoseg_ros.eval.sound.sound_calibration import Walk, record_walk, track
+from echoseg_ros.io.bag import BagWriter
+from echoseg_ros.sound.array.array_geometry import array_to_mapping, load_array
+from echoseg_ros.sound.channel_checks.findings import Recording
+from echoseg_ros.sound.channel_checks.self_test import self_test, self_test_bag
+from echoseg_ros.types import AudioFormat
+
+START_NS = 100_000_000_000
+CASES = [("cube8", 1), ("square4", 1), ("square4", 3)]
+
+
+@cache
+def walk(name: str, seed: int) -> Walk:
+    """10 s in a room of 0.4 s: noise (seed 1) or speech (seed 3)."""
+    return record_walk(load_array(name), seed, seconds=10.0)
+
+
+def findings(name: str, seed: int, samples: np.ndarray) -> list[tuple[str, tuple[int, ...]]]:
+    found = self_test(Recording(samples, START_NS, 16000.0, track(walk(name, seed))), load_array(name))
+    return [(finding.kind, finding.channels) for finding in found]
+
+
+@pytest.mark.parametrize(("name", "seed"), CASES)
+def test_a_good_recording_is_not_blamed(name: str, seed: int) -> None:
+    assert findings(name, seed, walk(name, seed).samples) == []
+
+
+@pytest.mark.parametrize(("name", "seed"), CASES)
+@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 3)])
+def test_swapped_channels_are_named(name: str, seed: int, pair: tuple[int, int]) -> None:
+    """(0, 2) and (1, 3) of the square are mirror images of it: only the motion tells."""
+    samples = walk(name, seed).samples.copy()
+    samples[:, pair] = samples[:, pair[::-1]]
+    assert findings(name, seed, samples) == [("swapped", pair)]
+
+
+@pytest.mark.parametrize(("name", "seed"), CASES)
+@pytest.mark.parametrize("channel", [0, 2])
+def test_inverted_dead_and_clipped_channels_are_named(name: str, seed: int, channel: int) -> None:
+    good = walk(name, seed).samples
+    inverted, dead, clipped = good.copy(), good.copy(), good.copy()
+    inverted[:, channel] *= -1
+    dead[:, channel] = 1e-5 * np.random.default_rng(0).standard_normal(len(dead))
+    limit = np.quantile(np.abs(good[:, channel]), 0.995)
+    clipped[:, channel] = np.clip(good[:, channel], -limit, limit)
+    assert findings(name, seed, inverted) == [("inverted", (channel,))]
+    assert findings(name, seed, dead) == [("dead", (channel,))]
+    assert findings(name, seed, clipped) == [("clipped", (channel,))]
+
+
+@pytest.mark.parametrize("said_hz", [8000.0, 32000.0])
+def test_a_wrong_rate_is_told_from_the_delays(said_hz: float) -> None:
+    """The driver counts samples at the rate it believes in, so the stamps agree with it."""
+    poses = track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / said_hz))
+    (found,) = self_test(
+        Recording(walk("cube8", 1).samples, START_NS, said_hz, poses),
+        replace(load_array("cube8"), sample_rate_hz=said_hz),
+    )
+    assert found.kind == "sample_rate" and found.value == pytest.approx(16000, rel=0.08)
+
+
+def test_a_wrong_rate_is_told_from_the_stamps() -> None:
+    stamps = [(k * 1600, START_NS + k * 100_000_000) for k in range(100)]
+    poses = track(walk("square4", 1))
+    recording = Recording(walk("square4", 1).samples, START_NS, 44100.0, poses, stamps)
+    (found,) = self_test(recording, replace(load_array("square4"), sample_rate_hz=44100.0))
+    assert found.kind == "sample_rate" and found.value == 16000
+    assert "44100 Hz, but the stamps tell of 16000 samples a second" in found.text
+
+
+def test_silence_is_no_fault() -> None:
+    samples = 1e-3 * np.random.default_rng(1).standard_normal((160_000, 4)).astype(np.float32)
+    assert self_test(Recording(samples, START_NS, 16000.0), load_array("square4")) == []
+
+
+def test_a_bag_with_an_inverted_channel(tmp_path: Path) -> None:
+    import yaml
+
+    recorded, array = walk("square4", 1), load_array("square4")
+    samples = recorded.samples * np.array([1, 1, -1, 1], dtype=np.float32)
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_audio_info(START_NS, AudioFormat(16000, 4, "S16LE", "WAVE"))
+        bag.write_camera_info(START_NS, CAMERA)
+        for at_s, T_map_camera in zip(recorded.times_s, recorded.poses, strict=True):
+            bag.write_pose(START_NS + round(at_s * 1e9), T_map_camera)
+        for k in range(100):
+            bag.write_audio(START_NS + k * 100_000_000, samples[k * 1600 : (k + 1) * 1600])
+    with pytest.raises(ArrayError, match="no array.yaml"):
+        self_test_bag(tmp_path / "bag")
+    (tmp_path / "bag" / "array.yaml").write_text(yaml.safe_dump(array_to_mapping(array)))
+    assert [str(finding) for finding in self_test_bag(tmp_path / "bag")] == ["channel 2 has inverted polarity"]

@@ -1,0 +1,178 @@
+"""The noise a robot makes itself: learned from noise alone or by turning, never from a source before a standing robot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from waves import cube, delayed, hear, plane_wave
+
+from echoseg_ros.config import Config, SoundConfig
+from echoseg_ros.errors import ConfigError
+from echoseg_ros.geometry import transform
+from echoseg_ros.pipeline.sound_stage import SoundStage
+from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S
+from echoseg_ros.sound.array.directions import peak_direction
+from echoseg_ros.sound.evidence.ego_noise import directions_that_stayed
+from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
+from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence
+
+RATE_HZ = 16000
+FAN_M, OTHER_FAN_M = np.array([-0.1, 0.05, -0.25]), np.array([0.2, -0.1, -0.2])
+SOURCE_M = np.array([4.0, 3.5, 1.3])
+
+
+def extractor(ego_noise: str = "learn") -> EvidenceExtractor:
+    return EvidenceExtractor(cube(), RATE_HZ, SoundConfig(ego_noise=ego_noise))
+
+
+def fan(rng: np.random.Generator, place_m: np.ndarray = FAN_M, level: float = 0.05) -> np.ndarray:
+    """[M, S] half a second of noise from a place near the array."""
+    distances_m = np.linalg.norm(cube().microphones_m - place_m, axis=1)
+    waves = delayed(rng.standard_normal(RATE_HZ // 2), distances_m / SPEED_OF_SOUND_M_PER_S, RATE_HZ)
+    return level * waves / distances_m[:, None] * distances_m.mean()
+
+
+def window(
+    rng: np.random.Generator, pose: np.ndarray, noise: np.ndarray | float = 0.0, source_m=SOURCE_M
+) -> AudioWindow:
+    heard = hear(cube(), pose, source_m, rng)
+    return AudioWindow(0, (heard.samples + noise).astype(np.float32), RATE_HZ, pose)
+
+
+def turning(steps: int, turn_rad: float = 5.0, at_m: tuple[float, float, float] = (2.5, 2.0, 0.8)) -> list[np.ndarray]:
+    """Poses of a robot that turns on the spot."""
+    angles = np.linspace(0.0, turn_rad, steps)
+    return [transform(np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1.0]]), np.array(at_m))
+            for a in angles]  # fmt: skip
+
+
+def errors_deg(extract: EvidenceExtractor, windows: list[AudioWindow], source_m: np.ndarray = SOURCE_M) -> np.ndarray:
+    errors = []
+    for heard in windows:
+        to_source = heard.T_map_array[:3, :3].T @ (source_m - heard.T_map_array[:3, 3])
+        cosine = peak_direction(extract(heard)) @ to_source / np.linalg.norm(to_source)
+        errors.append(np.degrees(np.arccos(min(1.0, cosine))))
+    return np.array(errors)
+
+
+def test_a_fan_10_db_above_the_source_is_taken_out_once_it_was_heard_alone() -> None:
+    rng = np.random.default_rng(0)
+    heard = [window(rng, pose, fan(rng)) for pose in turning(10)]  # the source arrives with 0.05 / 2.2
+    assert np.median(errors_deg(extractor("off"), heard)) > 45
+    extract = extractor("off")
+    for _ in range(2):
+        assert extract(window(rng, np.eye(4), fan(rng), None), noise_only=True).activity == 0.0
+    assert errors_deg(extract, heard).max() < 3.0
+
+
+def test_a_turning_robot_learns_its_fan_while_a_source_sounds() -> None:
+    rng, extract = np.random.default_rng(1), extractor()
+    for pose in turning(12):
+        extract(window(rng, pose, fan(rng)))
+    assert extract.ego_noise.filter is not None
+    assert errors_deg(extract, [window(rng, pose, fan(rng)) for pose in turning(10)]).max() < 3.0
+
+
+def test_a_source_before_a_standing_robot_is_never_learned() -> None:
+    """The rule: what did not turn with the array is not its own, however long it sounds."""
+    rng, extract = np.random.default_rng(2), extractor()
+    pose = transform(np.eye(3), np.array([2.5, 2.0, 0.8]))
+    errors = errors_deg(extract, [window(rng, pose) for _ in range(60)])
+    assert extract.ego_noise.filter is None
+    assert errors.max() < 3.0
+
+
+@pytest.mark.parametrize("source_m", [SOURCE_M, np.array([2.5, 2.0, 2.4])])  # beside it; straight overhead
+def test_a_source_in_the_room_survives_a_robot_that_turns(source_m: np.ndarray) -> None:
+    rng, extract, plain = np.random.default_rng(3), extractor(), extractor("off")
+    for pose in turning(12):
+        extract(window(rng, pose, source_m=source_m))
+    heard = [window(rng, pose, source_m=source_m) for pose in turning(8)]
+    assert errors_deg(extract, heard, source_m).max() < 3.0
+    peaks = [[e(w).energy.sum(axis=0).max() for w in heard] for e in (extract, plain)]
+    assert min(np.divide(*peaks)) > 0.8
+
+
+def test_a_swing_to_and_fro_is_not_a_turn() -> None:
+    """Over 60 degrees a sound ahead stays ahead: nothing may be learned from it."""
+    assert directions_that_stayed(np.stack(turning(6, np.pi / 3))) is None
+    stayed = directions_that_stayed(np.stack(turning(8, 5.5)))
+    assert stayed is not None
+    assert stayed[:, 2].min() > 0.7  # overhead only
+    driven = [transform(T[:3, :3], T[:3, 3] + [0, 1.5 * k, 0]) for k, T in enumerate(turning(8, 5.5))]
+    assert len(directions_that_stayed(np.stack(driven))) < 0.3 * len(stayed)
+
+
+def test_a_lone_plane_wave_keeps_its_energy_through_the_filter() -> None:
+    rng, extract = np.random.default_rng(4), extractor("off")
+    extract(window(rng, np.eye(4), fan(rng), None), noise_only=True)
+    for direction in np.array([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.48, 0.6, 0.64]]):
+        evidence = extract(plane_wave(cube(), direction, rng))
+        assert evidence.energy.sum(axis=0).max() == pytest.approx(1.0, abs=0.06)
+        assert peak_direction(evidence) @ direction > np.cos(np.radians(1.0))
+
+
+def test_another_fan_is_followed() -> None:
+    rng, extract = np.random.default_rng(5), extractor("off")
+    heard = [window(rng, pose, fan(rng, OTHER_FAN_M)) for pose in turning(6)]
+    extract(window(rng, np.eye(4), fan(rng), None), noise_only=True)
+    assert np.median(errors_deg(extract, heard)) > 30
+    for _ in range(20):
+        extract(window(rng, np.eye(4), fan(rng, OTHER_FAN_M), None), noise_only=True)
+    assert errors_deg(extract, heard).max() < 3.0
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".npz"])
+def test_a_recording_teaches_what_live_windows_teach(suffix: str, tmp_path: Path) -> None:
+    import soundfile
+
+    rng, path = np.random.default_rng(6), tmp_path / f"fan{suffix}"
+    windows = [window(rng, np.eye(4), fan(rng), None) for _ in range(3)]
+    samples = np.concatenate([w.samples.T for w in windows])
+    if suffix == ".wav":
+        soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    else:
+        np.savez(path, samples=samples, sample_rate_hz=RATE_HZ)
+    live = extractor("off")
+    for w in windows:
+        live(w, noise_only=True)
+    np.testing.assert_allclose(extractor(str(path)).ego_noise.filter.metric, live.ego_noise.filter.metric, atol=2e-3)
+
+
+def test_a_recording_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fan.npz"
+    for samples, rate_hz, match in (
+        (np.zeros((100, 8)), 44100, "44100 Hz: want 16000"),
+        (np.zeros((100, 2)), RATE_HZ, "100, 2"),
+    ):
+        np.savez(path, samples=samples, sample_rate_hz=rate_hz)
+        with pytest.raises(ConfigError, match=match):
+            extractor(str(path))
+    with pytest.raises(ConfigError, match="missing.wav"):
+        extractor(str(tmp_path / "missing.wav"))
+
+
+def test_only_windows_wholly_within_noise_only_teach() -> None:
+    """The robot says so between two messages: the window that began before it may hold something else."""
+    side, rng = SoundStage(Config(), cube()), np.random.default_rng(0)
+    side.add(AudioFormat(RATE_HZ, 8, "S16LE", "WAVE"))
+    taught: list[tuple[int, bool]] = []
+    extract = side._extract
+
+    def spy(heard: AudioWindow, noise_only: bool = False) -> SoundEvidence:
+        taught.append((heard.stamp_ns, noise_only))
+        return extract(heard, noise_only)
+
+    side._extract = spy  # type: ignore[assignment]
+    for tenth in range(60):
+        at_ns = tenth * 100_000_000
+        side.add(PoseData(at_ns, np.eye(4)))
+        side.add(AudioChunk(at_ns, 0.01 * rng.standard_normal((RATE_HZ // 10, 8)).astype(np.float32)))
+        if tenth in (19, 39):
+            side.add(NoiseOnly(on=tenth == 19))
+    inside = [stamp_ns for stamp_ns, noise_only in taught if noise_only]
+    assert min(inside) >= 2_250_000_000 and max(inside) <= 4_000_000_000 and len(inside) >= 6
+    outside = [noise_only for stamp_ns, noise_only in taught if not 2_200_000_000 <= stamp_ns <= 4_300_000_000]
+    assert len(outside) > 10 and not any(outside)
