@@ -14,6 +14,9 @@ from typing import Any
 
 from echoseg_ros.errors import ConfigError
 
+# Old dotted keys and the keys that replaced them; an old key is refused with a message that names the new one.
+RENAMED_SETTINGS = {"sound.own_noise": "sound.ego_noise"}
+
 
 def setting(default: Any, meaning: str, unit: str = "", low: float | None = None, high: float | None = None,
             choices: tuple[str, ...] = ()) -> Any:  # fmt: skip
@@ -208,6 +211,8 @@ class Config:
         known = dict(settings())
         stages: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
+            if key in RENAMED_SETTINGS:
+                raise ConfigError(f"setting {key!r} was renamed: use {RENAMED_SETTINGS[key]!r}")
             if key not in known:
                 raise ConfigError(f"unknown setting {key!r}{_nearest(key, known)}")
             stage, name = key.split(".")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from echoseg_ros.config import Config, load_config, parse_override, settings
+from echoseg_ros.config import RENAMED_SETTINGS, Config, load_config, parse_override, settings
 from echoseg_ros.errors import ConfigError
 
 
@@ -48,3 +48,17 @@ def test_bad_files(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError):
         load_config(path)
+
+
+def test_a_renamed_setting_is_refused_with_its_new_name(tmp_path: Path) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text("sound: {own_noise: learn}\n")
+    for load in (lambda: load_config(path), lambda: load_config(None, {"sound.own_noise": "off"})):
+        with pytest.raises(ConfigError, match=r"'sound\.own_noise' was renamed: use 'sound\.ego_noise'"):
+            load()
+
+
+def test_every_renamed_setting_points_to_a_setting() -> None:
+    known = dict(settings())
+    assert not RENAMED_SETTINGS.keys() & known.keys()
+    assert set(RENAMED_SETTINGS.values()) <= known.keys()

@@ -226,10 +226,10 @@ def read_recording(path: Path, array: ArrayGeometry, sample_rate_hz: float) -> N
     """
     samples, rate_hz = _read(path)
     if abs(rate_hz - sample_rate_hz) > 0.01 * sample_rate_hz:
-        raise ConfigError(f"sound.own_noise = {str(path)!r} is at {rate_hz:g} Hz: want {sample_rate_hz:g} Hz")
+        raise ConfigError(f"sound.ego_noise = {str(path)!r} is at {rate_hz:g} Hz: want {sample_rate_hz:g} Hz")
     if samples.ndim != 2 or samples.shape[1] < array.channels or not np.isfinite(samples).all():
         raise ConfigError(
-            f"sound.own_noise = {str(path)!r} holds samples {list(samples.shape)}: want finite [S, {array.channels}]"
+            f"sound.ego_noise = {str(path)!r} holds samples {list(samples.shape)}: want finite [S, {array.channels}]"
         )
     gains = (10.0 ** (-array.gains_db / 20.0)).astype(np.float32)
     return np.ascontiguousarray((samples[:, array.channel_order].astype(np.float32) * gains).T)
@@ -245,6 +245,6 @@ def _read(path: Path) -> tuple[NDArray[Any], float]:
         samples, rate_hz = soundfile.read(path, always_2d=True)
     except (OSError, KeyError, ValueError, soundfile.LibsndfileError) as error:
         raise ConfigError(
-            f"sound.own_noise = {str(path)!r}: want off, learn, or a WAV or npz file ({error})"
+            f"sound.ego_noise = {str(path)!r}: want off, learn, or a WAV or npz file ({error})"
         ) from error
     return samples, float(rate_hz)

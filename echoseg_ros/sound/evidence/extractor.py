@@ -73,7 +73,7 @@ class EvidenceExtractor:
         self._lobe_shares = shares_of_bins(self._lobes.frequencies_hz, frequencies_hz[used].astype(float))
         self._weights = BinWeights(self._band_of_bin, self._frame, self._rate_hz, config.hop_s)
         self.ego_noise = EgoNoise(array, frequencies_hz[used])
-        self._learns_own_noise = config.ego_noise == "learn"
+        self._learns_ego_noise = config.ego_noise == "learn"
         if config.ego_noise not in ("off", "learn"):
             self._teach(
                 read_recording(Path(config.ego_noise), array, self._rate_hz), round(config.window_s * self._rate_hz)
@@ -117,7 +117,7 @@ class EvidenceExtractor:
         spectra = self._spectra(window.samples)
         if noise_only:
             self.ego_noise.teach(spectra)
-        elif self._learns_own_noise:
+        elif self._learns_ego_noise:
             self.ego_noise.hear(spectra, window.T_map_array)
         noise_filter = self.ego_noise.filter
         if noise_filter is not None:

@@ -98,7 +98,7 @@ def test_a_sound_side_reports_and_applies_what_it_found(walk: Walk) -> None:
     turned = replace(CUBE, T_camera_array=CUBE.T_camera_array @ transform(
         Rotation.from_euler("z", -12, degrees=True).as_matrix(), np.zeros(3)))  # fmt: skip
     for mode in ("off", "report", "apply"):
-        side = SoundStage(Config().updated({"sound.self_calibration": mode, "sound.own_noise": "off"}), turned)
+        side = SoundStage(Config().updated({"sound.self_calibration": mode, "sound.ego_noise": "off"}), turned)
         side.add(AudioFormat(16000, 8, "S16LE", "WAVE"))
         for at_s, T_map_camera in zip(walk.times_s, walk.poses, strict=True):
             side.add(PoseData(100_000_000_000 + round(at_s * 1e9), T_map_camera))
