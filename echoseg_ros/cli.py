@@ -81,7 +81,7 @@ def _simulate_dataset(a: argparse.Namespace) -> None:
 
 
 def _bag_from_dataset(a: argparse.Namespace) -> None:
-    from echoseg_ros.io.dataset_bag import write_dataset_bag
+    from echoseg_ros.pipeline.dataset_bag import write_dataset_bag
 
     write_dataset_bag(a.scene, a.out, progress=not a.quiet)
 
@@ -104,12 +104,12 @@ def _source_specs(names: list[str], sounds: list[str], spans: list[tuple[float, 
 def _run(a: argparse.Namespace) -> None:
     from echoseg_ros.config import load_config, parse_override
     from echoseg_ros.pipeline.replay import bag_config, run_bag
-    from echoseg_ros.report.finish import finish_run
+    from echoseg_ros.report.run_completion import complete_run_folder
 
     overrides = dict(parse_override(text) for text in a.set)
     config = load_config(a.config, overrides, bag_config(a.bag))
     run_bag(a.bag, a.out, config, a.command, a.device, not a.no_depth, a.realtime, not a.quiet)
-    print(finish_run(a.out, a.bag))
+    print(complete_run_folder(a.out, a.bag))
 
 
 def _play(a: argparse.Namespace) -> None:
@@ -126,9 +126,9 @@ def _render(a: argparse.Namespace) -> None:
 
 
 def _explain(a: argparse.Namespace) -> None:
-    from echoseg_ros.report.explain import explained
+    from echoseg_ros.report.explain import explanation_text
 
-    print(explained(a.run, a.object))
+    print(explanation_text(a.run, a.object))
 
 
 def _demo(a: argparse.Namespace) -> None:

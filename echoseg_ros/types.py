@@ -18,12 +18,12 @@ FloatImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
 
 # Stamps that fall back by more than this mean that a recording starts again, not that a message came late.
-RESTART_BACK_NS = 1_000_000_000
+BACKWARD_JUMP_NS = 1_000_000_000
 
 
-def starts_again(stamp_ns: int, newest_ns: int | None) -> bool:
+def is_backward_jump(stamp_ns: int, newest_ns: int | None) -> bool:
     """Whether a stamp says that a recording starts again."""
-    return newest_ns is not None and stamp_ns < newest_ns - RESTART_BACK_NS
+    return newest_ns is not None and stamp_ns < newest_ns - BACKWARD_JUMP_NS
 
 
 @dataclass(frozen=True)

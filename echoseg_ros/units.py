@@ -45,7 +45,7 @@ class MapScale:
         self._metric = pose_units == "metres"
         self.metres_per_unit: float | None = 1.0 if self._metric else None
 
-    def see(self, median_depth: float) -> None:
+    def add_median_depth(self, median_depth: float) -> None:
         """Take note of a view's median depth, in map units."""
         if self._metric:
             return

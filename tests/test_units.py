@@ -165,7 +165,7 @@ def test_sounds_wait_for_the_first_sight_of_a_world_without_metres(metric: tuple
 
 def test_metres_stay_metres() -> None:
     scale = MapScale("metres")
-    scale.see(7.0)
+    scale.add_median_depth(7.0)
     assert scale.metres_per_unit == 1.0
 
 
@@ -173,13 +173,13 @@ def test_nominal_metres_follow_what_is_usually_seen() -> None:
     """One odd view, as the first one of a camera without depth may be, does not last; small changes are not worth it."""
     scale = MapScale("arbitrary")
     assert scale.metres_per_unit is None
-    scale.see(1.0)
+    scale.add_median_depth(1.0)
     assert scale.metres_per_unit == NOMINAL_DEPTH_M
     for _ in range(5):
-        scale.see(5.0)
+        scale.add_median_depth(5.0)
     assert scale.metres_per_unit == NOMINAL_DEPTH_M / 5.0
     for _ in range(50):
-        scale.see(5.2)
+        scale.add_median_depth(5.2)
     assert scale.metres_per_unit == NOMINAL_DEPTH_M / 5.0
 
 

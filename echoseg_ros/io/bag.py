@@ -15,8 +15,8 @@ from typing import Any
 from echoseg_ros.errors import AudioFormatError, BagError
 from echoseg_ros.io import decode, topics
 from echoseg_ros.io.bag_writer import BagWriter
-from echoseg_ros.io.mcap_scan import Damage, ScannedMessage
 from echoseg_ros.io.raw_bag import RawBag
+from echoseg_ros.io.stored_message import Damage, StoredMessage
 from echoseg_ros.io.topics import TopicNames
 from echoseg_ros.io.transform_tree import TransformTree
 from echoseg_ros.io.typestore import typestore
@@ -178,7 +178,7 @@ class BagReader:
         if topic not in self._raw.types:
             return
         for entry in self._raw.messages([topic]):
-            if isinstance(entry, ScannedMessage):
+            if isinstance(entry, StoredMessage):
                 try:
                     yield typestore().deserialize_cdr(entry.data, entry.message_type)
                 except Exception as error:  # messages() reports the same message
@@ -210,7 +210,7 @@ class _Decoder:
         """Those the bag has."""
         return [topic for topic in self._handlers if topic in self._bag.types]
 
-    def __call__(self, entry: ScannedMessage) -> Iterator[Item]:
+    def __call__(self, entry: StoredMessage) -> Iterator[Item]:
         item = self._handlers[entry.topic](typestore().deserialize_cdr(entry.data, entry.message_type))
         if item is not None:
             yield item

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import MapFileError
-from echoseg_ros.io import ply_compressed
+from echoseg_ros.io import splats
 from echoseg_ros.io.gaussian_file import SH_C0, GaussianFile, rest_names
-from echoseg_ros.io.ply_rows import PlyContent, has_ply_type, read_rows, write_rows
+from echoseg_ros.io.ply_container import PlyContent, has_ply_type, read_rows, write_rows
 
 __all__ = ["COMPRESSED_SUFFIX", "SH_C0", "STANDARD_FIELDS", "GaussianFile", "read_ply", "write_ply"]
 
@@ -36,7 +36,7 @@ def write_ply(path: Path, gaussians: GaussianFile) -> None:
     """
     path = Path(path)
     if path.name.endswith(COMPRESSED_SUFFIX):
-        write_rows(path, ply_compressed.packed(gaussians), "compressed by echoseg_ros")
+        write_rows(path, splats.packed(gaussians), "compressed by echoseg_ros")
     else:
         write_rows(path, {"vertex": _rows(gaussians)})
 
@@ -47,8 +47,8 @@ def read_ply(path: Path) -> GaussianFile:
     Raises MapFileError naming what is wrong, or what the file is instead. Normals other than zero are extra fields.
     """
     file = read_rows(path)
-    if ply_compressed.is_packed(file):
-        gaussians = ply_compressed.unpacked(file)
+    if splats.is_packed(file):
+        gaussians = splats.unpacked(file)
     else:
         _check_kind(file)
         gaussians = _gaussians(file.rows("vertex"))

@@ -11,11 +11,12 @@ from rosbags.rosbag2 import Reader
 from ruamel.yaml import YAML
 
 from echoseg_ros.errors import BagError
-from echoseg_ros.io.mcap_scan import Damage, McapScan, ScannedMessage
+from echoseg_ros.io.mcap_sequential import SequentialMcapReader
+from echoseg_ros.io.stored_message import Damage, StoredMessage
 
 _log = logging.getLogger(__name__)
 
-Entry = ScannedMessage | Damage
+Entry = StoredMessage | Damage
 
 
 class RawBag:
@@ -103,7 +104,7 @@ class RawBag:
         """Topics, counts and times by reading everything once."""
         times = []
         for entry in self._scanned(None, skip=0):
-            if isinstance(entry, ScannedMessage):
+            if isinstance(entry, StoredMessage):
                 self._note(entry.topic, entry.message_type, 1)
                 times.append(entry.log_time_ns)
         if times:
@@ -113,13 +114,13 @@ class RawBag:
         self.types[topic] = message_type
         self.counts[topic] = self.counts.get(topic, 0) + count
 
-    def _indexed(self, path: Path, wanted: set[str]) -> Iterator[ScannedMessage]:
+    def _indexed(self, path: Path, wanted: set[str]) -> Iterator[StoredMessage]:
         with Reader(path) as reader:
             connections = [c for c in reader.connections if c.topic in wanted]
             if not connections:
                 return
             for connection, log_time_ns, data in reader.messages(connections):
-                yield ScannedMessage(connection.topic, connection.msgtype, log_time_ns, bytes(data))
+                yield StoredMessage(connection.topic, connection.msgtype, log_time_ns, bytes(data))
 
     def _scanned(self, wanted: set[str] | None, skip: int) -> Iterator[Entry]:
         """In sequence; the first `skip` messages were delivered before."""
@@ -127,12 +128,12 @@ class RawBag:
         yield from islice(self._scan_messages(wanted, damages), skip, None)
         yield from damages
 
-    def _scan_messages(self, wanted: set[str] | None, damages: list[Damage]) -> Iterator[ScannedMessage]:
+    def _scan_messages(self, wanted: set[str] | None, damages: list[Damage]) -> Iterator[StoredMessage]:
         for file in self._files:
             if file.suffix != ".mcap":
                 damages.append(Damage(f"{file.name}: the rest of a damaged {file.suffix[1:]} file cannot be read"))
                 continue
-            for entry in McapScan(file):
+            for entry in SequentialMcapReader(file):
                 if isinstance(entry, Damage):
                     damages.append(entry)
                 elif wanted is None or entry.topic in wanted:

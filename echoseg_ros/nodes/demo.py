@@ -14,12 +14,11 @@ from typing import Any
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.io.files import write_json
+from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.io.topics import NODE_INPUTS, TopicNames
 from echoseg_ros.pipeline.replay import HOLD_OUT_EVERY
-from echoseg_ros.report.finish import finish_run
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.report.run_completion import complete_run_folder
 
 # The first start compiles the kernels; after that a node is ready in a few seconds.
 PATIENCE_S = 300.0
@@ -55,7 +54,7 @@ def run_demo(spec: DemoSpec) -> None:
     _say(2, f"starting echoseg_node (ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; RViz would see it with the same)")
     recorded = _live(spec, bag)
     _say(3, "measuring and drawing")
-    print(finish_run(spec.out, bag, recorded))
+    print(complete_run_folder(spec.out, bag, recorded))
     shutil.rmtree(bag)
     print(f"done in {time.monotonic() - start_s:.0f} s; pictures: {spec.out}/overlay_1.png, top_view.png, timeline.png")
 

@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile
 
 from echoseg_ros.io.topics import TopicQos
 from echoseg_ros.nodes.throttle import ThrottledLog
-from echoseg_ros.types import RESTART_BACK_NS
+from echoseg_ros.types import BACKWARD_JUMP_NS
 
 # A topic is silent after this, unless it is known to be slower.
 SILENT_S = 1.0
@@ -141,6 +141,6 @@ class Input:
         if stamp_ns is None:
             return
         newest_ns = self.newest_ns
-        if newest_ns is not None and stamp_ns < newest_ns - RESTART_BACK_NS and self._on_restart:
+        if newest_ns is not None and stamp_ns < newest_ns - BACKWARD_JUMP_NS and self._on_restart:
             self._on_restart(self.topic, newest_ns, stamp_ns)
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)

@@ -16,8 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from echoseg_ros.errors import BagError
-from echoseg_ros.io.mcap_scan import Damage, ScannedMessage
 from echoseg_ros.io.raw_bag import RawBag
+from echoseg_ros.io.stored_message import Damage, StoredMessage
 from echoseg_ros.io.topics import LATCHED, TopicNames, TopicQos
 from echoseg_ros.nodes.runtime import use_shared_memory_profile
 
@@ -211,9 +211,9 @@ class _Player:
     def _stopped(self) -> bool:
         return self._stop.is_set() or not self._node.context.ok()
 
-    def _read_ahead(self) -> Iterator[ScannedMessage]:
+    def _read_ahead(self) -> Iterator[StoredMessage]:
         """Messages of the bag, read by another thread so that the disk does not delay them."""
-        waiting: queue.Queue[ScannedMessage | None] = queue.Queue(READ_AHEAD)
+        waiting: queue.Queue[StoredMessage | None] = queue.Queue(READ_AHEAD)
         done = threading.Event()
 
         def read() -> None:

@@ -15,6 +15,7 @@ from echoseg_ros.config import Config, load_config
 from echoseg_ros.errors import ArrayError, EchosegError
 from echoseg_ros.io.bag import REQUIRED, BagReader, Problem
 from echoseg_ros.io.bag_writer import SETTINGS_FILE
+from echoseg_ros.io.files import read_json
 from echoseg_ros.masks.factory import TOPIC
 from echoseg_ros.pipeline.map_stage import CameraItem
 from echoseg_ros.pipeline.pipeline import Pipeline
@@ -23,7 +24,6 @@ from echoseg_ros.pipeline.timeline import Timeline
 from echoseg_ros.pipeline.warmup import warm_up
 from echoseg_ros.pipeline.worker import Worker
 from echoseg_ros.report.results import RunCounters, RunInfo, write_run
-from echoseg_ros.report.run_folder import read_json
 from echoseg_ros.report.source_audio import write_beams
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import AudioChunk, AudioFormat, DepthData, Float64Array, ImageData, PoseData, Verdict

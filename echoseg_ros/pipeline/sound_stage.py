@@ -1,70 +1,102 @@
-"""What the microphones bring: samples become evidence of directions, with what there is to know of the array."""
+"""The sound stage: samples of the microphones and poses in, evidence of directions out."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import AudioFormatError
 from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.sound.calibration.self_calibration import CalibrationWatch
+from echoseg_ros.sound.calibration.self_calibration import CalibrationEstimate, CalibrationWatch
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
-from echoseg_ros.sound.labels.labeller import Labeller
-from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence, starts_again
+from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence, is_backward_jump
 
 SoundItem = AudioFormat | AudioChunk | PoseData | NoiseOnly
 
+# Problems kept until they are reported.
+MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True)
+class WindowEvidence:
+    """One audio window and its evidence."""
+
+    window: AudioWindow
+    evidence: SoundEvidence
+
+
+@dataclass(frozen=True)
+class SoundStatistics:
+    """Counters of a sound stage. dropped_s: audio that no window could use; calibration: None before the first estimate."""
+
+    received_s: float = 0.0
+    dropped_s: float = 0.0
+    calibration: CalibrationEstimate | None = None
+
 
 class SoundStage:
-    """Audio and poses in, evidence out. Owned by one thread."""
+    """Audio stream, evidence and self-calibration. Owned by one worker.
+
+    `array` changes when self-calibration finds another head radius: evidence made before is wrong then.
+    """
 
     def __init__(self, config: Config, array: ArrayGeometry) -> None:
         self.config = config
-        # Without metres the array's offset from the camera means nothing: it is taken to be where the camera is.
+        # Without metres the array's offset from the camera has no meaning: the array is placed at the camera.
         self.array = array if config.input.pose_units == "metres" else array.at_the_camera()
-        self.poses = PoseTrack(config.input.pose_max_gap_s)
-        self.ear = Labeller(config, self.array)
-        self.calibration = CalibrationWatch(self.array, config.sound.self_calibration)
-        self.stream: AudioStream | None = None
-        self.problems: deque[str] = deque(maxlen=100)
+        self.problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
+        self._poses = PoseTrack(config.input.pose_max_gap_s)
+        self._calibration = CalibrationWatch(self.array, config.sound.self_calibration)
+        self._stream: AudioStream | None = None
         self._noise_only_from_ns: int | None = None
 
-    def add(self, item: SoundItem) -> list[SoundEvidence]:
-        """Take one message; return the evidence of each window it completed. Raises ArrayError, AudioFormatError."""
+    def add(self, item: SoundItem) -> list[WindowEvidence]:
+        """Take one message; return each window it completed. Raises ArrayError, AudioFormatError, PoseError, TimeError."""
         if isinstance(item, AudioFormat):
-            self.stream = AudioStream(self.array, item, self.config.sound, self.config.input)
+            self._stream = AudioStream(self.array, item, self.config.sound, self.config.input)
             self._extract = EvidenceExtractor(self.array, item.sample_rate_hz, self.config.sound)
         elif isinstance(item, PoseData):
-            if starts_again(item.stamp_ns, self.poses.newest_ns):
+            if self.restarts_with(item):
                 self.rewind()
-            self.poses.add(item.stamp_ns, item.T_map_camera)
+            self._poses.add(item.stamp_ns, item.T_map_camera)
         elif isinstance(item, NoiseOnly):
-            self._noise_only_from_ns = (self.stream.newest_ns or 0) if item.on and self.stream else None
-        elif self.stream is None:
+            self._noise_only_from_ns = (self._stream.newest_ns or 0) if item.on and self._stream else None
+        elif self._stream is None:
             raise AudioFormatError("audio before audio_info: sample rate and format are not known yet")
         else:
-            self.problems.extend(self.stream.add(item))
-        windows = self.stream.windows(self.calibration.poses(self.poses)) if self.stream else []
-        for window in windows:
-            self.ear.add(window)
-        heard = [self._extract(window, self._is_noise_only(window)) for window in windows]
-        for window, evidence in zip(windows, heard, strict=True):
-            self.calibration.add(evidence, self.poses, window)
-        if self.calibration.array is not self.array:  # a head of another size was found
-            self.array = self.calibration.array
-            self._extract = EvidenceExtractor(self.array, windows[-1].sample_rate_hz, self.config.sound)
-        return heard
+            self.problems.extend(self._stream.add(item))
+        return self._complete_windows()
 
-    def _is_noise_only(self, window: AudioWindow) -> bool:
-        """Whether the whole window was recorded since the robot said that only itself sounds."""
-        half_ns = int(window.samples.shape[1] / window.sample_rate_hz * 5e8)
-        return self._noise_only_from_ns is not None and window.stamp_ns - half_ns >= self._noise_only_from_ns
+    def restarts_with(self, item: SoundItem) -> bool:
+        """Whether a pose says that a recording starts again."""
+        return isinstance(item, PoseData) and is_backward_jump(item.stamp_ns, self._poses.newest_ns)
+
+    def statistics(self) -> SoundStatistics:
+        """The counters as they are now."""
+        if self._stream is None:
+            return SoundStatistics(calibration=self._calibration.newest)
+        return SoundStatistics(self._stream.received_s, self._stream.dropped_s, self._calibration.newest)
 
     def rewind(self) -> None:
-        """Time went back: forget the poses and what was heard; the stream notices by itself."""
+        """On a backward time jump: clear poses and calibration; the stream notices by itself."""
         self._noise_only_from_ns = None
-        self.poses.clear()
-        self.ear.clear()
-        self.calibration.clear()
+        self._poses.clear()
+        self._calibration.clear()
+
+    def _complete_windows(self) -> list[WindowEvidence]:
+        windows = self._stream.windows(self._calibration.poses(self._poses)) if self._stream else []
+        found = [WindowEvidence(window, self._extract(window, self._is_noise_only(window))) for window in windows]
+        for one in found:
+            self._calibration.add(one.evidence, self._poses, one.window)
+        if self._calibration.array is not self.array:  # a head of another radius was found
+            self.array = self._calibration.array
+            self._extract = EvidenceExtractor(self.array, windows[-1].sample_rate_hz, self.config.sound)
+        return found
+
+    def _is_noise_only(self, window: AudioWindow) -> bool:
+        """Whether the whole window was recorded since the robot said that nothing else sounds."""
+        half_ns = int(window.samples.shape[1] / window.sample_rate_hz * 5e8)
+        return self._noise_only_from_ns is not None and window.stamp_ns - half_ns >= self._noise_only_from_ns

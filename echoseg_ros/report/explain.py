@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from echoseg_ros.errors import FolderError
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json
 
 
-def explained(run: Path, object_id: int | None = None) -> str:
+def explanation_text(run: Path, object_id: int | None = None) -> str:
     """Why an object is believed to sound or not (without an id: every object that sounds).
 
     Raises FolderError if the run has no reasons, or none for that object.

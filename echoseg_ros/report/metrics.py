@@ -26,7 +26,7 @@ class TruthMetrics:
     time_to_right_s: float | None
 
 
-def judge_run(objects: dict[str, Any], truth: dict[str, Any], timeline: list[dict[str, Any]]) -> TruthMetrics:
+def compare_with_truth(objects: dict[str, Any], truth: dict[str, Any], timeline: list[dict[str, Any]]) -> TruthMetrics:
     """Compare what a run says at its end (and when it began to say so) with the truth."""
     true_sources, found = truth["sources"], objects["sources"]
     if not true_sources:
@@ -69,7 +69,7 @@ def time_to_right(timeline: list[dict[str, Any]], wanted: list[int | None], onse
     return None if since is None else max(0.0, since - onset_s)
 
 
-def json_box(entry: dict[str, Any]) -> Box:
+def box_from_json(entry: dict[str, Any]) -> Box:
     """The box of an entry of truth.json (center_m, quaternion_xyzw) or objects.json (position_m, orientation_xyzw)."""
     center = entry.get("center_m", entry.get("position_m"))
     quaternion = entry.get("quaternion_xyzw", entry.get("orientation_xyzw"))
@@ -82,8 +82,8 @@ def _overlap(
     """Box IoU of the chosen instance with the true object (None without one), and whether the choice is right."""
     if true["object"] is None:
         return None, found["object_id"] is None
-    true_box = json_box(truth["objects"][true["object"]])
-    ious = {entry["id"]: box_iou(json_box(entry), true_box) for entry in objects["instances"]}
+    true_box = box_from_json(truth["objects"][true["object"]])
+    ious = {entry["id"]: box_iou(box_from_json(entry), true_box) for entry in objects["instances"]}
     chosen = ious.get(found["object_id"], 0.0)
     return chosen, chosen >= MIN_BOX_IOU and chosen >= max(ious.values())
 

@@ -17,7 +17,7 @@ from matplotlib.patches import Ellipse, Polygon
 from echoseg_ros.geometry import box_corners
 from echoseg_ros.io.files import replacing
 from echoseg_ros.report import draw
-from echoseg_ros.report.metrics import json_box
+from echoseg_ros.report.metrics import box_from_json
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.types import CameraFrame, Float64Array, RgbImage
 
@@ -119,7 +119,7 @@ def _draw_evidence(ax: Axes, means: np.ndarray, intensity: np.ndarray) -> None:
 
 
 def _draw_box(ax: Axes, entry: dict[str, Any], colour: tuple[float, ...], name: str) -> None:
-    corners = box_corners(json_box(entry))[[0, 1, 3, 2], :2]
+    corners = box_corners(box_from_json(entry))[[0, 1, 3, 2], :2]
     ax.add_patch(Polygon(corners, closed=True, fill=False, lw=4, ec="white"))
     ax.add_patch(Polygon(corners, closed=True, fill=False, lw=2.2, ec=colour, label=name))
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from echoseg_ros.errors import FolderError
 from echoseg_ros.io.dataset import DatasetScene
-from echoseg_ros.io.dataset_bag import scene_T_map_world
+from echoseg_ros.io.dataset_map_frame import scene_T_map_world
 from echoseg_ros.io.files import replacing
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.report.run_folder import RunFolder

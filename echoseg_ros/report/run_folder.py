@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
-from echoseg_ros.errors import FolderError, MapFileError
+from echoseg_ros.errors import MapFileError
+from echoseg_ros.io.files import read_json
 from echoseg_ros.mapping.map_copy import OWN_FIELDS
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.objects.object_mask import object_mask
@@ -49,13 +49,3 @@ class RunFolder:
         """[H, W] pixels that show the instances `ids`."""
         uids = self.mapper.gaussians.uids.cpu().numpy()[np.isin(self.instance_id, ids)]
         return object_mask(self.mapper, uids, camera, T_map_camera)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises FolderError if it is missing or not JSON."""
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise FolderError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise FolderError(f"{path}: not JSON ({error})") from error

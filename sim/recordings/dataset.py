@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from echoseg_ros.errors import ConfigError, DatasetError
 from echoseg_ros.io.dataset import TRUTH_FILE
-from echoseg_ros.io.dataset_bag import dataset_array
 from echoseg_ros.io.dataset_split import TEST_EVERY
+from echoseg_ros.pipeline.dataset_bag import dataset_array
 from echoseg_ros.sound.array.array_geometry import Head
 from echoseg_ros.types import Camera
 from echoseg_sim.recordings.benchmark import SCENES, SceneSpec, benchmark_scenes

@@ -14,7 +14,7 @@ from echoseg_ros.config import ChoiceConfig, SourceConfig
 from echoseg_ros.errors import FolderError
 from echoseg_ros.objects.instance_choice import InstanceChooser
 from echoseg_ros.objects.reasons import MOST, Why, explain
-from echoseg_ros.report.explain import explained
+from echoseg_ros.report.explain import explanation_text
 from echoseg_ros.report.results import objects_json, why_json
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import MapSnapshot, Verdict
@@ -76,11 +76,11 @@ def test_reasons_in_words(heard: tuple[SourceEstimator, Verdict, MapSnapshot], t
     reasons = why_json(explain(tracker, verdict, world.instances), 0)
     (tmp_path / "why.json").write_text(json.dumps(reasons))
     (tmp_path / "objects.json").write_text(json.dumps(objects_json(verdict, world, 0)))
-    text = explained(tmp_path)
+    text = explanation_text(tmp_path)
     assert text.startswith(f"source {verdict.sources[0].id}: object {RIGHT} with ") and "ahead of" in text
     assert "3.00 s (+60.0%), 1.00 s (+30.0%)" in text and "2.00 s (-10.0%)" in text
-    assert explained(tmp_path, RIGHT) == text
+    assert explanation_text(tmp_path, RIGHT) == text
     with pytest.raises(FolderError, match="object 77 is not among"):
-        explained(tmp_path, 77)
+        explanation_text(tmp_path, 77)
     (tmp_path / "why.json").write_text("[]")
-    assert explained(tmp_path).startswith("no object sounds")
+    assert explanation_text(tmp_path).startswith("no object sounds")

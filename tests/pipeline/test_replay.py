@@ -14,7 +14,7 @@ from echoseg_ros.geometry import look_at
 from echoseg_ros.io.bag import BagReader, BagWriter, Problem
 from echoseg_ros.pipeline.pipeline import Pipeline
 from echoseg_ros.pipeline.replay import run_bag
-from echoseg_ros.report.finish import finish_run
+from echoseg_ros.report.run_completion import complete_run_folder
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.sound.array.array_geometry import load_array
 from echoseg_ros.types import AudioFormat
@@ -62,7 +62,7 @@ def run(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_humming_box_is_found(bag: Path, run: Path) -> None:
     assert {path.name for path in run.iterdir()} >= FILES
-    text = finish_run(run, bag)
+    text = complete_run_folder(run, bag)
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["correct_object"] is True, text
     assert metrics["source_error_m"] < 0.15

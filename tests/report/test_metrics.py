@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from echoseg_ros.report.metrics import judge_run, time_to_right
+from echoseg_ros.report.metrics import compare_with_truth, time_to_right
 
 UPRIGHT = [0.0, 0.0, 0.0, 1.0]
 
@@ -29,7 +29,7 @@ def truth(object_name: str | None = "clock", x: float = 0.0) -> dict[str, Any]:
 def test_the_right_object() -> None:
     objects = {"objects": [found(7, 0.2)], "sources": [source(0.1, 7)], "instances": [found(7, 0.2), found(8, 0.9)]}
     timeline = [{"t_s": t, "sources": [source(0.1, 8 if t < 4 else 7)]} for t in range(1, 7)]
-    result = judge_run(objects, truth(), timeline)
+    result = compare_with_truth(objects, truth(), timeline)
     assert result.correct_object is True
     assert result.source_error_m == pytest.approx(0.1)
     assert result.box_iou == pytest.approx(0.8 / 1.2)
@@ -39,29 +39,29 @@ def test_the_right_object() -> None:
 
 def test_not_the_best_overlap_is_wrong() -> None:
     objects = {"objects": [found(8, 0.4)], "sources": [source(0.1, 8)], "instances": [found(7, 0.2), found(8, 0.4)]}
-    assert judge_run(objects, truth(), []).correct_object is False
+    assert compare_with_truth(objects, truth(), []).correct_object is False
 
 
 def test_too_little_overlap_is_wrong() -> None:
     objects = {"objects": [found(7, 0.7)], "sources": [source(0.1, 7)], "instances": [found(7, 0.7)]}
-    assert judge_run(objects, truth(), []).correct_object is False
+    assert compare_with_truth(objects, truth(), []).correct_object is False
 
 
 def test_a_missed_source() -> None:
-    result = judge_run({"objects": [], "sources": [], "instances": [found(7, 0)]}, truth(), [])
+    result = compare_with_truth({"objects": [], "sources": [], "instances": [found(7, 0)]}, truth(), [])
     assert result.correct_object is False and result.source_error_m is None and result.time_to_right_s is None
 
 
 def test_elsewhere_is_right_when_nothing_there_sounds() -> None:
     objects = {"objects": [], "sources": [source(0.3, None)], "instances": [found(7, 1)]}
-    result = judge_run(objects, truth(None), [{"t_s": 3, "sources": [source(0.3, None)]}])
+    result = compare_with_truth(objects, truth(None), [{"t_s": 3, "sources": [source(0.3, None)]}])
     assert result.correct_object is True and result.box_iou is None and result.time_to_right_s == pytest.approx(1)
 
 
 def test_no_true_source_counts_what_was_claimed() -> None:
     silent = {"sources": [], "objects": {}}
     claimed = {"objects": [found(7, 0)], "sources": [source(0, 7)], "instances": [found(7, 0)]}
-    result = judge_run(claimed, silent, [])
+    result = compare_with_truth(claimed, silent, [])
     assert result.false_objects == 1 and result.correct_object is None and result.source_error_m is None
 
 
@@ -69,7 +69,7 @@ def test_two_sources_are_matched_by_least_total_distance() -> None:
     both = truth()
     both["sources"].append({**truth(None, 3.0)["sources"][0], "name": "t"})
     objects = {"objects": [found(7, 0)], "sources": [source(2.8, None), source(0.2, 7)], "instances": [found(7, 0)]}
-    result = judge_run(objects, both, [])
+    result = compare_with_truth(objects, both, [])
     assert result.correct_object is True and result.source_error_m == pytest.approx(0.2)
 
 

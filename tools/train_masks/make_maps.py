@@ -81,7 +81,7 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
             continue
         mapper.optimise(round(20 * min(k - before_s, 2.0)) if k >= 0 else 20)
         before_s = k
-        scale.see(mapper.scene_depth or 1.0)
+        scale.add_median_depth(mapper.scene_depth or 1.0)
         rows += [_row(mapper, scale, keyframe, views) for keyframe in joined]
     rows += [_row(mapper, scale, keyframe, views) for keyframe in mapper.keyframes]
     camera_row = np.array([camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy])

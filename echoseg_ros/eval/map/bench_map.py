@@ -21,8 +21,7 @@ from echoseg_ros.eval.map import bench_map_cases as cases_of
 from echoseg_ros.eval.map.bench_map_cases import BenchSettings, Row
 from echoseg_ros.eval.map.bench_map_figures import figures_of, target_rows
 from echoseg_ros.eval.map.map_scenes import Scene, all_scenes
-from echoseg_ros.io.files import write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, write_json
 
 _VIEW_COLUMNS = ("case", "psnr_db", "psnr_fitted_db", "ssim", "depth_error_pct_p50", "drawn_pct", "psnr_change_db",
                  "gaussians", "keyframes", "steps", "seconds", "peak_rss_mb", "realtime_factor", "frames_dropped")  # fmt: skip

@@ -16,9 +16,8 @@ import numpy as np
 
 from echoseg_ros.eval.bench import data_folder, processor_time, text_table, write_bench
 from echoseg_ros.geometry import apply, inverse
-from echoseg_ros.io.files import write_json
+from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
-from echoseg_ros.report.run_folder import read_json
 
 SOUNDS = ("dog_bark_1-30226-A", "clock_tick_1-35687-A", "baby_cry_1-211527-B")
 # Half a metre above the middle of the kitchen's table, map frame: nothing is near.

@@ -27,8 +27,7 @@ from echoseg_ros.eval.segment.segment_methods import METHODS
 from echoseg_ros.eval.segment.segment_pictures import write_examples
 from echoseg_ros.eval.segment.segment_timing import time_segmentation
 from echoseg_ros.io.dataset import find_scenes
-from echoseg_ros.io.files import write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, write_json
 
 _TARGET_COLUMNS = ("figure", "value", "target", "verdict")
 

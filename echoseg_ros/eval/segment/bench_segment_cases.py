@@ -14,8 +14,7 @@ from echoseg_ros.eval.segment.scene_views import EvalScene
 from echoseg_ros.eval.segment.segment_methods import rows_mask
 from echoseg_ros.eval.segment.truth_gaussians import chosen_object
 from echoseg_ros.io.dataset import BINAURAL, TRUTH_FILE
-from echoseg_ros.io.files import write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, write_json
 
 CASES = "cases"
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from echoseg_ros.eval.segment.scene_run import code_digest
 from echoseg_ros.eval.segment.segmentation_metrics import avsbench_iou
-from echoseg_ros.io.files import write_json
+from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.pipeline.replay import bag_config, run_bag
-from echoseg_ros.report.run_folder import RunFolder, read_json
+from echoseg_ros.report.run_folder import RunFolder
 
 KITCHEN, TRUTH_FILE = "kitchen", Path("docs/kitchen_masks.json")
 SOUND, SECONDS = "builtin:pink", 20.0

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from echoseg_ros.config import Config
 from echoseg_ros.io.dataset import DatasetScene
-from echoseg_ros.io.dataset_bag import dataset_array, scene_T_map_world, sound_messages
+from echoseg_ros.io.dataset_map_frame import scene_T_map_world
 from echoseg_ros.objects.instance_choice import InstanceChooser
+from echoseg_ros.pipeline.dataset_bag import dataset_array, sound_messages
 from echoseg_ros.pipeline.sound_stage import SoundItem, SoundStage
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import AudioFormat, MapSnapshot, SoundEvidence, Verdict

@@ -21,8 +21,7 @@ from echoseg_ros.eval.segment.scene_views import EvalScene
 from echoseg_ros.eval.segment.segment_methods import NEED_IDS, OURS, SceneMethods, Segmented
 from echoseg_ros.eval.segment.segmentation_metrics import score_scene, score_view
 from echoseg_ros.eval.segment.truth_gaussians import chosen_object, gaussian_iou, lifted_truth, truth_members
-from echoseg_ros.io.files import replacing, write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, replacing, write_json
 
 Row = dict[str, Any]
 # Files that make a score, beyond those that make the run; relative to eval/.

@@ -18,12 +18,12 @@ from echoseg_ros.errors import DatasetError
 from echoseg_ros.eval.bench import commit
 from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
 from echoseg_ros.io.bag import BagReader
-from echoseg_ros.io.dataset_bag import write_dataset_bag
-from echoseg_ros.io.files import write_json
+from echoseg_ros.io.files import read_json, write_json
+from echoseg_ros.pipeline.dataset_bag import write_dataset_bag
 from echoseg_ros.pipeline.pipeline import Pipeline
 from echoseg_ros.pipeline.replay import bag_array, bag_config, bag_T_map_world, replay_bag
 from echoseg_ros.report.results import RunInfo, write_run
-from echoseg_ros.report.run_folder import RunFolder, read_json
+from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.types import MapSnapshot
 
 # What a run is made by; evaluation, nodes and the command line only look at it.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import DatasetError
 from echoseg_ros.io.dataset import MASKS, DatasetFrame, DatasetScene
-from echoseg_ros.io.dataset_bag import scene_T_map_world
+from echoseg_ros.io.dataset_map_frame import scene_T_map_world
 from echoseg_ros.types import Camera, Float64Array
 
 OBJECT_IDS = "object_ids"

@@ -20,8 +20,7 @@ from echoseg_ros.eval.processes import in_processes
 from echoseg_ros.eval.sound.bench_sound_cases import BenchCase, BenchSettings, all_cases, find_clips, run_case
 from echoseg_ros.eval.sound.bench_sound_figures import Results, array_rows, case_row, figures_of, target_rows
 from echoseg_ros.eval.sound.sound_scoring import RunRow
-from echoseg_ros.io.files import write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, write_json
 
 # For CI: every kind once, short ways.
 _ONE = {"cube8": 1, "square4": 1, "binaural": 1}

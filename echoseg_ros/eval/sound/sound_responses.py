@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from echoseg_ros.errors import ConfigError
-from echoseg_ros.io.files import replacing, write_json
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json, replacing, write_json
 from echoseg_ros.sound.array.array_geometry import (
     SPEED_OF_SOUND_M_PER_S,
     ArrayGeometry,

@@ -20,7 +20,7 @@ from echoseg_ros.sound.array.array_geometry import ArrayGeometry, Head
 from echoseg_ros.sound.calibration.calibration_search import MAX_OFFSET_S, OFFSET, PRIOR_STD, SCALE, YAW, Search
 from echoseg_ros.sound.calibration.moments import Moment, MomentExtractor
 from echoseg_ros.sound.calibration.pose_grid import PoseGrid
-from echoseg_ros.types import RESTART_BACK_NS, AudioWindow, Float64Array, SoundEvidence
+from echoseg_ros.types import BACKWARD_JUMP_NS, AudioWindow, Float64Array, SoundEvidence
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class SelfCalibration:
 
         Without the window itself the evidence's correlations stand for one long moment: less sharp.
         """
-        if self._heard and evidence.stamp_ns < self._heard[-1].moment.stamp_ns - RESTART_BACK_NS:
+        if self._heard and evidence.stamp_ns < self._heard[-1].moment.stamp_ns - BACKWARD_JUMP_NS:
             self.clear()
         for moment in self._long_moment(evidence) if window is None else self._moments(window):
             self._heard.append(_Heard(moment, evidence.activity))

@@ -16,7 +16,7 @@ from echoseg_ros.config import InputConfig, SoundConfig
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.types import RESTART_BACK_NS, AudioChunk, AudioFormat, AudioWindow, Float64Array
+from echoseg_ros.types import BACKWARD_JUMP_NS, AudioChunk, AudioFormat, AudioWindow, Float64Array
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class AudioStream:
         end = self._first + len(self._samples)
         late_s = (stamp_ns - self._clock.time_ns(end)) / 1e9 if len(self._clock) else 0.0
         at = f"audio at {stamp_ns / 1e9:.3f} s"
-        if late_s * 1e9 < -RESTART_BACK_NS or late_s > FILL_MAX_S:
+        if late_s * 1e9 < -BACKWARD_JUMP_NS or late_s > FILL_MAX_S:
             self.dropped_s += max(0, end - self._next_window) / self._rate_hz
             self._start()
             self._clock.add(0, stamp_ns)

@@ -13,7 +13,7 @@ from echoseg_ros.eval.segment.bench_segment_kitchen import TRUTH_FILE, filled, k
 from echoseg_ros.eval.segment.evaluate_report import calibration, difference, is_void, method_rows, reference_of, report
 from echoseg_ros.eval.segment.front_end_calibration import misfit
 from echoseg_ros.eval.segment.segment_methods import FRONT_END, METHODS, NO_AISRM, OURS, OURS_ON_FRONT_END
-from echoseg_ros.report.run_folder import read_json
+from echoseg_ros.io.files import read_json
 
 
 def row(

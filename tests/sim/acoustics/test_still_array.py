@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import fftconvolve
 
 from echoseg_ros.geometry import look_at
-from echoseg_ros.io.dataset_bag import dataset_array
+from echoseg_ros.pipeline.dataset_bag import dataset_array
 from echoseg_ros.types import Float64Array
 from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, dry_signal, simulate_array
 from echoseg_sim.acoustics.receivers import LEAD

@@ -14,7 +14,7 @@ from echoseg_ros.errors import ConfigError, DatasetError
 from echoseg_ros.geometry import apply, box_corners, inverse, project
 from echoseg_ros.io.colmap import read_model
 from echoseg_ros.io.dataset import BINAURAL, MASKS, MODEL, MONO, TRUTH_FILE, DatasetFrame, DatasetScene, find_scenes
-from echoseg_ros.io.dataset_bag import level_transform
+from echoseg_ros.io.dataset_map_frame import level_transform
 from echoseg_ros.io.dataset_split import frame_number
 from echoseg_ros.types import Box, Float64Array
 from echoseg_sim.recordings import dataset

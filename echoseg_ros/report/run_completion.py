@@ -13,13 +13,13 @@ from echoseg_ros.errors import EchosegError
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.io.files import write_json, write_text
 from echoseg_ros.pipeline.frame_assembler import FrameAssembler
-from echoseg_ros.report.metrics import judge_run
+from echoseg_ros.report.metrics import compare_with_truth
 from echoseg_ros.report.pictures import write_pictures
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.types import Camera, CameraFrame, Float64Array, ImageData, PoseData
 
 
-def finish_run(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None) -> str:
+def complete_run_folder(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None) -> str:
     """Complete the folder of a run; returns its table for the terminal."""
     truth = Path(bag) / "truth.json"
     if truth.exists():
@@ -27,7 +27,7 @@ def finish_run(out: Path, bag: Path, extra_metrics: dict[str, Any] | None = None
     run = RunFolder(out)
     metrics = {**run.metrics, **(extra_metrics or {})}
     if run.truth is not None:
-        metrics.update(asdict(judge_run(run.objects, run.truth, run.timeline)))
+        metrics.update(asdict(compare_with_truth(run.objects, run.truth, run.timeline)))
     write_json(out / "metrics.json", metrics)
     frames, path_m = bag_frames(bag)
     write_pictures(run, frames, path_m)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -21,9 +20,10 @@ from tqdm import tqdm
 
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import DatasetError
-from echoseg_ros.geometry import apply, quaternion_xyzw, rotation_matrix, smallest_rotation, transform
+from echoseg_ros.geometry import apply
 from echoseg_ros.io.bag_writer import BAG_START_NS, SETTINGS_FILE, BagWriter
 from echoseg_ros.io.dataset import TRUTH_FILE, DatasetFrame, DatasetScene
+from echoseg_ros.io.dataset_map_frame import scene_T_map_world, truth_in_map
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping, load_array
 from echoseg_ros.types import AudioChunk, AudioFormat, Float64Array, PoseData
 
@@ -39,9 +39,6 @@ _POSE_MAX_GAP_S = 0.3
 # Longer than any scene.
 _MEMORY_S = 600.0
 _CHUNKS_PER_S = 20
-# Right axes that all point one way say nothing of the turn about them; these spread far enough.
-_MIN_SPREAD = 0.05
-_MAX_TILT_RAD = np.deg2rad(30.0)
 
 
 def dataset_array() -> ArrayGeometry:
@@ -77,47 +74,6 @@ def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> No
             _write_second(bag, scene, frame, T_map_world)
         bag.write_file("array.yaml", yaml.safe_dump(array_to_mapping(array), sort_keys=False, default_flow_style=None))
         bag.write_file(SETTINGS_FILE, _settings())
-
-
-def scene_T_map_world(scene: DatasetScene) -> Float64Array:
-    """T_map_world [4, 4] of the scene's bag: levelled by its train frames."""
-    return level_transform(np.stack([frame.T_world_camera for frame in scene.train]))
-
-
-def level_transform(T_world_camera: Float64Array) -> Float64Array:
-    """T_map_world [4, 4], the smallest rotation that takes the estimated up to +z, of camera poses [N, 4, 4].
-
-    Up is where the cameras' tops point on the whole (their mean, again without those that are far off it). Robots look
-    up and down but do not roll, so where their right axes spread out, up is what is most at right angles to all of them.
-    """
-    tops = -T_world_camera[:, :3, 1]
-    up = _unit(tops.mean(axis=0))
-    for _ in range(3):
-        near = tops @ up >= np.median(tops @ up) - 1e-9
-        up = _unit(tops[near].mean(axis=0))
-    right = T_world_camera[:, :3, 0]
-    spread, axes = np.linalg.eigh(right.T @ right / len(right))
-    level = axes[:, 0] * np.sign(axes[:, 0] @ up)
-    if spread[1] > _MIN_SPREAD and spread[0] < 0.2 * spread[1] and level @ up > np.cos(_MAX_TILT_RAD):
-        up = level
-    return transform(smallest_rotation(up, np.array([0.0, 0.0, 1.0])), np.zeros(3))
-
-
-def truth_in_map(truth: Mapping[str, Any], T_map_world: Float64Array) -> dict[str, Any]:
-    """A scene's truth.json with positions and boxes turned from the scene's world into the map; units stay."""
-    turn = T_map_world[:3, :3]
-    sources = [{**s, "position_m": (turn @ np.asarray(s["position_m"], float)).tolist()} for s in truth["sources"]]
-    objects = {
-        name: {
-            **entry,
-            "center_m": (turn @ np.asarray(entry["center_m"], float)).tolist(),
-            "quaternion_xyzw": quaternion_xyzw(
-                turn @ rotation_matrix(np.asarray(entry["quaternion_xyzw"], float))
-            ).tolist(),
-        }
-        for name, entry in truth["objects"].items()
-    }
-    return {**truth, "sources": sources, "objects": objects, "T_map_world": T_map_world.tolist()}
 
 
 def _write_second(bag: BagWriter, scene: DatasetScene, frame: DatasetFrame, T_map_world: Float64Array) -> None:
@@ -178,7 +134,3 @@ def _settings() -> str:
         "sources": {"memory_s": _MEMORY_S},
     }
     return yaml.safe_dump({"/**": {"ros__parameters": stages}}, sort_keys=False)
-
-
-def _unit(vector: Float64Array) -> Float64Array:
-    return vector / np.linalg.norm(vector)

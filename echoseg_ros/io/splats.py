@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.io.gaussian_file import SH_C0, GaussianFile, rest_names
-from echoseg_ros.io.ply_rows import PlyContent
+from echoseg_ros.io.ply_container import PlyContent
 
 CHUNK = 256
 MAX_LOG_SCALE = 20.0

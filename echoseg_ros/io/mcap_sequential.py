@@ -11,7 +11,6 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +21,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from echoseg_ros.io.stored_message import Damage, StoredMessage
+
 _MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
 _RECORD = struct.Struct("<BQ")
@@ -31,24 +32,7 @@ _CHUNK_HEADER = struct.Struct("<QQQI")
 _REORDER_CHUNKS = 4
 
 
-@dataclass(frozen=True)
-class ScannedMessage:
-    """One message as stored."""
-
-    topic: str
-    message_type: str
-    log_time_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A place that could not be read, in words for the user."""
-
-    text: str
-
-
-class McapScan:
+class SequentialMcapReader:
     """Iterates over a file's messages, in log-time order as far as the chunks allow, and over its damages."""
 
     def __init__(self, path: Path) -> None:
@@ -56,8 +40,8 @@ class McapScan:
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, tuple[str, str]] = {}
 
-    def __iter__(self) -> Iterator[ScannedMessage | Damage]:
-        waiting: list[tuple[int, int, ScannedMessage]] = []
+    def __iter__(self) -> Iterator[StoredMessage | Damage]:
+        waiting: list[tuple[int, int, StoredMessage]] = []
         ends: list[int] = []
         count = 0
         with self.path.open("rb") as file:
@@ -74,7 +58,7 @@ class McapScan:
         while waiting:
             yield heapq.heappop(waiting)[2]
 
-    def _batches(self, file: BinaryIO) -> Iterator[list[ScannedMessage] | Damage]:
+    def _batches(self, file: BinaryIO) -> Iterator[list[StoredMessage] | Damage]:
         """The messages of each chunk (or single messages outside of chunks)."""
         if file.read(8) != _MAGIC:
             yield Damage(f"{self.path.name} is not an mcap file")
@@ -95,7 +79,7 @@ class McapScan:
                 return
         yield Damage(f"{self.path.name} has no end record: the recorder was cut off")
 
-    def _record(self, opcode: int, content: bytes, whole: bool, offset: int) -> Iterator[list[ScannedMessage] | Damage]:
+    def _record(self, opcode: int, content: bytes, whole: bool, offset: int) -> Iterator[list[StoredMessage] | Damage]:
         if opcode != _CHUNK:
             if whole and (message := self._message_or_definition(opcode, content)):
                 yield [message]
@@ -106,9 +90,9 @@ class McapScan:
         if damage or (rest and whole):
             yield Damage(f"{self.path.name}: chunk at byte {offset} is damaged: {damage or 'a record is cut off'}")
 
-    def _chunk_messages(self, inside: bytes) -> tuple[list[ScannedMessage], bool]:
+    def _chunk_messages(self, inside: bytes) -> tuple[list[StoredMessage], bool]:
         """The messages of a chunk, and whether it ends in the middle of a record."""
-        messages: list[ScannedMessage] = []
+        messages: list[StoredMessage] = []
         at = 0
         while at + _RECORD.size <= len(inside):
             opcode, length = _RECORD.unpack_from(inside, at)
@@ -120,7 +104,7 @@ class McapScan:
             at += length
         return messages, at != len(inside)
 
-    def _message_or_definition(self, opcode: int, content: bytes) -> ScannedMessage | None:
+    def _message_or_definition(self, opcode: int, content: bytes) -> StoredMessage | None:
         if opcode == _SCHEMA:
             self._schemas[int.from_bytes(content[:2], "little")] = _text(content, 2)[0]
         elif opcode == _CHANNEL:
@@ -129,7 +113,7 @@ class McapScan:
         elif opcode == _MESSAGE and len(content) >= _MESSAGE_HEADER.size:
             channel, _, log_time_ns, _ = _MESSAGE_HEADER.unpack_from(content)
             if channel in self._channels:
-                return ScannedMessage(*self._channels[channel], log_time_ns, content[_MESSAGE_HEADER.size :])
+                return StoredMessage(*self._channels[channel], log_time_ns, content[_MESSAGE_HEADER.size :])
         return None
 
 

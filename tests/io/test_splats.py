@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.io.ply import GaussianFile, read_ply, write_ply
-from echoseg_ros.io.ply_compressed import morton_order
+from echoseg_ros.io.splats import morton_order
 
 
 def some_gaussians(count: int, rest: int = 0) -> GaussianFile:

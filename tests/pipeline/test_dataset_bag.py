@@ -21,7 +21,8 @@ from echoseg_ros.io.bag import BagReader, Problem
 from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.io.colmap import ColmapModel, read_model, write_model
 from echoseg_ros.io.dataset import DatasetScene
-from echoseg_ros.io.dataset_bag import level_transform, write_dataset_bag
+from echoseg_ros.io.dataset_map_frame import level_transform
+from echoseg_ros.pipeline.dataset_bag import write_dataset_bag
 from echoseg_ros.pipeline.replay import bag_array, bag_config
 from echoseg_ros.pipeline.sound_stage import SoundStage
 from echoseg_ros.types import AudioChunk, AudioFormat, ImageData, PoseData, SeedPoints
