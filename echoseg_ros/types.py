@@ -295,7 +295,7 @@ class SoundSource:
     activity: float
     object_id: int | None
     candidates: tuple[tuple[int | None, float], ...]
-    heard: tuple[Interval, ...]
+    heard_intervals: tuple[Interval, ...]
     alternatives: tuple[tuple[float, Float64Array], ...] = ()
     hint: MotionHint | None = None
     label: str = ""

@@ -141,7 +141,7 @@ def test_the_judge_finds_the_same_object_in_a_world_without_metres(
     np.testing.assert_allclose(source.position_m / factor, truth.position_m, atol=2e-3)
     np.testing.assert_allclose(source.covariance_m2 / factor**2, truth.covariance_m2, atol=1e-4)
     assert dict(source.candidates) == pytest.approx(dict(truth.candidates), abs=0.02)
-    assert source.heard == truth.heard and source.object_id == 2
+    assert source.heard_intervals == truth.heard_intervals and source.object_id == 2
     assert verdict.sounding[0].probability == pytest.approx(expected.sounding[0].probability, abs=0.02)
     np.testing.assert_allclose(verdict.sounding[0].instance.points_map, world.instances[2].points_map, rtol=1e-5)
     points = things().surface_points[::40]

@@ -19,7 +19,7 @@ from echoseg_ros.config import ChoiceConfig
 from echoseg_ros.geometry import rotation_matrix
 from echoseg_ros.objects.name_agreement import instance_factors
 from echoseg_ros.sound.localisation.motion_hint import motion_hint
-from echoseg_ros.sound.localisation.source_estimator import PLACES_TO_NAME, SourceBelief, SourceEstimator
+from echoseg_ros.sound.localisation.source_estimator import MIN_POSITIONS_TO_NAME, SourceEstimate, SourceEstimator
 from echoseg_ros.types import Box, Float64Array, Instance, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
 # Density of "elsewhere", 1/m^3, as if it were an object of this inverse volume: with a position good to 10 cm an object
@@ -85,7 +85,7 @@ class InstanceChooser:
         """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
         surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
         instances = snapshot.instances if snapshot is not None else ()
-        beliefs = tracker.estimate(surface, [_places(instance) for instance in instances])
+        beliefs = tracker.update_estimates(surface, [_places(instance) for instance in instances])
         tracks = self._match(beliefs)
         shares = _shares(beliefs)
         sources, sounding = [], []
@@ -97,7 +97,7 @@ class InstanceChooser:
             probabilities = dict(candidates)
             track.object_id = self._steady(track.object_id, probabilities)
             heard = _update_heard(track, belief)
-            hint = motion_hint(belief.position_m, belief.covariance_m2, belief.alternatives, belief.heard_from_m)
+            hint = motion_hint(belief.position_m, belief.covariance_m2, belief.alternatives, belief.array_position_m)
             source = SoundSource(
                 track.id, belief.position_m, belief.covariance_m2, share, track.object_id, candidates, heard,
                 belief.alternatives, hint,
@@ -120,7 +120,7 @@ class InstanceChooser:
             return current
         return best if best is not None and probabilities[best] >= least else None
 
-    def _match(self, beliefs: tuple[SourceBelief, ...]) -> list[Track]:
+    def _match(self, beliefs: tuple[SourceEstimate, ...]) -> list[Track]:
         """A track for each belief, the nearest free one of before if it is near enough; others are forgotten."""
         free = list(self._tracks)
         matched = []
@@ -138,21 +138,21 @@ class InstanceChooser:
 
 
 def posterior_over(
-    belief: SourceBelief, instances: tuple[Instance, ...], error_m: float
+    belief: SourceEstimate, instances: tuple[Instance, ...], error_m: float
 ) -> tuple[tuple[int | None, float], ...]:
     """(instance id or None for elsewhere, probability), best first, of a source; sums to 1.
 
     error_m: standard deviation of what separates the posterior's place from the sounding instance's points.
     """
     ids = [*(instance.id for instance in instances), None]
-    if belief.things is not None and belief.heard_at < PLACES_TO_NAME:
-        return _ranked(ids, belief.things)
+    if belief.instance_probabilities is not None and belief.array_position_count < MIN_POSITIONS_TO_NAME:
+        return _ranked(ids, belief.instance_probabilities)
     error_m = max(error_m, PLACE_ERROR_M, belief.posterior.spacing_m)
     densities = np.array([_density_at(belief, _places(instance), error_m) for instance in instances])
-    if belief.things is None:
-        odds = np.append(densities, ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside)
+    if belief.instance_probabilities is None:
+        odds = np.append(densities, ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * belief.outside_probability)
     else:  # which knows of the outside
-        odds = belief.things * (np.append(densities, ELSEWHERE_PER_M3) + LEAST_PER_M3)
+        odds = belief.instance_probabilities * (np.append(densities, ELSEWHERE_PER_M3) + LEAST_PER_M3)
     return _ranked(ids, odds / odds.sum())
 
 
@@ -176,7 +176,7 @@ def _ranked(ids: Sequence[int | None], probabilities: Float64Array) -> tuple[tup
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0] is not None, pair[0] or 0)))
 
 
-def _density_at(belief: SourceBelief, places: Float64Array, error_m: float) -> float:
+def _density_at(belief: SourceEstimate, places: Float64Array, error_m: float) -> float:
     """Mean density, 1/m^3, of the source's place, blurred by the error, over an instance's places."""
     cells, mass = belief.posterior.cells, belief.posterior.mass
     reach_m = 4 * error_m
@@ -214,22 +214,22 @@ def _nearest(tracks: list[Track], position_m: Float64Array) -> Track | None:
     return min(tracks, key=lambda track: float(np.linalg.norm(track.position_m - position_m)), default=None)
 
 
-def _same(track: Track, belief: SourceBelief) -> bool:
+def _same(track: Track, belief: SourceEstimate) -> bool:
     offset = belief.position_m - track.position_m
     spread = float(offset @ np.linalg.solve(belief.covariance_m2, offset))
     return float(np.linalg.norm(offset)) < SAME_SOURCE_M or spread < 9.0
 
 
-def _shares(beliefs: tuple[SourceBelief, ...]) -> list[float]:
+def _shares(beliefs: tuple[SourceEstimate, ...]) -> list[float]:
     """Each source's share of what was heard from all of them."""
-    heard = [float(np.sum(np.maximum(belief.towards, 0))) for belief in beliefs]
+    heard = [float(np.sum(np.maximum(belief.window_contrasts, 0))) for belief in beliefs]
     total = sum(heard)
     return [share / total if total > 0 else 0.0 for share in heard]
 
 
-def _update_heard(track: Track, belief: SourceBelief) -> tuple[Interval, ...]:
+def _update_heard(track: Track, belief: SourceEstimate) -> tuple[Interval, ...]:
     """When the source was heard: intervals before memory, kept, and those of the windows in memory, judged anew."""
-    on = _hysteresis(belief.towards, _usual(belief.towards))
+    on = _hysteresis(belief.window_contrasts, _usual(belief.window_contrasts))
     halves_ns = (belief.durations_s * 0.25e9).astype(np.int64)
     spans = [Interval(int(s - h), int(s + h)) for s, h in zip(belief.stamps_ns, halves_ns, strict=True)]
     oldest_ns = int(belief.stamps_ns[0] - halves_ns[0])

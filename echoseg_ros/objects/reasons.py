@@ -55,7 +55,7 @@ def _why(tracker: SourceEstimator, source: SoundSource, rank: int, by_id: dict[i
     rival = by_id.get(rival_id) if rival_id is not None else None
     instance = by_id[object_id]
     # Elsewhere has no place of its own: a window is for the object by how far it stands out there at all.
-    stamps_ns, gain = tracker.preference(instance.position_m, None if rival is None else rival.position_m)
+    stamps_ns, gain = tracker.window_preferences(instance.position_m, None if rival is None else rival.position_m)
     return Why(
         source.id, object_id, float(probability), rank, rival_id, float(rival_probability),
         _strongest(stamps_ns, gain), _strongest(*_columns(instance.support)),

@@ -8,7 +8,7 @@ from table_world import PLACES, TABLE_Z_M, evidence, instance, snapshot
 
 from echoseg_ros.config import ChoiceConfig, SourceConfig
 from echoseg_ros.objects.instance_choice import FEW_VIEWS, InstanceChooser, posterior_over
-from echoseg_ros.sound.localisation.source_estimator import PLACES_TO_NAME, SourceEstimator
+from echoseg_ros.sound.localisation.source_estimator import MIN_POSITIONS_TO_NAME, SourceEstimator
 from echoseg_ros.types import MapSnapshot, Verdict
 
 
@@ -74,19 +74,19 @@ def test_where_two_things_explain_a_sound_alike_the_density_of_its_place_decides
     rng, tracker = np.random.default_rng(0), SourceEstimator(SourceConfig())
     for k in range(40):
         tracker.add(evidence(k, PLACES[1], rng))
-    (belief,) = tracker.estimate(snapshot(things).surface_points)
+    (belief,) = tracker.update_estimates(snapshot(things).surface_points)
     explained = np.array([0.01, 0.38, 0.6, 0.0, 0.01])
-    belief = replace(belief, things=explained, heard_at=PLACES_TO_NAME)
+    belief = replace(belief, instance_probabilities=explained, array_position_count=MIN_POSITIONS_TO_NAME)
     chances = dict(posterior_over(belief, things, tracker.position_error_m))
     assert chances[1] > 0.9
     assert sum(chances.values()) == pytest.approx(1.0)
     # From few places the density is as sure of a wrong thing: it is not asked.
-    early = replace(belief, heard_at=PLACES_TO_NAME - 1)
+    early = replace(belief, array_position_count=MIN_POSITIONS_TO_NAME - 1)
     assert dict(posterior_over(early, things, tracker.position_error_m))[2] == 0.6
     # What stands where the sound is not is as good as elsewhere, however well it explains the rest.
     only_far = (things[0], things[3])
     explained = np.array([0.55, 0.0, 0.45])
-    chances = dict(posterior_over(replace(belief, things=explained), only_far, tracker.position_error_m))
+    chances = dict(posterior_over(replace(belief, instance_probabilities=explained), only_far, tracker.position_error_m))
     assert chances[None] > 0.5 > chances[0] > 0.01
 
 
@@ -135,7 +135,7 @@ def test_heard_intervals_follow_the_sound() -> None:
     """On from 0 to 4 s and from 7 to 10 s."""
     on = [PLACES[0] if t < 4 or 7 <= t < 10 else None for t in 0.25 + 0.25 * np.arange(48)]
     last = verdicts(on, snapshot((instance(0, PLACES[0]),)))[-1]
-    heard_s = [(i.start_ns / 1e9, i.end_ns / 1e9) for i in last.sources[0].heard]
+    heard_s = [(i.start_ns / 1e9, i.end_ns / 1e9) for i in last.sources[0].heard_intervals]
     assert heard_s == [pytest.approx((0.125, 3.875), abs=0.3), pytest.approx((6.875, 9.875), abs=0.3)]
 
 
@@ -147,6 +147,6 @@ def test_heard_intervals_outlive_the_evidence() -> None:
         window = evidence(k, PLACES[0], rng)
         tracker.add(window)
         last = chooser.decide(tracker, world, window.stamp_ns, window.stamp_ns)
-    (interval,) = last.sources[0].heard
+    (interval,) = last.sources[0].heard_intervals
     assert interval.start_ns < 1e9
     assert interval.end_ns > 11.5e9

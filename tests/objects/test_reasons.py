@@ -46,7 +46,7 @@ def why_of(heard: tuple[SourceEstimator, Verdict, MapSnapshot], object_id: int) 
 def test_the_misled_windows_speak_against(heard: tuple[SourceEstimator, Verdict, MapSnapshot]) -> None:
     tracker, verdict, world = heard
     assert verdict.sounding[0].instance.id == RIGHT
-    stamps_ns, gain = tracker.preference(PLACES[RIGHT], PLACES[WRONG])
+    stamps_ns, gain = tracker.window_preferences(PLACES[RIGHT], PLACES[WRONG])
     number = np.round(stamps_ns / 0.25e9).astype(int) - 1
     assert set(number[np.argsort(gain)[:4]].tolist()) == set(MISLED)
     assert (gain[~np.isin(number, MISLED)] > 0).mean() > 0.9

@@ -14,8 +14,7 @@ import numpy as np
 from echoseg_ros.config import Config
 from echoseg_ros.eval.sound.sound_rooms import SoundRoom, make_room
 from echoseg_ros.geometry import PoseTrack, interpolate
-from echoseg_ros.pipeline.decision_stage import DecisionStage
-from echoseg_ros.pipeline.sound_stage import SoundStage
+from echoseg_ros.pipeline.pipeline import SoundBranch
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
@@ -44,34 +43,25 @@ def cost_row(seed: int, seconds: float, last_s: float) -> dict[str, Any]:
     array, room = load_array("cube8"), make_room(seed, int(seconds) + 2)
     config = Config().updated({"sound.hop_s": 1.0 / WINDOWS_PER_S})
     items = _messages(array, room, seed, seconds)
-    side, judge = SoundStage(config, array), DecisionStage(config)
-    listen_s, judge_s, label_s, windows = 0.0, 0.0, 0.0, 0
+    branch = SoundBranch(config, array, clock=time.process_time)
+    branch.hear(_format(array), room.snapshot)
     from_ns = _START_NS + round((seconds - last_s) * 1e9)
-    side.add(_format(array))
-    for item in items:
-        counts = item.stamp_ns >= from_ns
-        begun = time.process_time()
-        heard = side.add(item)
-        listen_s += counts * (time.process_time() - begun)
-        for evidence in heard:
-            begun = time.process_time()
-            verdict = judge.add(evidence, room.snapshot)
-            between = time.process_time()
-            side.ear.name(verdict)
-            judge_s += counts * (between - begun)
-            label_s += counts * (time.process_time() - between)
-            windows += counts
+    for item in (item for item in items if item.stamp_ns < from_ns):
+        branch.hear(item, room.snapshot)
+    before = dict(branch.seconds)
+    windows = sum(len(branch.hear(item, room.snapshot)) for item in items if item.stamp_ns >= from_ns)
+    spent_s = {stage: branch.seconds[stage] - before[stage] for stage in before}
     extract_ms, back_project_ms = _parts_ms(config, array, room, items)
     per_window_ms = 1e3 / max(windows, 1)
     return {
-        "core_share": (listen_s + judge_s + label_s) / last_s,
+        "core_share": sum(spent_s.values()) / last_s,
         "evidence_core_share": (extract_ms + back_project_ms) * WINDOWS_PER_S / 1e3,
-        "windows": int(windows),
+        "windows": windows,
         "recorded_s": last_s,
         "map_points": len(room.snapshot.surface_points),
-        "listen_ms": listen_s * per_window_ms,
-        "judge_ms": judge_s * per_window_ms,
-        "label_ms": label_s * per_window_ms,
+        "listen_ms": spent_s["sound"] * per_window_ms,
+        "judge_ms": spent_s["decision"] * per_window_ms,
+        "label_ms": spent_s["labelling"] * per_window_ms,
         "extract_ms": extract_ms,
         "back_project_ms": back_project_ms,
     }
@@ -120,7 +110,7 @@ def _parts_ms(config: Config, array: ArrayGeometry, room: SoundRoom, items: list
     between = time.process_time()
     for evidence in heard:
         memory.add(evidence)
-        memory.gathered(memory.slots()[-1:], np.ones(1), 1.0).score(room.snapshot.surface_points)
+        memory.grouped_windows(memory.slots()[-1:], np.ones(1), 1.0).score(room.snapshot.surface_points)
     return 1e3 * (between - begun) / len(windows), 1e3 * (time.process_time() - between) / len(windows)
 
 
@@ -133,5 +123,5 @@ def _windows(config: Config, array: ArrayGeometry, items: list[Message]) -> list
             poses.add(item.stamp_ns, item.T_map_camera)
         else:
             stream.add(item)
-        windows += stream.windows(poses)
+        windows += stream.take_windows(poses)
     return windows

@@ -39,7 +39,7 @@ NEAREST_M = 0.1
 
 
 @dataclass(frozen=True)
-class HeardWindow:
+class BufferedWindow:
     """The middle of a window as a spectrum. first: number of its first sample; spectrum: [M, F]; T_map_array: [4, 4]."""
 
     stamp_ns: int
@@ -57,7 +57,7 @@ class BeamSignal:
     sample_rate_hz: float
 
 
-class RecentAudio:
+class AudioBuffer:
     """The last seconds of an array's windows, in bounded memory.
 
     Only the middle of each window is kept, twice the hop at most: from there on tapers of neighbours add up to one.
@@ -66,7 +66,7 @@ class RecentAudio:
     def __init__(self, sample_rate_hz: float, hop_s: float, memory_s: float) -> None:
         self.sample_rate_hz = float(sample_rate_hz)
         self.hop = max(1, round(hop_s * self.sample_rate_hz))
-        self._windows: deque[HeardWindow] = deque(maxlen=max(1, int(np.ceil(memory_s / hop_s))))
+        self._windows: deque[BufferedWindow] = deque(maxlen=max(1, int(np.ceil(memory_s / hop_s))))
         self.length = 0
 
     def add(self, window: AudioWindow) -> None:
@@ -81,7 +81,7 @@ class RecentAudio:
         first = self._windows[-1].first + hops * self.hop if self._windows and hops else 0
         start = (window.samples.shape[1] - length) // 2
         spectrum = scipy.fft.rfft(window.samples[:, start : start + length], axis=1, workers=1)
-        heard = HeardWindow(window.stamp_ns, first, spectrum.astype(np.complex64), window.T_map_array)
+        heard = BufferedWindow(window.stamp_ns, first, spectrum.astype(np.complex64), window.T_map_array)
         self._windows.append(heard)
 
     def _hops_since(self, stamp_ns: int) -> int | None:
@@ -92,7 +92,7 @@ class RecentAudio:
         whole = round(hops)
         return whole if 1 <= whole < (self._windows.maxlen or 1) and abs(hops - whole) < 0.25 else None
 
-    def windows(self, last_s: float | None = None) -> tuple[HeardWindow, ...]:
+    def windows(self, last_s: float | None = None) -> tuple[BufferedWindow, ...]:
         """The windows of the last seconds, oldest first; all of them without a time."""
         windows = tuple(self._windows)
         if last_s is None or not windows:
@@ -126,7 +126,7 @@ class Beamformer:
         self.method = "delay_and_sum" if array.microphones < 3 or array.head is not None else method
         self._taper = overlap_taper(length, hop)
         self._fine_hz = np.fft.rfftfreq(length, 1.0 / self._rate_hz)
-        largest_s = max(float(np.abs(array.delays_for(fibonacci_sphere(100))).max()), 1e-6)
+        largest_s = max(float(np.abs(array.far_field_delays_s(fibonacci_sphere(100))).max()), 1e-6)
         self._step_hz = min(STEP_HZ, 1 / (STEPS_PER_TURN * largest_s))
         self.frequencies_hz = np.arange(0.0, self._rate_hz / 2 + self._step_hz, self._step_hz)
         self.covariance = diffuse_covariance(array, self.frequencies_hz)
@@ -138,11 +138,11 @@ class Beamformer:
         self._starts = np.searchsorted(cell, np.arange(len(self.frequencies_hz)))
         silence = np.zeros((array.microphones, len(self._fine_hz)), dtype=np.complex64)
         ahead, aside = np.eye(3)[:2]
-        self.spectrum(HeardWindow(0, 0, silence, np.eye(4)), ahead, [aside])  # compiles before anybody waits for it
+        self.spectrum(BufferedWindow(0, 0, silence, np.eye(4)), ahead, [aside])  # compiles before anybody waits for it
 
-    def listen(
+    def steer_to(
         self,
-        windows: Sequence[HeardWindow],
+        windows: Sequence[BufferedWindow],
         position_map: Float64Array,
         others_map: Iterable[Float64Array] = (),
         covariance: Matrices | None = None,
@@ -167,7 +167,7 @@ class Beamformer:
 
     def spectrum(
         self,
-        window: HeardWindow,
+        window: BufferedWindow,
         position_map: Float64Array,
         others_map: Iterable[Float64Array] = (),
         covariance: Matrices | None = None,
@@ -177,7 +177,7 @@ class Beamformer:
         return self._spectrum(window, position_map, [np.asarray(place, dtype=float) for place in others_map], inverted)
 
     def _spectrum(
-        self, window: HeardWindow, position_map: Float64Array, others_map: Sequence[Float64Array], inverted: Matrices
+        self, window: BufferedWindow, position_map: Float64Array, others_map: Sequence[Float64Array], inverted: Matrices
     ) -> Spectrum:
         if window.spectrum.shape != (self._array.microphones, len(self._fine_hz)):
             raise ArrayError(
@@ -203,9 +203,9 @@ class Beamformer:
             ways_m = np.linalg.norm(place - self._array.microphones_m, axis=1)
             return np.asarray((ways_m - np.linalg.norm(place)) / SPEED_OF_SOUND_M_PER_S)
         unit = position_array / distance if distance > 0 else np.array([1.0, 0.0, 0.0])
-        return self._array.delays_for(unit[None])[0]
+        return self._array.far_field_delays_s(unit[None])[0]
 
-    def measured_covariance(self, windows: Sequence[HeardWindow]) -> Matrices:
+    def measured_covariance(self, windows: Sequence[BufferedWindow]) -> Matrices:
         """[F, M, M] at `frequencies_hz` of what windows without the source hold, 1 on the diagonal: noise to take out.
 
         Bins near each of them are taken together. Raises ArrayError without windows.

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.sound.array.directions import cube_nodes
-from echoseg_ros.sound.evidence.near_field import NearWindows
+from echoseg_ros.sound.evidence.near_field import NearFieldWindows
 from echoseg_ros.sound.localisation.lobe_matching import Heard
 from echoseg_ros.types import Float32Array, Float64Array, Lobes, SoundEvidence
 
@@ -147,7 +147,7 @@ class EvidenceMemory:
         """[W, 3] where the array of each window was."""
         return self._places[slots].astype(float)
 
-    def gathered(self, slots: NDArray[np.int64], weights: Float64Array, cell_m: float) -> Windows:
+    def grouped_windows(self, slots: NDArray[np.int64], weights: Float64Array, cell_m: float) -> Windows:
         """The windows [W] with their weights, those within a cell of space put together."""
         group = self.cells(slots, cell_m)
         total = np.bincount(group, weights=weights)
@@ -181,11 +181,11 @@ class EvidenceMemory:
         lobes = np.einsum("bk,bkun->bun", spectrum.astype(np.float32), self._lobes.values, optimize=True)
         return Heard(lobes, maps, places, rotations.as_matrix(), total / total.sum(), spectrum)
 
-    def near(self, slots: NDArray[np.int64], weights: Float64Array) -> NearWindows | None:
+    def near(self, slots: NDArray[np.int64], weights: Float64Array) -> NearFieldWindows | None:
         """The windows [W] with their weights, to be asked at places near the array; None if its microphones are unknown."""
         if self._microphones_m is None:
             return None
-        return NearWindows(
+        return NearFieldWindows(
             self._correlations, slots, self._places, self._turns, weights / weights.sum(), self._microphones_m,
             self._lag_step_s,
         )  # fmt: skip

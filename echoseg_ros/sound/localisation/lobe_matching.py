@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
-from echoseg_ros.sound.evidence.lobes import FACE, node_weights
+from echoseg_ros.sound.evidence.lobes import CUBE_CELLS, node_weights
 from echoseg_ros.sound.localisation.reflectors import Reflector
 from echoseg_ros.types import Float32Array, Float64Array
 
@@ -138,8 +138,8 @@ def _columns(values, directions, loudness):  # type: ignore[no-untyped-def]
     out = np.zeros((groups, bands, samples), dtype=np.float32)
     for g in range(groups):
         for i in range(images):
-            k, s, t = node_weights(directions[g, i, 0], directions[g, i, 1], directions[g, i, 2], FACE)
-            below = k + FACE + 1
+            k, s, t = node_weights(directions[g, i, 0], directions[g, i, 1], directions[g, i, 2], CUBE_CELLS)
+            below = k + CUBE_CELLS + 1
             a, b = np.float32(loudness[g, i] * (1 - s) * (1 - t)), np.float32(loudness[g, i] * (1 - s) * t)
             c, d = np.float32(loudness[g, i] * s * (1 - t)), np.float32(loudness[g, i] * s * t)
             for band in range(bands):
@@ -163,8 +163,8 @@ def _explained(matched, power, places, turns, weights, points):  # type: ignore[
             x = turn[0, 0] * a + turn[1, 0] * b + turn[2, 0] * c
             y = turn[0, 1] * a + turn[1, 1] * b + turn[2, 1] * c
             z = turn[0, 2] * a + turn[1, 2] * b + turn[2, 2] * c
-            k, s, t = node_weights(x, y, z, FACE)
-            below = k + FACE + 1
+            k, s, t = node_weights(x, y, z, CUBE_CELLS)
+            below = k + CUBE_CELLS + 1
             for band in range(bands):
                 m, q = matched[g, band], power[band]
                 product = (1 - s) * ((1 - t) * m[k] + t * m[k + 1]) + s * ((1 - t) * m[below] + t * m[below + 1])

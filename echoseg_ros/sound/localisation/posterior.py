@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.sound.evidence.near_field import NearWindows
+from echoseg_ros.sound.evidence.near_field import NearFieldWindows
 from echoseg_ros.sound.localisation.back_projection import Windows
 from echoseg_ros.sound.localisation.reflectors import PULLS, Reflector, unpulled
 from echoseg_ros.types import Float64Array
@@ -82,7 +82,7 @@ def grid_around(surface_points: NDArray[np.floating[Any]], places: NDArray[np.fl
 
 def locate(
     windows: Windows, blocks: Windows, grid: Grid, reflectors: tuple[Reflector, ...] = (), dimensions: int = 3,
-    start_m: Float64Array | None = None, near: NearWindows | None = None,
+    start_m: Float64Array | None = None, near: NearFieldWindows | None = None,
 ) -> Posterior:  # fmt: skip
     """The strongest source's posterior: the grid's highest peaks, a scale for the score, cells where mass may be.
 
@@ -208,7 +208,7 @@ def _cells_around(
     scale: float,
     best: float,
     reflectors: tuple[Reflector, ...],
-    near: NearWindows | None,
+    near: NearFieldWindows | None,
 ) -> tuple[Float64Array, Float64Array, float]:
     """Cells [C, 3] of a frustum along the line of sight through a peak, their log-masses [C] and spacing.
 
@@ -220,7 +220,7 @@ def _cells_around(
     range_m = float(np.linalg.norm(peak_m - apex_m))
     along, across = axes[0], axes[1:]
     sigma_m, sigma_along_m = _spreads(-scale * hessian.sum(axis=0), along, across, 0.5 * range_m)
-    on_sight = near.along(apex_m, along) if near is not None else None
+    on_sight = near.near_ray(apex_m, along) if near is not None else None
 
     def log_likelihood(points: Float64Array) -> Float64Array:
         score = windows.score(points).astype(float)

@@ -37,7 +37,7 @@ WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 60.0, 250.0, 0.06
 # A sound that no place explains well enough (hypotheses.comes_straight) is where the back-projection is highest, however
 # wide; it is in none of the things until it was heard from so many places: from there on the back-projection is good enough to
 # name one.
-PLACES_TO_NAME = 12
+MIN_POSITIONS_TO_NAME = 12
 # Straight sounds that are all this likely outside by the back-projection are in no thing in here (20 runs each at 0.4 and
 # 0.7 s: things in view reach 0.81, what the next room's noise was taken for 1.0).
 SURE_OUTSIDE = 0.95
@@ -57,7 +57,7 @@ NOTHING = np.empty((0, 3), dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class SourceBelief:
+class SourceEstimate:
     """What the windows in memory say about one source.
 
     position_m, covariance_m2: mean and spread of where it is; contrast: its score, 0 = diffuse, 1 = a lone plane wave;
@@ -74,12 +74,12 @@ class SourceBelief:
     posterior: Posterior
     stamps_ns: NDArray[np.int64]
     durations_s: Float64Array
-    towards: Float64Array
+    window_contrasts: Float64Array
     alternatives: tuple[tuple[float, Float64Array], ...]
-    heard_from_m: Float64Array
-    outside: float = 0.0
-    things: Float64Array | None = None
-    heard_at: int = 0
+    array_position_m: Float64Array
+    outside_probability: float = 0.0
+    instance_probabilities: Float64Array | None = None
+    array_position_count: int = 0
 
 
 class SourceEstimator:
@@ -124,9 +124,9 @@ class SourceEstimator:
         slots, weights = self._weighted()
         if len(slots) == 0 or len(points_map) == 0:
             return np.zeros(len(points_map), dtype=np.float32)
-        return np.clip(self.memory.gathered(slots, weights, PLACE_M).score(points_map), 0.0, 1.0)
+        return np.clip(self.memory.grouped_windows(slots, weights, PLACE_M).score(points_map), 0.0, 1.0)
 
-    def preference(self, place_m: Float64Array, rival_m: Float64Array | None) -> tuple[NDArray[np.int64], Float64Array]:
+    def window_preferences(self, place_m: Float64Array, rival_m: Float64Array | None) -> tuple[NDArray[np.int64], Float64Array]:
         """([W] stamps, [W] how far each window prefers a place [3] over its rival, or over the mean of all directions).
 
         Weighted as in the score, of which these are the summands.
@@ -137,9 +137,9 @@ class SourceEstimator:
             gain = gain - self.memory.towards(slots, rival_m)
         return self.memory.times(slots)[0], weights * gain
 
-    def estimate(
+    def update_estimates(
         self, surface_points: NDArray[np.floating[Any]], things: Sequence[Float64Array] = ()
-    ) -> tuple[SourceBelief, ...]:
+    ) -> tuple[SourceEstimate, ...]:
         """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
 
         surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; things: [n, 3]
@@ -157,12 +157,12 @@ class SourceEstimator:
 
     def _estimate(
         self, surface_points: NDArray[np.floating[Any]], things: Sequence[Float64Array]
-    ) -> tuple[SourceBelief, ...]:
+    ) -> tuple[SourceEstimate, ...]:
         slots, weights = self._weighted()
         if len(slots) == 0 or float(self.memory.activity(slots) @ self.memory.spacing_s(slots)) < MIN_ACTIVE_S:
             return ()
-        windows = self.memory.gathered(slots, weights, PLACE_M)
-        blocks = self.memory.gathered(slots, weights, BLOCK_M)
+        windows = self.memory.grouped_windows(slots, weights, PLACE_M)
+        blocks = self.memory.grouped_windows(slots, weights, BLOCK_M)
         grid = grid_around(surface_points, windows.places)
         reflectors = self._reflectors_of(surface_points, windows.places.mean(axis=0))
         least = float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(self._averaged_s(slots, weights))))
@@ -197,8 +197,8 @@ class SourceEstimator:
         sounds = tuple(s for s in sounds if not self._contradictions.is_over(s.place_m)) or sounds
         if not comes_straight(sounds, self.memory.dimensions):
             belief = self._belief(first, likelier, (), None)
-            if sounds[0].places < PLACES_TO_NAME:
-                belief = replace(belief, things=np.append(np.zeros(len(things)), 1.0))
+            if sounds[0].places < MIN_POSITIONS_TO_NAME:
+                belief = replace(belief, instance_probabilities=np.append(np.zeros(len(things)), 1.0))
             return (belief,)
         posteriors = [first] if len(sounds) == 1 else self._apart(sounds, windows, blocks, grid)
         # All through a wall, by where they are back-projected to: in none of the things in here, whatever they explain.
@@ -208,7 +208,7 @@ class SourceEstimator:
         beliefs = [self._belief(p, likelier, within, s) for p, s in zip(posteriors, sounds, strict=True)]
         if len(within) < len(things):
             nowhere = np.append(np.zeros(len(things)), 1.0)
-            beliefs = [replace(belief, things=nowhere) for belief in beliefs]
+            beliefs = [replace(belief, instance_probabilities=nowhere) for belief in beliefs]
         return tuple(beliefs)
 
     def _apart(self, sounds: Sequence[Sounding], windows: Windows, blocks: Windows, grid: Grid) -> list[Posterior]:
@@ -231,7 +231,7 @@ class SourceEstimator:
         if self._ceiling is not None:
             reflectors = (*reflectors, self._ceiling)
         weights = self.memory.activity(slots)
-        windows, blocks = (self.memory.gathered(slots, weights, cell_m) for cell_m in (PLACE_M, BLOCK_M))
+        windows, blocks = (self.memory.grouped_windows(slots, weights, cell_m) for cell_m in (PLACE_M, BLOCK_M))
         heard = self.memory.heard(slots, weights)
         if heard is None:
             place_m, contrast = highest(windows, blocks, grid)
@@ -295,7 +295,7 @@ class SourceEstimator:
         likelier: list[tuple[cKDTree, float]],
         things: Sequence[Float64Array],
         sound: Sounding | None,
-    ) -> SourceBelief:
+    ) -> SourceEstimate:
         odds = np.ones(len(posterior.cells))
         for places, more in likelier:
             off_m, _ = places.query(posterior.cells, distance_upper_bound=4 * SURFACE_M)
@@ -310,7 +310,7 @@ class SourceEstimator:
             position_m, covariance_m2 = _within(posterior, things[best], self._config.position_error_m)
         slots = self.memory.slots()  # what is contradicted was heard all the same
         towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
-        return SourceBelief(
+        return SourceEstimate(
             position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
             tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.places(slots[-1:])[0],
             outside, probabilities, 0 if sound is None else sound.places,

@@ -14,7 +14,7 @@ from echoseg_ros.sound.labels.beamformer import (
     LOADING,
     OTHER_SOURCE,
     Beamformer,
-    RecentAudio,
+    AudioBuffer,
     diffuse_covariance,
     overlap_taper,
 )
@@ -46,7 +46,7 @@ def heard(array: ArrayGeometry, poses: list[np.ndarray], place_m: np.ndarray, si
         if array.head is None:
             delays_s = (np.linalg.norm(place - array.microphones_m, axis=1) - distance) / SPEED_OF_SOUND_M_PER_S
         else:
-            delays_s = array.delays_for(place[None] / distance)[0]
+            delays_s = array.far_field_delays_s(place[None] / distance)[0]
         piece = signal[k * hop : k * hop + 2 * hop + 512]
         out.append(delayed(piece, delays_s, array.sample_rate_hz)[:, 256:-256])
     return np.array(out)
@@ -61,7 +61,7 @@ def diffuse(array: ArrayGeometry, seed: int) -> np.ndarray:
     count, hop = (STEPS + 1) * round(HOP_S * array.sample_rate_hz), round(HOP_S * array.sample_rate_hz)
     spectra = np.fft.rfft(rng_of(seed).standard_normal((64, count)))
     frequencies_hz = np.fft.rfftfreq(count, 1 / array.sample_rate_hz)
-    delays_s = array.delays_for(fibonacci_sphere(64))
+    delays_s = array.far_field_delays_s(fibonacci_sphere(64))
     field = [
         np.fft.irfft((spectra * np.exp(-2j * np.pi * frequencies_hz * tau[:, None])).sum(axis=0), n=count)
         for tau in delays_s.T
@@ -69,8 +69,8 @@ def diffuse(array: ArrayGeometry, seed: int) -> np.ndarray:
     return np.array([np.array(field)[:, k * hop : (k + 2) * hop] for k in range(STEPS)])
 
 
-def recent_of(array: ArrayGeometry, samples: np.ndarray, poses: list[np.ndarray]) -> RecentAudio:
-    recent = RecentAudio(array.sample_rate_hz, HOP_S, 10.0)
+def recent_of(array: ArrayGeometry, samples: np.ndarray, poses: list[np.ndarray]) -> AudioBuffer:
+    recent = AudioBuffer(array.sample_rate_hz, HOP_S, 10.0)
     for window in windows(samples, array, poses):
         recent.add(window)
     return recent
@@ -84,7 +84,7 @@ def beam_of(array: ArrayGeometry, samples: np.ndarray, method: str, others=(), m
     covariance = None
     if measured is not None:
         covariance = former.measured_covariance(recent_of(array, measured, poses).windows())
-    signal = former.listen(recent.windows(), SOURCE_M, others, covariance)
+    signal = former.steer_to(recent.windows(), SOURCE_M, others, covariance)
     assert signal is not None
     return signal.samples[recent.hop : -recent.hop]
 
@@ -160,7 +160,7 @@ def test_near_waves_are_curved_for_metres_only() -> None:
     losses = []
     for near_field in (True, False):
         former = Beamformer(array, array.sample_rate_hz, recent.hop, recent.length, "delay_and_sum", near_field)
-        heard_back = former.listen(recent.windows(), place)
+        heard_back = former.steer_to(recent.windows(), place)
         assert heard_back is not None
         losses.append(power_db(signal) - power_db(heard_back.samples[recent.hop : -recent.hop]))
     assert losses[0] == pytest.approx(0.0, abs=0.1)
@@ -170,7 +170,7 @@ def test_near_waves_are_curved_for_metres_only() -> None:
 def test_diffuse_coherence_is_that_of_plane_waves_from_everywhere() -> None:
     array = load_array("square4")
     frequencies_hz = np.array([300.0, 1500.0, 4000.0])
-    delays_s = array.delays_for(fibonacci_sphere(4000))
+    delays_s = array.far_field_delays_s(fibonacci_sphere(4000))
     waves = np.exp(-2j * np.pi * frequencies_hz[:, None, None] * delays_s)  # [F, D, M]
     expected = np.einsum("fdm,fdn->fmn", waves, waves.conj()) / 4000
     np.testing.assert_allclose(diffuse_covariance(array, frequencies_hz), expected, atol=5e-3)
@@ -189,12 +189,12 @@ def test_a_missing_window_is_silence_and_the_rest_stays_in_place() -> None:
     signal = noise(array, 8)
     poses = path(STEPS)
     samples = heard(array, poses, SOURCE_M, signal)
-    recent = RecentAudio(array.sample_rate_hz, HOP_S, 10.0)
+    recent = AudioBuffer(array.sample_rate_hz, HOP_S, 10.0)
     for k, window in enumerate(windows(samples, array, poses)):
         if k not in (3, 4):
             recent.add(window)
     former = Beamformer(array, array.sample_rate_hz, recent.hop, recent.length, "delay_and_sum")
-    got = former.listen(recent.windows(), SOURCE_M)
+    got = former.steer_to(recent.windows(), SOURCE_M)
     assert got is not None and len(got.samples) == (STEPS + 1) * recent.hop
     assert np.all(got.samples[4 * recent.hop : 5 * recent.hop] == 0)
     late = slice(6 * recent.hop, 8 * recent.hop)
@@ -204,7 +204,7 @@ def test_a_missing_window_is_silence_and_the_rest_stays_in_place() -> None:
 
 def test_memory_is_bounded_and_a_restart_forgets() -> None:
     window = AudioWindow(0, np.zeros((4, 8000), np.float32), 16000.0, np.eye(4))
-    recent = RecentAudio(16000.0, HOP_S, 3.0)
+    recent = AudioBuffer(16000.0, HOP_S, 3.0)
     for k in range(50):
         recent.add(replace(window, stamp_ns=round(k * HOP_S * 1e9)))
     assert len(recent.windows()) == 12
@@ -220,10 +220,10 @@ def test_windows_of_other_microphones_are_refused() -> None:
     recent = recent_of(load_array("square4"), np.zeros((2, 4, 8000)), path(2))
     former = Beamformer(array, 16000.0, recent.hop, recent.length)
     with pytest.raises(ArrayError, match="want 3 microphones"):
-        former.listen(recent.windows(), SOURCE_M)
+        former.steer_to(recent.windows(), SOURCE_M)
     with pytest.raises(ArrayError, match="no windows to measure the noise in"):
         former.measured_covariance([])
-    assert former.listen((), SOURCE_M) is None
+    assert former.steer_to((), SOURCE_M) is None
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])

@@ -36,7 +36,7 @@ def believed(evidence: list[SoundEvidence], surface: Float64Array = NOWHERE) -> 
     for k, window in enumerate(evidence):
         tracker.add(window)
         if k % EVERY == EVERY - 1:
-            beliefs = tracker.estimate(surface)
+            beliefs = tracker.update_estimates(surface)
             places += [beliefs[0].position_m if beliefs else None] * EVERY
     return places
 
@@ -89,7 +89,7 @@ def test_a_source_that_comes_back_beside_the_other_is_believed_beside_it() -> No
         heard = a if k < 40 else b if k < 76 else replace(a, energy=(a.energy + b.energy) / 2)
         tracker.add(replace(heard, lobes=first[0].lobes))
         if k % EVERY == EVERY - 1:
-            beliefs = tracker.estimate(surface)
+            beliefs = tracker.update_estimates(surface)
         if k == 75:
             assert [near(belief.position_m, SECOND_M) for belief in beliefs] == [True]
     assert {near(belief.position_m, FIRST_M) for belief in beliefs} == {True, False}
@@ -102,7 +102,7 @@ def moved_tracker(memory_s: float = 60.0) -> SourceEstimator:
     for k, window in enumerate(evidence_along(cube(), poses, [FIRST_M] * 40 + [SECOND_M] * 36, 4)):
         tracker.add(window)
         if k % EVERY == EVERY - 1:
-            (belief,) = tracker.estimate(NOWHERE)
+            (belief,) = tracker.update_estimates(NOWHERE)
     assert near(belief.position_m, SECOND_M)
     return tracker
 
@@ -120,7 +120,7 @@ def test_what_is_for_neither_place_does_not_fade() -> None:
 def test_in_a_world_of_another_size_the_old_place_stays_given_up() -> None:
     tracker = moved_tracker()
     tracker.rescale(2.0)
-    (belief,) = tracker.estimate(NOWHERE)
+    (belief,) = tracker.update_estimates(NOWHERE)
     assert near(belief.position_m / 2, SECOND_M)
 
 
@@ -129,7 +129,7 @@ def test_a_contradiction_ends_with_what_it_contradicts() -> None:
     tracker = moved_tracker(memory_s=8.0)
     for window in evidence_along(cube(), path(8), [FIRST_M] * 8, 8):
         tracker.add(replace(window, stamp_ns=window.stamp_ns + round(76 * STEP_S * 1e9)))
-    tracker.estimate(NOWHERE)
+    tracker.update_estimates(NOWHERE)
     slots, _ = tracker._weighted()
     assert len(slots) == len(tracker.memory.slots())
 
@@ -137,8 +137,8 @@ def test_a_contradiction_ends_with_what_it_contradicts() -> None:
 def test_what_faded_was_heard_all_the_same() -> None:
     """Intervals in which a source was heard got holes where another one's windows had faded."""
     tracker = moved_tracker()
-    (belief,) = tracker.estimate(NOWHERE)
-    assert len(belief.stamps_ns) == len(belief.towards) == len(tracker.memory.slots())
+    (belief,) = tracker.update_estimates(NOWHERE)
+    assert len(belief.stamps_ns) == len(belief.window_contrasts) == len(tracker.memory.slots())
 
 
 def test_windows_longer_than_the_newest_seconds_are_newest_all_the_same() -> None:
@@ -149,4 +149,4 @@ def test_windows_longer_than_the_newest_seconds_are_newest_all_the_same() -> Non
         warnings.simplefilter("error")
         for k, window in enumerate(evidence):
             tracker.add(replace(window, stamp_ns=k * 5_000_000_000, duration_s=5.0, activity=1.0))
-            assert k == 0 or tracker.estimate(NOWHERE)
+            assert k == 0 or tracker.update_estimates(NOWHERE)

@@ -30,7 +30,7 @@ def tracker_of(evidence: list[SoundEvidence], **settings: float) -> SourceEstima
 def test_a_source_among_reflections_is_found_in_free_space(seed: int) -> None:
     rng = np.random.default_rng(seed)
     source_m = SOURCE_M + rng.uniform(-0.5, 0.5, 3)
-    (belief,) = tracker_of(evidence_along(cube(), path(30), [source_m] * 30, seed)).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence_along(cube(), path(30), [source_m] * 30, seed)).update_estimates(NOWHERE)
     error_m = belief.position_m - source_m
     assert np.linalg.norm(error_m) < 0.12
     assert error_m @ np.linalg.solve(belief.covariance_m2, error_m) < 11.3  # 99 % of three dimensions
@@ -44,13 +44,13 @@ def test_the_array_frame_and_the_map_frame_are_kept_apart() -> None:
         axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         poses[k] = pose.copy()
         poses[k][:3, :3] = axes * np.sign(np.linalg.det(axes))
-    (belief,) = tracker_of(evidence_along(cube(), poses, [SOURCE_M] * 24, 0)).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence_along(cube(), poses, [SOURCE_M] * 24, 0)).update_estimates(NOWHERE)
     assert np.linalg.norm(belief.position_m - SOURCE_M) < 0.12
 
 
 def test_range_stays_open_while_the_array_stands_still() -> None:
     evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, 0)
-    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence).update_estimates(NOWHERE)
     spread, axes = np.linalg.eigh(belief.covariance_m2)
     sight = SOURCE_M - path(2)[0][:3, 3]
     assert abs(axes[:, 2] @ sight) / np.linalg.norm(sight) > 0.9
@@ -65,7 +65,7 @@ def test_range_stays_open_whatever_the_line_of_sight(seed: int) -> None:
     sight = rng.standard_normal(3) * [1, 1, 0.3]
     sight /= np.linalg.norm(sight)
     evidence = evidence_along(cube(), [standing] * 12, [standing[:3, 3] + 1.7 * sight] * 12, seed)
-    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence).update_estimates(NOWHERE)
     assert np.sqrt(sight @ belief.covariance_m2 @ sight) > 0.8
 
 
@@ -77,9 +77,9 @@ def test_what_is_at_arms_length_is_near_though_the_array_stands_still(seed: int)
     sight = rng.standard_normal(3) * [1, 1, 0.3]
     source_m = standing[:3, 3] + 0.3 * sight / np.linalg.norm(sight)
     evidence = evidence_along(cube(), [standing] * 12, [source_m] * 12, seed)
-    (belief,) = tracker_of(evidence).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence).update_estimates(NOWHERE)
     assert np.linalg.norm(belief.position_m - source_m) < 0.2
-    (far,) = tracker_of([replace(window, microphones_m=None) for window in evidence]).estimate(NOWHERE)
+    (far,) = tracker_of([replace(window, microphones_m=None) for window in evidence]).update_estimates(NOWHERE)
     assert np.linalg.norm(far.position_m - source_m) > 1.0
 
 
@@ -89,27 +89,27 @@ def test_the_surface_of_the_map_gives_the_range(seed: int) -> None:
     evidence = evidence_along(cube(), [path(2)[0]] * 12, [SOURCE_M] * 12, seed)
     y, z = np.meshgrid(np.arange(-0.35, 0.36, 0.02), np.arange(-0.35, 0.36, 0.02))
     shelf = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
-    free = tracker_of(evidence).estimate(NOWHERE)[0]
-    on_shelf = tracker_of(evidence).estimate(shelf)[0]
+    free = tracker_of(evidence).update_estimates(NOWHERE)[0]
+    on_shelf = tracker_of(evidence).update_estimates(shelf)[0]
     assert np.linalg.norm(on_shelf.position_m - SOURCE_M) < 0.2
     assert np.trace(on_shelf.covariance_m2) < 0.3 * np.trace(free.covariance_m2)
     # Things seldom sit on bare walls: one says less than a shelf, but more than free space.
     y, z = np.meshgrid(np.arange(-1, 1, 0.05), np.arange(-0.8, 1, 0.05))
     wall = (SOURCE_M + np.stack([y, 0 * y, z], axis=-1).reshape(-1, 3)).astype(np.float32)
-    on_wall = tracker_of(evidence).estimate(wall)[0]
+    on_wall = tracker_of(evidence).update_estimates(wall)[0]
     assert np.trace(on_wall.covariance_m2) < np.trace(free.covariance_m2)
 
 
 def test_noise_and_silence_are_no_source() -> None:
     noise = tracker_of(evidence_along(cube(), path(40), [None] * 40, 0))
-    assert noise.estimate(NOWHERE) == ()
-    assert SourceEstimator(SourceConfig()).estimate(NOWHERE) == ()
+    assert noise.update_estimates(NOWHERE) == ()
+    assert SourceEstimator(SourceConfig()).update_estimates(NOWHERE) == ()
 
 
 def test_old_evidence_is_forgotten() -> None:
     moved = [np.array([3.5, 3.5, 1.0])] * 24 + [np.array([1.5, 3.5, 1.0])] * 24
     poses = path(24) + path(24)[::-1]
-    (belief,) = tracker_of(evidence_along(cube(), poses, moved, 0), memory_s=5.5).estimate(NOWHERE)
+    (belief,) = tracker_of(evidence_along(cube(), poses, moved, 0), memory_s=5.5).update_estimates(NOWHERE)
     assert np.linalg.norm(belief.position_m - moved[-1]) < 0.15
 
 
@@ -137,23 +137,23 @@ def test_two_sources_at_the_same_time_are_both_found() -> None:
     places = [np.array([3.2, 3.4, 0.8]), np.array([1.2, 3.0, 1.3])]
     first, second = (evidence_along(cube(), path(30), [place] * 30, 0, room=False) for place in places)
     both = [replace(a, energy=0.55 * a.energy + 0.45 * b.energy) for a, b in zip(first, second, strict=True)]
-    beliefs = tracker_of(both, max_sources=3).estimate(room_surface(), [place[None] for place in places])
+    beliefs = tracker_of(both, max_sources=3).update_estimates(room_surface(), [place[None] for place in places])
     assert len(beliefs) == 2
     for k, (place, belief) in enumerate(zip(places, beliefs, strict=True)):
         assert np.linalg.norm(belief.position_m - place) < 0.25
-        assert belief.things is not None and np.argmax(belief.things) == k
+        assert belief.instance_probabilities is not None and np.argmax(belief.instance_probabilities) == k
 
 
 def test_without_walls_reflections_are_no_second_source() -> None:
     evidence = evidence_along(cube(), path(30), [SOURCE_M] * 30, 0)
-    assert len(tracker_of(evidence, max_sources=3).estimate(NOWHERE)) == 1
+    assert len(tracker_of(evidence, max_sources=3).update_estimates(NOWHERE)) == 1
 
 
 def test_evidence_without_lobes_gives_one_source() -> None:
     """As from a remote array, whose directions come by topic."""
     evidence = [replace(window, lobes=None) for window in evidence_along(cube(), path(30), [SOURCE_M] * 30, 0)]
-    (belief,) = tracker_of(evidence, max_sources=3).estimate(NOWHERE, [SOURCE_M[None]])
-    assert belief.things is None
+    (belief,) = tracker_of(evidence, max_sources=3).update_estimates(NOWHERE, [SOURCE_M[None]])
+    assert belief.instance_probabilities is None
     assert np.linalg.norm(belief.position_m - SOURCE_M) < 0.12
 
 
@@ -169,7 +169,7 @@ def test_scores_are_highest_at_the_source_and_within_0_and_1() -> None:
 
 def test_the_same_evidence_gives_the_same_bits() -> None:
     first, second = (tracker_of(evidence_along(cube(), path(10), [SOURCE_M] * 10, 7)) for _ in range(2))
-    first, second = first.estimate(NOWHERE)[0], second.estimate(NOWHERE)[0]
+    first, second = first.update_estimates(NOWHERE)[0], second.update_estimates(NOWHERE)[0]
     assert first.position_m.tobytes() == second.position_m.tobytes()
     assert first.covariance_m2.tobytes() == second.covariance_m2.tobytes()
 
@@ -198,6 +198,6 @@ def test_what_comes_through_a_wall_is_in_no_thing_before_it(blocked: bool, monke
     sound = Sounding(before_m[0], 0, 5.0, 5.0, np.array([0.0, 0.5]), 30, blocked=blocked)
     monkeypatch.setattr(source_estimator, "sounds_in", lambda *_: (sound,))
     evidence = evidence_along(cube(), path(30, 2.5), [np.array([7.4, 2.6, 1.0])] * 30, 0, room=False)
-    (belief,) = tracker_of(evidence).estimate(room_surface(), [before_m])
-    assert belief.outside > source_estimator.SURE_OUTSIDE and belief.things is not None
-    assert (belief.things[0] > 0.5) == blocked and belief.things.sum() == pytest.approx(1.0)
+    (belief,) = tracker_of(evidence).update_estimates(room_surface(), [before_m])
+    assert belief.outside_probability > source_estimator.SURE_OUTSIDE and belief.instance_probabilities is not None
+    assert (belief.instance_probabilities[0] > 0.5) == blocked and belief.instance_probabilities.sum() == pytest.approx(1.0)
