@@ -1,13 +1,13 @@
 """Every setting of the package: default, unit, meaning and bounds, in one place.
 
-The ROS parameters, the YAML file and the help texts derive from these dataclasses. One class a stage; names carry units.
+ROS parameters, YAML files and help texts derive from these dataclasses. Each stage has one class; names carry units.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ RENAMED_SETTINGS = {"sound.own_noise": "sound.ego_noise"}
 
 def setting(default: Any, meaning: str, unit: str = "", low: float | None = None, high: float | None = None,
             choices: tuple[str, ...] = ()) -> Any:  # fmt: skip
-    """A dataclass field with its meaning, unit and bounds (inclusive)."""
+    """Dataclass field with its meaning, unit, inclusive bounds and allowed choices."""
     return field(
         default=default, metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
     )
@@ -30,36 +30,38 @@ def setting(default: Any, meaning: str, unit: str = "", low: float | None = None
 class InputConfig:
     """How messages are read."""
 
-    pose_units: str = setting(
-        "metres", "arbitrary: the poses have no metric scale (COLMAP, monocular SLAM)", choices=("metres", "arbitrary")
-    )
+    pose_units: str = setting("metres", "unit of the poses; arbitrary: no metric scale (COLMAP, monocular SLAM)",
+                              choices=("metres", "arbitrary"))  # fmt: skip
     pose_max_gap_s: float = setting(0.5, "longest gap between poses that is interpolated", "s", 0.01, 10.0)
     depth_max_offset_s: float = setting(
         0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0
     )
-    wait_s: float = setting(1.0, "how long an image waits for its pose and depth before it is dropped", "s", 0.0, 10.0)
-    depth_max_m: float = setting(5.0, "depth readings beyond this are ignored", "m", 0.5, 100.0)
+    wait_s: float = setting(1.0, "time that an image waits for its pose and depth before it is dropped", "s", 0.0, 10.0)
+    depth_max_m: float = setting(5.0, "largest depth reading that is used", "m", 0.5, 100.0)
     hold_out_every: int = setting(
-        0, "keep every n-th received frame out of the map to judge it by; 0 = none", "frames", 0, 1000
-    )
+        0, "every n-th received frame is a held-out view: it measures the map and does not feed it; 0 = none",
+        "frames", 0, 1000,
+    )  # fmt: skip
     audio_stamp: str = setting(
-        "first_sample", "what the stamp of an audio message means", choices=("first_sample", "arrival")
+        "first_sample", "moment that the stamp of an audio message gives", choices=("first_sample", "arrival")
     )
-    audio_delay_s: float = setting(0.0, "added to audio stamps to bring them to the camera's clock", "s", -5.0, 5.0)
+    audio_delay_s: float = setting(
+        0.0, "offset added to audio stamps to bring them to the camera's clock", "s", -5.0, 5.0
+    )
 
 
 @dataclass(frozen=True)
 class KeyframeConfig:
-    """Which frames feed the map."""
+    """Choice of the frames that feed the map."""
 
     min_translation: float = setting(
-        0.05, "a new keyframe after moving this far, as a share of the scene's median depth", "", 0.0, 10.0
+        0.05, "motion to a new keyframe, as a share of the scene's median depth", "", 0.0, 10.0
     )
-    min_rotation_rad: float = setting(0.15, "a new keyframe after turning this much", "rad", 0.0, 3.2)
-    max_interval_s: float = setting(1.0, "a new keyframe at the latest after this time", "s", 0.05, 60.0)
-    min_interval_s: float = setting(0.5, "no two keyframes closer in time than this", "s", 0.0, 60.0)
+    min_rotation_rad: float = setting(0.15, "rotation to a new keyframe", "rad", 0.0, 3.2)
+    max_interval_s: float = setting(1.0, "longest time between keyframes", "s", 0.05, 60.0)
+    min_interval_s: float = setting(0.5, "shortest time between keyframes", "s", 0.0, 60.0)
     max_count: int = setting(
-        150, "keyframes kept for optimisation; beyond it the most redundant goes", "keyframes", 2, 10000
+        150, "keyframes kept for optimisation; one more removes the most redundant", "keyframes", 2, 10000
     )
 
 
@@ -67,24 +69,18 @@ class KeyframeConfig:
 class MapConfig:
     """The Gaussian map and its optimisation."""
 
-    backend: str = setting("auto", "rasterizer: auto takes gsplat where CUDA is there, else numba",
+    backend: str = setting("auto", "rasterizer; auto: gsplat where CUDA is available, else numba",
                            choices=("auto", "numba", "gsplat", "reference"))  # fmt: skip
-    image_width_px: int = setting(256, "images are reduced to this width for the map", "px", 32, 4096)
-    max_gaussians: int = setting(150_000, "hard cap on the map's size", "Gaussians", 100, 10_000_000)
-    vram_gb: float = setting(0.0, "memory of the GPU that the process may take; 0 = no limit", "GiB", 0.0, 1024.0)
+    image_width_px: int = setting(256, "width to which images are reduced for the map", "px", 32, 4096)
+    max_gaussians: int = setting(150_000, "largest size of the map", "Gaussians", 100, 10_000_000)
+    vram_gb: float = setting(0.0, "GPU memory that the process may use; 0 = no limit", "GiB", 0.0, 1024.0)
     steps_per_s: float = setting(
-        20.0,
-        "optimisation steps per recorded second of an offline run; a live map uses its spare time",
-        "1/s",
-        0.0,
-        1000.0,
-    )
-    spare_share: float = setting(0.85, "share of its idle time in which a live map is made better", "", 0.0, 1.0)
-    refine_poses: bool = setting(
-        False, "correct the poses of keyframes a little, at most 3 % of the depth and 1.7 degrees"
-    )
+        20.0, "optimisation steps per recorded second of an offline run; a live map uses its spare time", "1/s", 0.0, 1000.0
+    )  # fmt: skip
+    spare_share: float = setting(0.85, "share of its spare time in which a live map is optimised", "", 0.0, 1.0)
+    refine_poses: bool = setting(False, "correct the poses of keyframes by at most 3 % of the depth and 1.7 degrees")
     final_steps: int = setting(0, "optimisation steps after the last frame of an offline run", "steps", 0, 100_000)
-    seed: int = setting(0, "seed of the choice of past keyframes", "", 0, 2**31 - 1)
+    seed: int = setting(0, "random seed of the choice of past keyframes", "", 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -93,101 +89,108 @@ class MaskConfig:
 
     backend: str = setting(
         "auto",
-        "who proposes masks: geometry, a network, auto (one of these, by where depth comes from), models in "
-        "masks.model_path, or another node (topic)",
+        "mask backend: geometric, network, auto (geometric with a depth sensor, network without), a model in "
+        "masks.model_path (sam2, rf_detr), or another node (topic)",
         choices=("auto", "geometric", "network", "sam2", "rf_detr", "topic"),
     )
-    model_path: str = setting("", "local folder of SAM 2.1 or RF-DETR; nothing is downloaded")
-    detector: str = setting("owlv2", "who finds the boxes for sam2", choices=("owlv2", "grounding_dino"))
+    model_path: str = setting("", "local folder of the files of SAM 2.1 or RF-DETR; nothing is downloaded")
+    detector: str = setting("owlv2", "detector that finds the boxes for sam2", choices=("owlv2", "grounding_dino"))
     detector_path: str = setting("", "local folder of the detector's files")
-    prompts: str = setting("", "what the detector looks for: names with commas between, as 'kettle, clock, phone'")
+    prompts: str = setting("", "names that the detector looks for, separated by commas: 'kettle, clock, phone'")
     min_score: float = setting(
-        0.25, "a model's detection is a proposal from here on; from half of this on its place is left unjudged", "", 0.0, 1.0
+        0.25, "least score of a model's detection to be a proposal; from half of it on the area cannot be judged", "", 0.0, 1.0
     )  # fmt: skip
-    max_count: int = setting(40, "proposals of models and of the topic in a keyframe at most", "proposals", 1, 500)
-    wait_s: float = setting(2.0, "how long a keyframe waits for its masks on the topic", "s", 0.0, 60.0)
+    max_count: int = setting(
+        40, "largest number of proposals of models and of the topic in a keyframe", "proposals", 1, 500
+    )
+    wait_s: float = setting(2.0, "time that a keyframe waits for its masks on the topic", "s", 0.0, 60.0)
 
 
 @dataclass(frozen=True)
 class InstanceConfig:
-    """How proposals become objects of the map."""
+    """From proposals to instances of the map."""
 
-    max_count: int = setting(200, "instances kept; beyond it the least seen goes", "instances", 1, 10_000)
+    max_count: int = setting(
+        200, "instances kept; one more removes the one with the fewest views", "instances", 1, 10_000
+    )
 
 
 @dataclass(frozen=True)
 class SoundConfig:
-    """From samples to evidence."""
+    """From audio samples to evidence."""
 
     array: str = setting("auto", "microphone array: a name in config/arrays or a YAML file; auto: the bag's array.yaml, "
                          "on a robot cube8")  # fmt: skip
-    window_s: float = setting(0.5, "length of an analysis window", "s", 0.05, 5.0)
-    hop_s: float = setting(0.25, "time between windows", "s", 0.02, 5.0)
+    window_s: float = setting(0.5, "length of an audio window", "s", 0.05, 5.0)
+    hop_s: float = setting(0.25, "time between audio windows", "s", 0.02, 5.0)
     low_hz: float = setting(200.0, "lowest frequency used", "Hz", 20.0, 20_000.0)
     high_hz: float = setting(6000.0, "highest frequency used", "Hz", 100.0, 24_000.0)
     ego_noise: str = setting(
         "learn",
-        "noise of the robot itself: off, learn (what stays with the array as it turns), or a recording (WAV, npz)",
+        "noise of the robot itself: off, learn (the part that stays with the array as it turns), or a recording of it "
+        "(WAV, npz)",
     )
     self_calibration: str = setting(
-        "report", "find the audio's time offset, the array's yaw and a spherical head's radius from the motion: off, report "
-        "(only the radius is applied), or apply them",
+        "report", "time offset of the audio, yaw of the array and radius of a spherical head, estimated from motion: off, "
+        "report (only the radius is applied), or apply all three",
         choices=("off", "report", "apply"),
     )  # fmt: skip
-    directions: int = setting(2500, "directions of the map around the array", "directions", 100, 50_000)
+    directions: int = setting(2500, "directions of a direction map", "directions", 100, 50_000)
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """From evidence to sources on the map."""
+    """From evidence to sources in the map."""
 
-    memory_s: float = setting(60.0, "evidence older than this is forgotten", "s", 1.0, 3600.0)
-    max_sources: int = setting(3, "sources looked for at the same time", "sources", 1, 8)
-    every_s: float = setting(1.0, "so often it is decided anew what sounds", "s", 0.0, 60.0)
-    min_contrast: float = setting(0.025, "a direction must stand out of the average by this share of a lone plane wave", "",
+    memory_s: float = setting(60.0, "longest time that evidence counts", "s", 1.0, 3600.0)
+    max_sources: int = setting(3, "largest number of simultaneous sources", "sources", 1, 8)
+    every_s: float = setting(1.0, "time between decisions; 0 = one after every audio window", "s", 0.0, 60.0)
+    min_contrast: float = setting(0.025, "least height of a direction above the mean, as a share of a single plane wave", "",
                                   0.0, 1.0)  # fmt: skip
     position_error_m: float = setting(
-        0.03, "error of a position that no evidence removes: mounting, poses, clocks", "m", 0.0, 1.0
+        0.03, "standard deviation of a position that no evidence reduces: mounting, poses, clocks", "m", 0.0, 1.0
     )
 
 
 @dataclass(frozen=True)
 class ChoiceConfig:
-    """Which instance makes the sound."""
+    """Assignment of sources to instances."""
 
-    min_probability: float = setting(0.5, "an object is said to sound from this probability on", "", 0.0, 1.0)
-    audio_visual: str = setting("off", "names: what things are called (masks.prompts) counts against what a source sounds "
-                                "like (label.tagger clap, label.classes of the same names)", choices=("off", "names"))  # fmt: skip
+    min_probability: float = setting(
+        0.5, "least probability of an instance to be published as a sounding object", "", 0.0, 1.0
+    )
+    audio_visual: str = setting("off", "names: compare the names of instances (masks.prompts) with the label of a source "
+                                "(label.tagger clap, label.classes of the same names)", choices=("off", "names"))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What a source sounds like, from a beam towards it."""
+    """Labels of sources, from a beam towards each."""
 
-    tagger: str = setting("features", "who names the sound: its measures, or a model in label.model_path; off: nobody",
+    tagger: str = setting("features", "tagger: features of the sound, a model in label.model_path (clap, ast), or off",
                           choices=("off", "features", "clap", "ast"))  # fmt: skip
     model_path: str = setting("", "local folder of the model's files; nothing is downloaded")
-    classes: str = setting("", "what clap may say: names with commas between, as 'clock tick, dog bark, rain'")
-    min_probability: float = setting(0.1, "a model's label is used from this probability on", "", 0.0, 1.0)
-    beam: str = setting("mvdr", "how a source is listened to; two microphones always delay and sum",
+    classes: str = setting("", "labels that clap chooses from, separated by commas: 'clock tick, dog bark, rain'")
+    min_probability: float = setting(0.1, "least probability of a model's label to be used", "", 0.0, 1.0)
+    beam: str = setting("mvdr", "beamformer; two microphones always use delay_and_sum",
                         choices=("mvdr", "delay_and_sum"))  # fmt: skip
-    memory_s: float = setting(10.0, "audio kept, and the length of OUT/source_ID.wav", "s", 1.0, 60.0)
-    listen_s: float = setting(5.0, "what a label is made from: the last of the audio kept", "s", 1.0, 30.0)
-    every_s: float = setting(1.0, "time between two labels of a source", "s", 0.25, 60.0)
+    memory_s: float = setting(10.0, "length of the audio kept and of OUT/source_ID.wav", "s", 1.0, 60.0)
+    listen_s: float = setting(5.0, "length of the latest audio that a label is made from", "s", 1.0, 30.0)
+    every_s: float = setting(1.0, "time between labels of a source", "s", 0.25, 60.0)
 
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """What the nodes publish and how often."""
+    """What the nodes publish, and its rate."""
 
-    map_points: int = setting(20_000, "points of the map cloud at most", "points", 100, 1_000_000)
+    map_points: int = setting(20_000, "largest number of points of the map cloud", "points", 100, 1_000_000)
     map_rate_hz: float = setting(1.0, "rate of the map cloud", "1/s", 0.0, 30.0)
-    overlay: bool = setting(True, "draw the sounding object into the camera image")
+    overlay: bool = setting(True, "draw the sounding objects into the camera image")
 
 
 @dataclass(frozen=True)
 class Config:
-    """All stages together."""
+    """The settings of all stages."""
 
     input: InputConfig = field(default_factory=InputConfig)
     keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
@@ -204,29 +207,29 @@ class Config:
         """Check every value against its type, bounds and choices. Raises ConfigError."""
         for key, spec in settings():
             stage, name = key.split(".")
-            _check(key, getattr(getattr(self, stage), name), spec)
+            check_value(key, getattr(getattr(self, stage), name), spec)
 
     def updated(self, values: dict[str, Any]) -> Config:
-        """A copy with settings by dotted key, as `{"map.steps_per_s": 20}`. Raises ConfigError for unknown keys."""
+        """A copy with settings changed by dotted key: `{"map.steps_per_s": 20}`. Raises ConfigError."""
         known = dict(settings())
         stages: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
             if key in RENAMED_SETTINGS:
                 raise ConfigError(f"setting {key!r} was renamed: use {RENAMED_SETTINGS[key]!r}")
             if key not in known:
-                raise ConfigError(f"unknown setting {key!r}{_nearest(key, known)}")
+                raise ConfigError(f"unknown setting {key!r}{nearest_name(key, known)}")
             stage, name = key.split(".")
-            stages.setdefault(stage, {})[name] = _coerced(value, known[key])
+            stages.setdefault(stage, {})[name] = coerced(value, known[key])
         return dataclasses.replace(self, **{s: dataclasses.replace(getattr(self, s), **v) for s, v in stages.items()})
 
     def flat(self) -> dict[str, Any]:
-        """All settings by dotted key."""
+        """Values of all settings by dotted key."""
         return {key: getattr(getattr(self, key.split(".")[0]), key.split(".")[1]) for key, _ in settings()}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting's type, default and bounds, as the parameter descriptors and the help need it."""
+    """Type, default, meaning, unit, bounds and choices of one setting; `type` is tuple for tuple[str, ...]."""
 
     type: type
     default: Any
@@ -239,20 +242,26 @@ class Setting:
 
 def settings() -> Iterator[tuple[str, Setting]]:
     """Every setting as (dotted key, description), in the order of the classes above."""
+    stage_classes = typing.get_type_hints(Config)
     for stage in dataclasses.fields(Config):
-        stage_class = typing.get_type_hints(Config)[stage.name]
-        types = typing.get_type_hints(stage_class)
-        for f in dataclasses.fields(stage_class):
-            yield f"{stage.name}.{f.name}", Setting(types[f.name], f.default, **f.metadata)
+        for name, spec in settings_of(stage_classes[stage.name]):
+            yield f"{stage.name}.{name}", spec
+
+
+def settings_of(settings_class: type) -> Iterator[tuple[str, Setting]]:
+    """The settings (name, description) of a dataclass whose fields are made by `setting`."""
+    types = typing.get_type_hints(settings_class)
+    for f in dataclasses.fields(settings_class):
+        yield f.name, Setting(typing.get_origin(types[f.name]) or types[f.name], f.default, **f.metadata)
 
 
 def load_config(
     path: Path | None = None, overrides: dict[str, Any] | None = None, base: Config | None = None
 ) -> Config:
-    """`base` (without it the defaults), changed by a YAML file and then by overrides.
+    """`base` (default: the default settings), changed by a YAML file and then by overrides. Raises ConfigError.
 
     The file holds stages as mappings (`map: {steps_per_s: 20}`) or is a ROS 2 parameter file
-    (`/**: {ros__parameters: {map: ...}}`), so that one file serves robot and offline run. Raises ConfigError.
+    (`/**: {ros__parameters: {map: ...}}`): one file serves the robot and offline runs.
     """
     config = base or Config()
     if path is not None:
@@ -261,8 +270,8 @@ def load_config(
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`stage.key=value` of the command line as key and value (YAML syntax). Raises ConfigError."""
-    import yaml  # here, so that settings without files need no YAML
+    """Key and value (YAML syntax) of `stage.key=value` on the command line. Raises ConfigError."""
+    import yaml  # imported here: settings without files need no YAML
 
     key, equals, value = text.partition("=")
     if not equals:
@@ -297,14 +306,26 @@ def _parameter_blocks(content: dict[str, Any]) -> list[dict[str, Any]]:
     return blocks or [content]
 
 
-def _coerced(value: Any, spec: Setting) -> Any:
+def coerced(value: Any, spec: Setting) -> Any:
+    """A value of YAML or ROS in the setting's own type where the meaning is the same; any other value is unchanged.
+
+    A whole number for a float, a number for a text, a list or a single text for a tuple; None, which ROS makes of an
+    empty list in a file, is an empty tuple.
+    """
     if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if spec.type is tuple:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else tuple(value)
+    if spec.type is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     return value
 
 
-def _check(key: str, value: Any, spec: Setting) -> None:
-    if not _is_a(value, spec.type):
+def check_value(key: str, value: Any, spec: Setting) -> None:
+    """Raises ConfigError for a value that is not of the setting's type, choices or bounds."""
+    if not _has_type(value, spec.type):
         raise ConfigError(f"{key} = {value!r}: want {spec.type.__name__}")
     if spec.choices and value not in spec.choices:
         raise ConfigError(f"{key} = {value!r}: want one of {', '.join(spec.choices)}")
@@ -314,13 +335,14 @@ def _check(key: str, value: Any, spec: Setting) -> None:
         raise ConfigError(f"{key} = {value!r}: want {spec.low} to {spec.high} {spec.unit}".rstrip())
 
 
-def _is_a(value: Any, kind: type) -> bool:
-    """True and False are no numbers here, as they are for Python."""
+def _has_type(value: Any, kind: type) -> bool:
+    """Like isinstance, but True and False are not numbers."""
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-def _nearest(key: str, known: dict[str, Setting]) -> str:
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: "; did you mean 'map.backend'?", or "" if no known name is similar."""
     import difflib
 
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

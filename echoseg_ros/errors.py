@@ -1,6 +1,6 @@
-"""Every error the package raises on purpose: one root, one class per kind of cause.
+"""All errors that the package raises on purpose: one root, one class per kind of cause.
 
-The message always names the offending value and what would be right; only the command line turns it into an exit code.
+The message names the offending value and what would be right. Only the command line turns an error into an exit code.
 """
 
 
@@ -13,31 +13,31 @@ class ConfigError(EchosegError):
 
 
 class BagError(EchosegError):
-    """A bag is missing, truncated, corrupt, or lacks a topic."""
+    """A bag is missing, truncated, damaged, or lacks a topic."""
 
 
 class FolderError(EchosegError):
-    """An RGB-D folder or the folder of a finished run does not have the promised layout."""
+    """An RGB-D folder or the folder of a run lacks a file, or a file in it cannot be read."""
 
 
 class DatasetError(EchosegError):
-    """A scene of a data set lacks parts, or a part of it cannot be read."""
+    """A scene of the data set lacks a part, or a part cannot be read."""
 
 
 class ArrayError(EchosegError):
-    """A microphone array's description is wrong or does not fit the audio."""
+    """The description of a microphone array is wrong or does not fit the audio."""
 
 
 class AudioFormatError(EchosegError):
-    """Audio arrives in a format from which no phase can be read."""
+    """The format of the audio is unknown or has no phase."""
 
 
 class ImageFormatError(EchosegError):
-    """An image or depth image has a wrong size or encoding."""
+    """A colour, depth or mask image or its camera_info has a wrong size or encoding."""
 
 
 class CloudFormatError(EchosegError):
-    """A point cloud lacks its coordinates, or holds less than its size says."""
+    """A point cloud lacks coordinates, or has fewer bytes than its size needs."""
 
 
 class PoseError(EchosegError):
@@ -45,12 +45,12 @@ class PoseError(EchosegError):
 
 
 class TimeError(EchosegError):
-    """Stamps go backwards or do not belong together."""
+    """Stamps go backwards or do not match."""
 
 
 class MapFileError(EchosegError):
-    """A map file cannot be read as 3D Gaussians."""
+    """A map file is missing, damaged, or does not hold 3D Gaussians."""
 
 
 class BackendError(EchosegError):
-    """A rasterizer or mask backend is unknown or cannot run on this machine."""
+    """A rasterizer or mask backend is unknown, or cannot run on this machine."""

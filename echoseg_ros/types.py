@@ -1,7 +1,7 @@
-"""What travels between the stages: frozen, stamped, in a named frame.
+"""Values that pass between the stages: frozen dataclasses with a stamp and a named frame.
 
-Units are SI; stamps are integer nanoseconds of sensor time; `T_a_b` takes points of frame b into frame a
-(`p_a = T_a_b @ p_b`). The camera frame is the optical one: x right, y down, z forward. The map frame is level, z up.
+Units are SI. Stamps are integer nanoseconds of sensor time. `T_a_b` takes points of frame b into frame a:
+`p_a = T_a_b @ p_b`. The camera frame is the optical frame: x right, y down, z forward. The map frame is level, z up.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ Complex64Array = NDArray[np.complex64]
 FloatImage = NDArray[np.float32]
 RgbImage = NDArray[np.uint8]
 
-# Stamps that fall back by more than this mean that a recording starts again, not that a message came late.
+# A stamp earlier than the newest one by more than this is a backward time jump; by less it is a late message, ns.
 BACKWARD_JUMP_NS = 1_000_000_000
 
 
 def is_backward_jump(stamp_ns: int, newest_ns: int | None) -> bool:
-    """Whether a stamp says that a recording starts again."""
+    """Whether a stamp is a backward time jump: the recording started again."""
     return newest_ns is not None and stamp_ns < newest_ns - BACKWARD_JUMP_NS
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole intrinsics in pixels, without distortion; pixel centres lie at +0.5."""
+    """Intrinsics of a pinhole camera without distortion.
+
+    width, height: image size in pixels; fx, fy: focal lengths in pixels; cx, cy: principal point in pixels. The centre of
+    the first pixel is (0.5, 0.5).
+    """
 
     width: int
     height: int
@@ -38,19 +42,19 @@ class Camera:
     cy: float
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same camera read out at another resolution."""
+        """The intrinsics of the same camera for images of another size."""
         sx, sy = width / self.width, height / self.height
         return Camera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
 
     @property
     def matrix(self) -> Float64Array:  # [3, 3]
-        """K of the pinhole model."""
+        """Intrinsic matrix K."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A colour image as it arrives. rgb: [H, W, 3] uint8."""
+    """A received colour image. rgb: [H, W, 3] uint8."""
 
     stamp_ns: int
     rgb: RgbImage
@@ -58,7 +62,10 @@ class ImageData:
 
 @dataclass(frozen=True)
 class DepthData:
-    """A depth image as it arrives, registered to the colour image. depth_m: [H, W] float32 along the optical axis, 0 = none."""
+    """A received depth image, registered to the colour image.
+
+    depth_m: [H, W] float32 along the optical axis, metres, 0 = no reading.
+    """
 
     stamp_ns: int
     depth_m: FloatImage
@@ -66,7 +73,10 @@ class DepthData:
 
 @dataclass(frozen=True)
 class MaskImage:
-    """Masks that another node made of an image. stamp_ns: the image's; labels: [H, W] int32 as in MaskProposal, any numbers."""
+    """Masks that another node made of an image.
+
+    stamp_ns: stamp of that image; labels: [H, W] int32 as in MaskProposal, but object numbers need not be consecutive.
+    """
 
     stamp_ns: int
     labels: NDArray[np.int32]
@@ -74,7 +84,7 @@ class MaskImage:
 
 @dataclass(frozen=True)
 class PoseData:
-    """Where the camera was. T_map_camera: [4, 4]."""
+    """A pose of the camera. T_map_camera: [4, 4]."""
 
     stamp_ns: int
     T_map_camera: Float64Array
@@ -82,7 +92,7 @@ class PoseData:
 
 @dataclass(frozen=True)
 class SeedPoints:
-    """Points known to lie on surfaces: the sparse cloud of a SLAM or of COLMAP. points_map: [N, 3] float32."""
+    """Points on surfaces: the sparse cloud of a SLAM system or of COLMAP. points_map: [N, 3] float32, metres."""
 
     stamp_ns: int
     points_map: NDArray[np.float32]
@@ -90,14 +100,14 @@ class SeedPoints:
 
 @dataclass(frozen=True)
 class NoiseOnly:
-    """From now on nothing sounds but the robot itself (on), or something else may (not on). As the robot knows it."""
+    """Report of the robot: from now on, only the robot itself makes sounds (on) or other sources may (not on)."""
 
     on: bool
 
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """Consecutive samples of all microphones. stamp_ns: time of the first sample; samples: [S, M] float32 in [-1, 1]."""
+    """Consecutive samples of all microphones. stamp_ns: of the first sample; samples: [S, M] float32 in [-1, 1]."""
 
     stamp_ns: int
     samples: NDArray[np.float32]
@@ -105,7 +115,7 @@ class AudioChunk:
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """What the audio messages hold."""
+    """Format of the audio messages. sample_format: S16LE, S24LE, S32LE or F32LE; coding_format: WAVE."""
 
     sample_rate_hz: int
     channels: int
@@ -115,10 +125,10 @@ class AudioFormat:
 
 @dataclass(frozen=True)
 class CameraFrame:
-    """A posed image, ready for the map.
+    """A frame: a colour image with camera, pose and depth.
 
-    rgb: [H, W, 3] uint8; depth_m: [H, W] float32 along the optical axis, 0 = none, or None without a depth sensor;
-    index counts received frames from 0.
+    rgb: [H, W, 3] uint8; depth_m: [H, W] float32 along the optical axis, metres, 0 = no reading, None without a depth
+    sensor; T_map_camera: [4, 4]; index: number of the received frame, from 0.
     """
 
     stamp_ns: int
@@ -131,9 +141,9 @@ class CameraFrame:
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """One analysis window with the array's pose at its centre.
+    """An audio window with the pose of the array at its centre.
 
-    stamp_ns: the window's centre; samples: [M, S] float32; T_map_array: [4, 4].
+    stamp_ns: centre of the window; samples: [M, S] float32; T_map_array: [4, 4].
     """
 
     stamp_ns: int
@@ -144,11 +154,11 @@ class AudioWindow:
 
 @dataclass(frozen=True)
 class Lobes:
-    """How far sounds show in an array's direction maps (sound.lobes), in its frame.
+    """Direction maps of tones from far sources in all directions, in the array frame.
 
-    samples: [N, 3] directions at which maps are compared; values: [B, K, U, N] the maps of tones from the U nodes of
-    a cube, K frequencies a band, less their mean over directions; means: [B, K] those means, over sounds from everywhere;
-    bands: [B] which of the evidence's bands these are; frequencies_hz: [B, K].
+    samples: [N, 3] unit vectors at which direction maps are compared; values: [B, K, U, N] direction maps of tones from
+    the directions of U nodes on a cube, K frequencies per band, minus their mean over directions; means: [B, K] those
+    means, averaged over the nodes; bands: [B] index of the band in the evidence; frequencies_hz: [B, K].
     """
 
     samples: NDArray[np.float32]
@@ -160,16 +170,18 @@ class Lobes:
 
 @dataclass(frozen=True)
 class SoundEvidence:
-    """What one window says about directions.
+    """Evidence of one audio window about directions of arrival.
 
-    stamp_ns: the window's centre; duration_s: the window's length; directions_array: [D, 3] unit vectors in the array
-    frame; energy: [B, D] float32, steered power per band, >= 0, comparable between windows; bands_hz: [B, 2];
-    activity in [0, 1]: how much the window stands out of the noise floor; level_db: dBFS of the window.
-    correlation: [P, L] float32, for each pair of microphones (i < j, i first) what it adds to the total energy at lags of
-    lag_step_s around zero, for places too near for plane waves; None if the evidence came without it. microphones_m: [M, 3]
-    in the array frame, None if they are unknown or on a head. dimensions: that the microphones span: 1 for a pair or a
-    line, 2 for a flat array, else 3. spectrum: [B', K] what sounds at each of the
-    frequencies of the lobes, sum 1 in each of their bands; None without lobes.
+    stamp_ns: centre of the window; duration_s: its length; T_map_array: [4, 4] at the centre; directions_array: [D, 3]
+    unit vectors in the array frame; energy: [B, D] float32, steered response power per band, >= 0, comparable between
+    windows; bands_hz: [B, 2] lowest and highest frequency; activity: in [0, 1], share of the window above the noise
+    floor; level_db: level of the window, dBFS.
+
+    correlation: [P, L] float32, contribution of each pair of microphones (i < j, sorted by i) to the total energy at lags
+    in steps of lag_step_s around zero, for sources in the near field; None if not computed. microphones_m: [M, 3]
+    positions in the array frame; None if unknown or on a head. dimensions: dimensions that the microphones span, 1 for a
+    pair or a line, 2 for a flat array, else 3. lobes: lobes of the array. spectrum: [B', K] share of each frequency of
+    the lobes in the sound, sum 1 in each band of the lobes; None without lobes.
     """
 
     stamp_ns: int
@@ -190,10 +202,11 @@ class SoundEvidence:
 
 @dataclass(frozen=True)
 class MaskProposal:
-    """Candidate objects in one keyframe: a label image and how much each label is to be trusted.
+    """The proposals of one keyframe: a label image with a score for each label.
 
-    labels: [H, W] int32, -1 = cannot be judged from here, 0 = no object, 1..K = proposals; scores: [K] in [0, 1]. May be
-    smaller than the image. names: [K] what each shows, () from a backend that does not know.
+    labels: [H, W] int32, may be smaller than the image; -1 = cannot be judged from this view, 0 = no object, 1..K =
+    proposals; scores: [K] in [0, 1]; backend: mask backend that made them; names: [K] name of each proposal, () from a
+    backend without names.
     """
 
     stamp_ns: int
@@ -205,7 +218,11 @@ class MaskProposal:
 
 @dataclass(frozen=True)
 class Box:
-    """An oriented box in the map. center_m, size_m: [3]; quaternion_xyzw: [4], rotation of the box frame in the map."""
+    """An oriented box in the map.
+
+    center_m: [3]; size_m: [3] edge lengths along the axes of the box; quaternion_xyzw: [4] rotation of the box frame in
+    the map.
+    """
 
     center_m: Float64Array
     size_m: Float64Array
@@ -214,13 +231,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Instance:
-    """One object of the map, as the Gaussians that make it up.
+    """One object of the map, as a set of Gaussians.
 
-    uids: [n] int64, ids of its Gaussians in the map; points_map: [n, 3] float32 their centres, metres; rgb: [n, 3] uint8;
-    views: keyframes that proposed it; confidence in [0, 1]: how well those views agree; support: (stamp_ns, weight) of
-    the views that said most about it, in order of time, weight in Gaussians: positive where it was proposed, negative
-    where it was in view and was not. names: (what it is, share of the views that said so), most said first, from mask
-    backends that know names.
+    uids: [n] int64, ids of its Gaussians; points_map: [n, 3] float32, their centres, metres; rgb: [n, 3] uint8, their
+    colours; position_m: [3] its position; views: number of keyframes that proposed it; confidence: agreement of these
+    views, in [0, 1]; support: (stamp_ns, weight) of the most important views in order of time, weight in Gaussians,
+    positive for a view that proposed the instance, negative for a view that had it in view and did not; names: (name,
+    share of the views with this name), most frequent first, from mask backends with names.
     """
 
     id: int
@@ -237,11 +254,12 @@ class Instance:
 
 @dataclass(frozen=True)
 class MapSnapshot:
-    """The map as other threads may see it: never changed after it was made.
+    """The map for other threads; immutable.
 
-    surface_points: [S, 3] float32 a decimated sample of all Gaussian centres, metres; surface_rgb: [S, 3] uint8;
-    surface_instance: [S] int32, id of the instance a point belongs to, -1 for none; gaussians: how many the map holds;
-    metres_per_unit: metres of one map unit, nominal ones where the poses have no metric scale, None before anything is seen.
+    surface_points: [S, 3] float32, a sample of the centres of all Gaussians, metres; surface_rgb: [S, 3] uint8;
+    surface_instance: [S] int32, id of the instance that the point belongs to, -1 for none; gaussians: number of Gaussians
+    of the map; metres_per_unit: metres of one map unit, nominal metres where the poses have no metric scale, None before
+    the first frame.
     """
 
     stamp_ns: int
@@ -253,7 +271,7 @@ class MapSnapshot:
     metres_per_unit: float | None = 1.0
 
     def instance(self, instance_id: int) -> Instance | None:
-        """The instance of that id, if the map still has it."""
+        """The instance with this id, None if the map does not have it any more."""
         return next((instance for instance in self.instances if instance.id == instance_id), None)
 
 
@@ -267,10 +285,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class MotionHint:
-    """What the robot should do so that it becomes clear where a sound is.
+    """A motion of the robot that would decide an open question about the position of a source.
 
-    kind: "move", "turn" (about the vertical) or "tilt"; from_map: [3] where the array is; vector_map: [3] in the map,
-    metres to move, or the axis to turn about times radians; text: the same in words, with the reason.
+    kind: "move", "turn" (about the vertical) or "tilt"; from_map: [3] position of the array, metres; vector_map: [3] in
+    the map, displacement in metres for a move, else rotation vector in radians; text: the hint in words with its reason.
     """
 
     kind: str
@@ -281,12 +299,14 @@ class MotionHint:
 
 @dataclass(frozen=True)
 class SoundSource:
-    """A place that sounds, before any snapping to an object.
+    """A place that sounds. Its position is estimated from sound and is not moved to an object.
 
-    position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: the instance it is
-    assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), best first, sums to 1;
-    alternatives: (probability, [3] position) of every place that fits, the likeliest first (a flat array hears a mirror
-    image, a pair a whole cone); hint: how to find out, None where nothing is open; label: what it sounds like, "" = unknown.
+    position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: instance it is
+    assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), most probable first, sum
+    1; heard: heard intervals in order of time; alternatives: (probability, [3] position) of every place that explains the
+    evidence, most probable first (a flat array cannot tell a source from its mirror image, a pair has a cone of
+    directions); hint: motion that would decide between them, None if no question is open; label: words for the sound,
+    "" = unknown.
     """
 
     id: int
@@ -303,7 +323,7 @@ class SoundSource:
 
 @dataclass(frozen=True)
 class SoundingObject:
-    """An instance judged to sound: what the whole package is for."""
+    """The published result: an instance judged to sound. probability: in [0, 1]; label: words for the object."""
 
     instance: Instance
     source: SoundSource
@@ -313,7 +333,10 @@ class SoundingObject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is believed after an audio window: all sources, and the objects among them."""
+    """All sources after an audio window and the instances they were assigned to.
+
+    stamp_ns: centre of the window; window_end_ns: its end; sounding: the sources that are assigned to an instance.
+    """
 
     stamp_ns: int
     window_end_ns: int
