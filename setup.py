@@ -57,7 +57,7 @@ setup(
     entry_points={
         "console_scripts": [
             "echoseg = echoseg_ros.cli:main",
-            *(f"{node} = echoseg_ros.nodes.{node}:main" for node in NODES),
+            *(f"{node} = echoseg_ros.nodes.runtime:{node}" for node in NODES),
         ]
     },
     # launch_ros looks under lib/echoseg_ros, where pip puts no entry points: hence scripts as data files.

@@ -24,12 +24,12 @@ class ArraySource:
     def listen(self) -> None:
         """Subscribe to transforms where they are needed."""
         if self.from_tf:
-            self._node.listen_to_transforms()
+            self._node.subscribe_to_transforms()
 
     def find(self, audio: AudioFormat) -> ArrayGeometry:
         """The array that recorded such audio. Raises PoseError while TF does not know it, ArrayError if it cannot be one."""
         if not self._frames or len(self._frames) == self.array.microphones:
-            self.array.check_channels(audio.channels)
+            self.array.check_channel_count(audio.channels)
         elif audio.channels != len(self._frames):
             raise ArrayError(f"{len(self._frames)} microphone_frames, the audio has {audio.channels} channels")
         if self.from_tf:

@@ -1,9 +1,8 @@
-"""What the three nodes share: parameters, inputs, poses, workers that are told when time goes back, diagnostics."""
+"""What the three nodes share: parameters, inputs, poses, a live pipeline that is told when time goes back, diagnostics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks
@@ -17,50 +16,56 @@ from echoseg_ros.nodes.inputs import SILENT_S, Input, qos_profile
 from echoseg_ros.nodes.parameters import read_parameters
 from echoseg_ros.nodes.pose_source import PoseSource, Transforms, make_transforms
 from echoseg_ros.nodes.throttle import ThrottledLog
+from echoseg_ros.pipeline.live import LivePipeline
 from echoseg_ros.pipeline.worker import Worker
 from echoseg_ros.types import PoseData
 
 
-@dataclass(frozen=True)
-class Rewind:
-    """Queued between the last item of one time and the first of an earlier one."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """Something for a worker's thread to do between two items."""
-
-    run: Callable[[], None]
-
-
 class EchosegBase(Node):
-    """A node whose callbacks convert and enqueue. `poses_to` get every pose; `workers` are stopped at the end."""
+    """A node whose callbacks convert and put messages into a live pipeline."""
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.config, self.params = read_parameters(self)
         self.log = ThrottledLog(self.get_logger())
         self.inputs: dict[str, Input] = {}
-        self.workers: dict[str, Worker[Any]] = {}
-        self.poses_to: list[Callable[[PoseData], Any]] = []
         self.first_stamp_ns: int | None = None
         self.poses: PoseSource | None = None
         self.transforms: Transforms | None = None
         self.camera_frame = self.params.camera_frame
+        self._running: LivePipeline | None = None
         settings = ", ".join(f"{key}={value}" for key, value in self.config.flat().items())
         self.get_logger().info(f"settings: {settings}; {self.params}")
 
-    def listen_to_poses(self) -> None:
+    @property
+    def workers(self) -> dict[str, Worker[Any]]:
+        """The workers of the running pipeline by name, {} before the start."""
+        return {} if self._running is None else self._running.workers
+
+    def chosen_device(self) -> str:
+        """Device of the map: "auto" is CUDA where it is available. The one place that asks for it."""
+        if self.params.device != "auto":
+            return self.params.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def start(self, live: LivePipeline) -> None:
+        """Start the pipeline's threads and the diagnostics: the node is ready."""
+        self._running = live
+        live.start()
+        self.diagnostics = Diagnostics(self)
+        self.get_logger().info("ready")
+
+    def subscribe_to_poses(self, deliver: Callable[[PoseData], Any]) -> None:
         """Subscribe to poses, and to transforms where something needs them."""
         if self.params.pose_source != "pose":
-            self.listen_to_transforms()
-        self.poses = PoseSource(
-            self, self.params, self.transforms, self.make_input, self._spread_pose, lambda: self.camera_frame
-        )
+            self.subscribe_to_transforms()
+        self.poses = PoseSource(self, self.params, self.transforms, self.make_input, deliver, lambda: self.camera_frame)
         self.inputs.update(self.poses.inputs)
 
-    def listen_for_camera_frame(self) -> None:
-        """Learn the camera's frame from camera_info, in a node that has no other use for it."""
+    def subscribe_for_camera_frame(self) -> None:
+        """Take the camera's frame from camera_info, in a node that has no other use for it."""
         transforms = self.params.pose_source != "pose" or self.params.array_frame or self.params.microphone_frames
         if transforms and not self.camera_frame:
             self.inputs["camera_info"] = self.make_input(
@@ -72,11 +77,12 @@ class EchosegBase(Node):
         if not self.params.camera_frame:
             self.camera_frame = message.header.frame_id
 
-    def listen_to_transforms(self) -> None:
+    def subscribe_to_transforms(self) -> Transforms:
         """Subscribe to /tf and /tf_static, once."""
         if self.transforms is None:
             self.transforms = make_transforms(self, self.make_input)
             self.inputs.update(self.transforms.inputs)
+        return self.transforms
 
     def make_input(
         self,
@@ -94,13 +100,6 @@ class EchosegBase(Node):
             self, message_type, topic, qos, decode, self._noting_start(deliver), self.log, self._restart, needed, once,
             silent_s,
         )  # fmt: skip
-
-    def start_workers(self) -> None:
-        """Start the threads and the diagnostics: from now on the node is ready."""
-        for worker in self.workers.values():
-            worker.start()
-        self.diagnostics = Diagnostics(self)
-        self.get_logger().info("ready")
 
     def serve(self, name: str, action: Callable[[], str]) -> None:
         """Offer a Trigger service; `action` returns what was done or raises what went wrong."""
@@ -121,19 +120,10 @@ class EchosegBase(Node):
         events = PublisherEventCallbacks(use_default_callbacks=False)
         return self.create_publisher(message_type, topic, qos_profile(qos), event_callbacks=events)
 
-    def failed(self, worker: str) -> Callable[[Exception], None]:
-        """What a worker does with an exception: say so, go on."""
-
-        def report(error: Exception) -> None:
-            if self.context.ok():
-                self.log.warn(f"{worker} {type(error).__name__}", f"{worker}: {error or type(error).__name__}")
-
-        return report
-
     def finish(self) -> None:
         """End the threads. Called once, after the last callback."""
-        for worker in self.workers.values():
-            worker.stop()
+        if self._running is not None:
+            self._running.stop()
 
     def statistics(self) -> dict[str, str]:
         """More figures for the diagnostics."""
@@ -148,20 +138,16 @@ class EchosegBase(Node):
 
         return note
 
-    def _spread_pose(self, pose: PoseData) -> None:
-        for put in self.poses_to:
-            put(pose)
-
     def _restart(self, topic: str, newest_ns: int, stamp_ns: int) -> None:
-        """Stamps went back: tell everyone once."""
+        """On a backward time jump of one topic: rewind everything once."""
         self.log.warn(
             "restart",
             f"{topic}: time goes back from {newest_ns / 1e9:.3f} s to {stamp_ns / 1e9:.3f} s (a bag that loops?); "
-            "poses, waiting frames and the audio clock start anew, the map stays",
+            "poses, waiting frames and the audio clock start again, the map stays",
         )
         for topic_input in self.inputs.values():
             topic_input.forget_times()
         if self.poses is not None:
             self.poses.restart()
-        for worker in self.workers.values():
-            worker.put(Rewind())
+        if self._running is not None:
+            self._running.rewind()

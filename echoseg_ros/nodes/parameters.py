@@ -1,4 +1,4 @@
-"""ROS parameters from the settings of config.py and from the node's own, each declared once with range and meaning."""
+"""ROS parameters: the settings of config.py and those of the node, each declared once with range and meaning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from echoseg_ros.config import Config, Setting, setting, settings
-from echoseg_ros.errors import ConfigError
+from echoseg_ros.config import Config, Setting, check_value, coerced, setting, settings
 
-# Declared by rclpy or the middleware, or handled before a node exists.
+# Parameters that rclpy or the middleware declares, or that act before a node exists.
 _FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
-# May be changed while the node runs; everything else is read once at the start.
+# Parameters that may change while the node runs; all others are read once at the start.
 _CHANGEABLE = ("map_path", "results_dir")
 
 
@@ -51,7 +50,8 @@ Settings = TypeVar("Settings")
 
 
 def read_parameters(node: Node) -> tuple[Config, NodeParams]:
-    """Declare everything, return the values. Raises ConfigError; unknown parameters are reported in the log."""
+    """Declare every setting as a parameter and return the values. Raises ConfigError; unknown parameters are logged."""
+    # rclpy has no public way to list overrides that nobody declares, nor to read an empty list from a file.
     overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
     known = {**dict(settings()), **dict(_own_settings())}
     for name in overrides:
@@ -59,10 +59,11 @@ def read_parameters(node: Node) -> tuple[Config, NodeParams]:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             node.get_logger().error(f"unknown parameter {name!r} has no effect{hint}")
-    values = {name: _coerced(overrides.get(name, spec.default), spec) for name, spec in known.items()}
+    values = {name: coerced(overrides.get(name, spec.default), spec) for name, spec in known.items()}
+    for name, spec in _own_settings():
+        check_value(name, values[name], spec)
     config = Config().updated({name: values[name] for name, _ in settings()})
     params = NodeParams(**{name: values[name] for name, _ in _own_settings()})
-    _check_choices(params)
     for name, spec in known.items():
         node.declare_parameter(name, _ros_value(values[name]), _descriptor(name, spec), ignore_override=True)
     return config, params
@@ -76,30 +77,8 @@ def _own_settings() -> list[tuple[str, Setting]]:
     ]
 
 
-def _coerced(value: Any, spec: Setting) -> Any:
-    """YAML's 20 is a float where a float is wanted; ROS lists are tuples here. Raises ConfigError for another type."""
-    if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if spec.type is tuple:
-        if value is None:  # what ROS makes of [] in a file
-            return ()
-        return (value,) if isinstance(value, str) else tuple(value)
-    if spec.type is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value
-
-
 def _ros_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _check_choices(params: NodeParams) -> None:
-    for name, spec in _own_settings():
-        value = getattr(params, name)
-        if not isinstance(value, spec.type):
-            raise ConfigError(f"{name} = {value!r}: want {spec.type.__name__}")
-        if spec.choices and value not in spec.choices:
-            raise ConfigError(f"{name} = {value!r}: want one of {', '.join(spec.choices)}")
 
 
 def _descriptor(name: str, spec: Setting) -> ParameterDescriptor:

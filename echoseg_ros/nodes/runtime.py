@@ -35,11 +35,25 @@ def use_shared_memory_profile(environment: Mapping[str, str] | None = None) -> d
     return {name: str(profile) for name in _PROFILE_VARIABLES} if profile else {}
 
 
-def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
-    """Import a node's class, spin one until SIGINT or SIGTERM, end it cleanly. Returns the exit code.
+def echoseg_node(arguments: list[str] | None = None) -> int:
+    """Command `echoseg_node`: run it until it is interrupted; returns the exit code."""
+    return run_node("echoseg_ros.nodes.echoseg_node", "EchosegNode", arguments)
 
-    It is 2 after a bad setting. The import belongs to it: it takes seconds, and an interrupt meanwhile is no reason
-    for a traceback.
+
+def sound_node(arguments: list[str] | None = None) -> int:
+    """Command `sound_node`: run it until it is interrupted; returns the exit code."""
+    return run_node("echoseg_ros.nodes.sound_node", "SoundNode", arguments)
+
+
+def object_node(arguments: list[str] | None = None) -> int:
+    """Command `object_node`: run it until it is interrupted; returns the exit code."""
+    return run_node("echoseg_ros.nodes.object_node", "ObjectNode", arguments)
+
+
+def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
+    """Import a node's class, spin a node until SIGINT or SIGTERM, end it cleanly. Returns the exit code, 2 after a bad setting.
+
+    The import is part of it: it takes seconds, and an interrupt meanwhile must not end in a traceback.
     """
     share_cores()
     os.environ.update(use_shared_memory_profile())

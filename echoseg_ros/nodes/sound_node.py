@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from echoseg_ros.nodes.runtime import run_node
+from typing import Any
+
+from echoseg_ros.nodes.array_source import ArraySource
+from echoseg_ros.nodes.audio_inputs import AudioInputs
+from echoseg_ros.nodes.node_base import EchosegBase
+from echoseg_ros.nodes.outputs import NodeOutputs
+from echoseg_ros.nodes.statistics import live_statistics
+from echoseg_ros.pipeline.live import LivePipeline
+from echoseg_ros.pipeline.warmup import warm_up
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; returns the exit code."""
-    return run_node("echoseg_ros.nodes.listening", "SoundNode", arguments)
+class SoundNode(EchosegBase):
+    """Microphones and poses in, evidence out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("sound_node", **options)
+        source = ArraySource(self)
+        self.outputs = NodeOutputs(self, has_map=False, has_sound=True, always_publish_evidence=True)
+        array = None if source.from_tf else source.array
+        self.live = LivePipeline(self.config, self.outputs, array, device=None)
+        warm_up(self.config, source.array, None)
+        self.start(self.live)
+        self.subscribe_for_camera_frame()
+        self.subscribe_to_poses(self.live.put)
+        AudioInputs(self, self.live, source, self.outputs.format_refusal)
+
+    def statistics(self) -> dict[str, str]:
+        """For the diagnostics."""
+        return live_statistics(self.live)

@@ -35,6 +35,7 @@ class DecisionStage:
         self.chooser = InstanceChooser(self.config.choice)
         self._cadence = Cadence(self.config.sources.every_s)
         self._newest: SoundEvidence | None = None
+        self._has_evidence = False
         self._name_shares: NameShares = {}
         # Evidence that came before the map had a scale.
         self._without_scale: deque[SoundEvidence] = deque(maxlen=MAX_WINDOWS)
@@ -42,9 +43,9 @@ class DecisionStage:
 
     def add(self, evidence: SoundEvidence, snapshot: MapSnapshot, name_shares: NameShares | None = None) -> Verdict:
         """The verdict after one more window: a new one when a decision is due, else the last one with a new stamp."""
-        self.remember(evidence, snapshot)
-        window_end_ns = _end_ns(evidence)
         self._name_shares = name_shares or {}
+        self.remember(evidence, snapshot)  # clears the shares on a backward time jump
+        window_end_ns = _end_ns(evidence)
         if self._metres_per_unit is None:
             return Verdict(evidence.stamp_ns, window_end_ns)
         if (held := self._cadence.verdict_for(evidence)) is not None:
@@ -63,13 +64,14 @@ class DecisionStage:
         if self._metres_per_unit is None:
             return
         has_metres = self.config.input.pose_units == "metres"
+        self._has_evidence = True
         while self._without_scale:
             self.estimator.add(scaled_evidence(self._without_scale.popleft(), self._metres_per_unit, has_metres))
 
     def conclude(self, snapshot: MapSnapshot) -> Verdict | None:
-        """The last verdict of a recording, on the finished map; None if nothing was remembered or seen."""
+        """The last verdict of a recording, on the finished map; None without any evidence on a map with a scale."""
         self._rescale(snapshot.metres_per_unit)
-        if self._newest is None or self._metres_per_unit is None:
+        if self._newest is None or not self._has_evidence:
             return None
         return self._decide(self._newest.stamp_ns, _end_ns(self._newest), snapshot)
 

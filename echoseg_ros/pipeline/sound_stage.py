@@ -9,7 +9,8 @@ from echoseg_ros.config import Config
 from echoseg_ros.errors import AudioFormatError
 from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.sound.calibration.self_calibration import CalibrationEstimate, CalibrationWatch
+from echoseg_ros.sound.calibration.running_calibration import RunningCalibration
+from echoseg_ros.sound.calibration.self_calibration import CalibrationEstimate
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence, is_backward_jump
@@ -46,10 +47,10 @@ class SoundStage:
     def __init__(self, config: Config, array: ArrayGeometry) -> None:
         self.config = config
         # Without metres the array's offset from the camera has no meaning: the array is placed at the camera.
-        self.array = array if config.input.pose_units == "metres" else array.at_the_camera()
+        self.array = array if config.input.pose_units == "metres" else array.at_camera_origin()
         self.problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
         self._poses = PoseTrack(config.input.pose_max_gap_s)
-        self._calibration = CalibrationWatch(self.array, config.sound.self_calibration)
+        self._calibration = RunningCalibration(self.array, config.sound.self_calibration)
         self._stream: AudioStream | None = None
         self._noise_only_from_ns: int | None = None
 
@@ -87,7 +88,7 @@ class SoundStage:
         self._calibration.clear()
 
     def _complete_windows(self) -> list[WindowEvidence]:
-        windows = self._stream.windows(self._calibration.poses(self._poses)) if self._stream else []
+        windows = self._stream.take_windows(self._calibration.corrected(self._poses)) if self._stream else []
         found = [WindowEvidence(window, self._extract(window, self._is_noise_only(window))) for window in windows]
         for one in found:
             self._calibration.add(one.evidence, self._poses, one.window)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,8 @@ from echoseg_ros.objects.map_snapshot import ids_of
 from echoseg_ros.objects.reasons import Why
 from echoseg_ros.pipeline.decision_stage import DecisionStage
 from echoseg_ros.pipeline.map_stage import MapStage
+from echoseg_ros.pipeline.replay import ReplayedRun
+from echoseg_ros.pipeline.run_counters import RunCounters
 from echoseg_ros.pipeline.timeline import Timeline
 from echoseg_ros.types import Box, Float64Array, Interval, MapSnapshot, SoundingObject, SoundSource, Verdict
 
@@ -33,20 +36,6 @@ class RunInfo:
     device: str
     start_ns: int
     T_map_world: Float64Array = field(default_factory=lambda: np.eye(4))
-
-
-@dataclass(frozen=True)
-class RunCounters:
-    """What a run cost and lost. busy_s: seconds of work of each worker; latencies_ms: empty offline."""
-
-    recorded_s: float
-    busy_s: dict[str, float]
-    frames_received: int
-    frames_dropped: int
-    keyframes: int
-    audio_received_s: float
-    audio_dropped_s: float
-    latencies_ms: list[float]
 
 
 @dataclass(frozen=True)
@@ -82,35 +71,33 @@ class RunFiles:
 
 
 def run_files(
-    info: RunInfo, counters: RunCounters, state: MapState, judge: DecisionStage, verdict: Verdict, history: Timeline
+    info: RunInfo,
+    counters: RunCounters,
+    state: MapState,
+    decision: DecisionStage,
+    verdict: Verdict,
+    timeline: Timeline,
 ) -> RunFiles:
-    """Everything that is known without the truth."""
+    """The files of a run as far as they do not need the truth."""
     documents = {
         "run.json": _run_json(info),
         "objects.json": objects_json(verdict, state.snapshot, info.start_ns),
-        "why.json": why_json(judge.explain(verdict, state.snapshot), info.start_ns),
-        "timeline.json": history.as_json(info.start_ns),
+        "why.json": why_json(decision.explain(verdict, state.snapshot), info.start_ns),
+        "timeline.json": timeline.as_json(info.start_ns),
         "metrics.json": metrics_json(counters, state.snapshot.gaussians, state.psnr_db),
     }
-    return RunFiles(documents, state, audio_intensity(judge, state.map.means, verdict))
+    return RunFiles(documents, state, audio_intensity(decision, state.map.means, verdict))
 
 
-def write_run(
-    out: Path,
-    info: RunInfo,
-    counters: RunCounters,
-    map_stage: MapStage,
-    judge: DecisionStage,
-    verdict: Verdict,
-    history: Timeline,
-) -> None:
-    """Collect and write, where nothing else goes on."""
-    run_files(info, counters, MapState.of(map_stage, verdict.stamp_ns), judge, verdict, history).write(out)
+def write_run(out: Path, info: RunInfo, run: ReplayedRun) -> None:
+    """Collect and write the files of a finished replay."""
+    state = MapState.of(run.map_stage, run.verdict.stamp_ns)
+    run_files(info, run.counters, state, run.sound.decision_stage, run.verdict, run.timeline).write(out)
 
 
-def audio_intensity(judge: DecisionStage, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:
+def audio_intensity(decision: DecisionStage, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:
     """[N] how much of what was heard comes from each Gaussian; the loudest is 1 while there is a source at all."""
-    score = judge.score(means)
+    score = decision.score(means)
     loudest = float(score.max(initial=0.0))
     return score / np.float32(loudest) if verdict.sources and loudest > 0 else score
 
@@ -163,7 +150,7 @@ def metrics_json(counters: RunCounters, gaussians: int, psnr_db: float | None) -
     }
 
 
-def _percentiles(latencies_ms: list[float]) -> dict[str, float] | None:
+def _percentiles(latencies_ms: Sequence[float]) -> dict[str, float] | None:
     if not latencies_ms:
         return None
     return {f"p{p}": round(float(np.percentile(latencies_ms, p)), 1) for p in (50, 95, 99)}
@@ -199,7 +186,7 @@ def _object_json(sounding: SoundingObject, start_ns: int) -> dict[str, Any]:
         **_box_json(instance.box),
         "probability": _rounded(sounding.probability),
         "label": sounding.label,
-        "heard_s": [_interval_s(interval, start_ns) for interval in sounding.source.heard],
+        "heard_s": [_interval_s(interval, start_ns) for interval in sounding.source.heard_intervals],
         "gaussians": len(instance.uids),
     }
 

@@ -28,9 +28,8 @@ from echoseg_ros.eval.map.step_time import step_times
 from echoseg_ros.eval.memory import forget_peak, peak_rss_mb
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.mapping.plane_sweep import candidates
-from echoseg_ros.pipeline.pipeline import Pipeline
-from echoseg_ros.pipeline.replay import bag_array, bag_config, replay_bag
+from echoseg_ros.mapping.plane_sweep import keyframe_candidates
+from echoseg_ros.pipeline.replay import ReplayOptions, bag_array, bag_config, replay_bag
 from echoseg_ros.pipeline.warmup import warm_up
 from echoseg_ros.types import CameraFrame
 from echoseg_ros.units import scaled_frame
@@ -67,16 +66,17 @@ def online(name: str, bag: Path, pictures: Path, settings: BenchSettings, use_de
     config = settings.config(bag)
     array = bag_array(bag, config)
     warm_up(config, array, "cpu")
-    candidates.warm_up()
+    keyframe_candidates.warm_up()
     forget_peak()
-    reader, pipeline = BagReader(bag), Pipeline(config, array, "cpu", use_depth)
+    options = ReplayOptions("cpu", use_depth, realtime=True, progress=settings.progress)
     start = time.perf_counter()
-    counters = replay_bag(reader, pipeline, realtime=True, progress=settings.progress).counters(reader.duration_s)
+    run = replay_bag(BagReader(bag), config, array, options)
+    counters = run.counters
     seconds, peak_mb = time.perf_counter() - start, peak_rss_mb()
-    stamps = {frame.stamp_ns for frame in pipeline.map_stage.held_out}
+    stamps = {frame.stamp_ns for frame in run.map_stage.held_out.frames}
     views = [v for v in bag_views(bag, config.input, settings.image_width_px) if v.stamp_ns in stamps]
     row = {
-        **_judged(name, pipeline.map_stage.mapper, views, pictures),
+        **_judged(name, run.map_stage.mapper, views, pictures),
         "keyframes": counters.keyframes,
         "seconds": round(seconds, 2),
         "peak_rss_mb": round(peak_mb, 1),

@@ -45,7 +45,7 @@ def score_views(mapper: Mapper, frames: Sequence[CameraFrame]) -> list[ViewScore
 
 
 def _score(mapper: Mapper, frame: CameraFrame) -> ViewScore:
-    truth, drawn = mapper.predicted(frame)
+    truth, drawn = mapper.predict(frame)
     rgb, depth, alpha = drawn.rgb.cpu().numpy(), drawn.depth.cpu().numpy(), drawn.alpha.cpu().numpy()
     true_depth = np.zeros_like(depth) if truth.depth_m is None else truth.depth_m
     return ViewScore(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from echoseg_ros.errors import DatasetError
 from echoseg_ros.eval.bench import commit
-from echoseg_ros.eval.segment.decision_on_map import heard_in, judged
+from echoseg_ros.eval.segment.decision_on_map import decide_on_map, scene_evidence
 from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings, Row, choice_of, run_folder, scene_members
 from echoseg_ros.eval.segment.scene_run import SceneRun, code_digest, scene_run
 from echoseg_ros.eval.segment.scene_views import EvalScene
@@ -50,7 +50,7 @@ def _judge(scene: EvalScene, run: SceneRun, name: str, case: Path) -> Row:
     """Hear the case's clips of the train seconds and see which instances are named."""
     sources = _sources(case)
     config = run.folder.config
-    verdict = judged(heard_in(scene.data.with_sound(case / BINAURAL), config), run.snapshot, config)
+    verdict = decide_on_map(scene_evidence(scene.data.with_sound(case / BINAURAL), config), run.snapshot, config)
     members = scene_members(scene, run)
     named = [rows_mask(found.instance.uids, len(members)) for found in verdict.sounding] if verdict else []
     wanted = scene.ids_of(sources)

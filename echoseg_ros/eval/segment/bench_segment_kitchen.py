@@ -17,7 +17,8 @@ from echoseg_ros.eval.segment.scene_run import code_digest
 from echoseg_ros.eval.segment.segmentation_metrics import avsbench_iou
 from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
-from echoseg_ros.pipeline.replay import bag_config, run_bag
+from echoseg_ros.pipeline.replay import ReplayOptions, bag_config
+from echoseg_ros.report.run_bag import run_bag
 from echoseg_ros.report.run_folder import RunFolder
 
 KITCHEN, TRUTH_FILE = "kitchen", Path("docs/kitchen_masks.json")
@@ -48,7 +49,7 @@ def _run_of(name: str, recording: RgbdFolder, folder: Path) -> RunFolder:
     if not bag.exists():
         simulate_rgbd(recording.path, bag, [SourceSpec(name, SOUND)], seconds=SECONDS, progress=False)
     if not made.exists() or read_json(made)["key"] != code_digest():
-        run_bag(bag, out, bag_config(bag), f"echoseg run {bag.name} --out {out.name}", progress=False)
+        run_bag(bag, out, bag_config(bag), f"echoseg run {bag.name} --out {out.name}", ReplayOptions(progress=False))
         write_json(made, {"key": code_digest()})
     return RunFolder(out)
 

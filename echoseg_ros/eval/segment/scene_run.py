@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from echoseg_ros.eval.checkpoint import load_checkpoint, save_checkpoint
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.pipeline.dataset_bag import write_dataset_bag
-from echoseg_ros.pipeline.pipeline import Pipeline
-from echoseg_ros.pipeline.replay import bag_array, bag_config, bag_T_map_world, replay_bag
+from echoseg_ros.pipeline.replay import ReplayOptions, bag_array, bag_config, bag_T_map_world, replay_bag
 from echoseg_ros.report.results import RunInfo, write_run
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.types import MapSnapshot
@@ -86,16 +85,14 @@ def _make(scene: Path, folder: Path, overrides: dict[str, Any], key: str) -> Non
     write_dataset_bag(scene, bag)
     config = bag_config(bag).updated(overrides)
     reader = BagReader(bag)
-    pipeline = Pipeline(config, bag_array(bag, config))
-    runner = replay_bag(reader, pipeline, progress=False)
+    run = replay_bag(reader, config, bag_array(bag, config), ReplayOptions(progress=False))
     info = RunInfo(config, f"echoseg evaluate: run of {scene.name}", "cpu", reader.start_ns, bag_T_map_world(bag))
-    counters = runner.counters(reader.duration_s)
-    write_run(folder / "run", info, counters, pipeline.map_stage, pipeline.judge, runner.verdict, runner.history)
-    uids = pipeline.map_stage.mapper.gaussians.uids.cpu().numpy()
-    snapshot = pipeline.map_stage.snapshot(runner.verdict.stamp_ns)
+    write_run(folder / "run", info, run)
+    uids = run.map_stage.mapper.gaussians.uids.cpu().numpy()
+    snapshot = run.map_stage.snapshot(run.verdict.stamp_ns)
     save_checkpoint(folder / "snapshot.pickle", "snapshot", by_row(snapshot, uids))
     shutil.rmtree(bag)
-    seconds = {name: round(value, 2) for name, value in asdict(counters)["busy_s"].items()}
+    seconds = {name: round(value, 2) for name, value in run.counters.busy_s.items()}
     write_json(folder / "made.json", {"key": key, "commit": commit(), "scene": str(scene), "busy_s": seconds})
 
 

@@ -13,7 +13,7 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.eval.baselines.echosegnet.aisrm import AisrmVariant
 from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.baselines.echosegnet.method import EchoSegnet, ReferenceMask, TrainViews
-from echoseg_ros.eval.segment.decision_on_map import heard_in, judged
+from echoseg_ros.eval.segment.decision_on_map import decide_on_map, scene_evidence
 from echoseg_ros.eval.segment.front_end_instances import front_end_snapshot
 from echoseg_ros.eval.segment.scene_run import SceneRun
 from echoseg_ros.eval.segment.scene_views import EvalScene, View
@@ -89,7 +89,7 @@ class SceneMethods:
     def _ours_on_front_end(self) -> Segmented:
         run = self._run
         snapshot = front_end_snapshot(self._scene, run, self.front_end_unions())
-        verdict = judged(heard_in(self._scene.data, run.folder.config), snapshot, run.folder.config)
+        verdict = decide_on_map(scene_evidence(self._scene.data, run.folder.config), snapshot, run.folder.config)
         count = len(run.folder.instance_id)
         sounding = verdict.sounding if verdict is not None else ()
         return self._of_objects([rows_mask(found.instance.uids, count) for found in sounding])

@@ -213,9 +213,9 @@ def report(results: Results) -> str:
 
 def self_test(bag: Path) -> None:
     """Print what is wrong with the microphones of a recording, a line for each finding."""
-    from echoseg_ros.sound.channel_checks.self_test import self_test_bag
+    from echoseg_ros.sound.channel_checks.channel_check import check_bag_channels
 
-    findings = self_test_bag(bag)
+    findings = check_bag_channels(bag)
     for finding in findings:
         print(finding)
     if not findings:

@@ -75,7 +75,7 @@ def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) ->
     for start in range(0, len(walk.samples), step):
         stamp_ns = _START_NS + round((start / rate_hz - offset_s) * 1e9)
         stream.add(AudioChunk(stamp_ns, walk.samples[start : start + step]))
-        for window in stream.windows(poses):
+        for window in stream.take_windows(poses):
             calibration.add(extract(window), poses, window)
     return calibration
 

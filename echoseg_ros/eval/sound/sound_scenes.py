@@ -221,7 +221,7 @@ def _diffuse(array: ArrayGeometry, count: int, rate: int, rng: np.random.Generat
         directions = rng.standard_normal((_DIFFUSE_WAVES, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         spectra = np.zeros((array.microphones, bins), dtype=np.complex64)
-        for late_s in array.delays_for(directions):
+        for late_s in array.far_field_delays_s(directions):
             wave = rng.standard_normal((2, bins), dtype=np.float32)
             _add_delayed(spectra, wave[0], wave[1], -2 * np.pi * step_hz * late_s)
         out[k] = scipy.fft.irfft(spectra, rate)

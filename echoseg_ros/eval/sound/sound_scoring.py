@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from echoseg_ros.config import Config
 from echoseg_ros.eval.baselines.doa import DOA_METHODS, DirectionFinder, louder_side, object_at, triangulate
 from echoseg_ros.eval.sound.sound_scenes import OFF_MAP, WINDOW_S, Hearing, SoundCase, SoundScene, hear
-from echoseg_ros.pipeline.decision_stage import DecisionStage
+from echoseg_ros.pipeline.pipeline import SoundBranch
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
 from echoseg_ros.sound.array.directions import peak_direction
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
@@ -45,14 +45,14 @@ def score_run(scene: SoundScene, case: SoundCase, config: Config, baseline_windo
     """One run of the sound side over a scene. baseline_windows: how many of them the other methods get too."""
     heard = hear(scene, case)
     extract = EvidenceExtractor(scene.array, scene.array.sample_rate_hz, config.sound)
-    judge = DecisionStage(config)
+    branch = SoundBranch(config, None)
     verdicts: list[Verdict] = []
     directions, extract_ms, judge_ms = [], [], []
     for number, window in enumerate(heard.windows):
         begun = time.process_time()
         evidence = extract(window, noise_only=number < case.lead_s)  # the robot knows that its motors run alone
         between = time.process_time()
-        verdicts.append(judge.add(evidence, scene.snapshot))
+        verdicts.append(branch.decide(evidence, scene.snapshot))
         extract_ms.append(1e3 * (between - begun))
         judge_ms.append(1e3 * (time.process_time() - between))
         directions.append(peak_direction(evidence))

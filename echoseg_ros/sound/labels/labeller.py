@@ -1,44 +1,41 @@
-"""A label for each source, from a beam towards it: asked for about once a second, more seldom while it stays, and steady.
-
-Where a model is slow the tagger works in a thread of its own and a verdict carries the newest label there is;
-otherwise it is asked at once, so that an offline run is repeatable.
-"""
+"""Labels of the sources: which source is asked for when, from which windows, and a label that does not flicker."""
 
 from __future__ import annotations
 
-import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from echoseg_ros.config import Config
-from echoseg_ros.errors import EchosegError
-from echoseg_ros.pipeline.worker import Worker
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.sound.labels.beamformer import Beamformer, BeamSignal, HeardWindow, RecentAudio
+from echoseg_ros.sound.labels.beamformer import Beamformer, BeamSignal, BufferedWindow, AudioBuffer
 from echoseg_ros.sound.labels.sound_features import compile_kernels
 from echoseg_ros.sound.labels.taggers.factory import Tagger, make_tagger
 from echoseg_ros.types import AudioWindow, Float64Array, SoundingObject, SoundSource, Verdict
 
-log = logging.getLogger(__name__)
-
-# A label needs this much sound, and comes from a source that was heard this lately.
-LEAST_S, LATELY_S = 2.0, 1.0
-# What is heard of a source begins and ends this much before and after the windows that say so.
+# A label needs this much sound.
+MIN_SOUND_S = 2.0
+# A source is asked for only if it was active this recently.
+MAX_PAUSE_S = 1.0
+# Windows of a source reach this far beyond its heard intervals.
 MARGIN_S = 0.25
-# A label changes when another one comes this often in succession; one that differs only in numbers, by no more than this
-# share, has to come more often.
-OTHER_TIMES, NEAR_TIMES, NEAR_SHARE = 2, 3, 0.1
-# Slow taggers leave the cores to the sound and the map.
-NICENESS = 5
-# While a source's label stays it is asked for more and more seldom, at last so many times the shortest period.
-CALM_TIMES = 4.0
+# A different label replaces the current one when it comes this often in succession.
+OTHER_TIMES = 2
+# A label that differs only in numbers, each by at most NEAR_SHARE of itself, has to come this often.
+NEAR_TIMES = 3
+NEAR_SHARE = 0.1
+# Longest period between two labels of a source whose label stays, in units of `label.every_s`.
+MAX_PERIODS = 4.0
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:\s*kHz)?")
+
+# (name, probability), the most probable first.
+Tags = Sequence[tuple[str, float]]
 
 
 class SteadyLabel:
-    """A text that does not flicker: what is said twice in a row replaces it, three times if only numbers moved a little."""
+    """A text that does not flicker: a new one must come OTHER_TIMES, or NEAR_TIMES if only numbers moved a little."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -46,7 +43,7 @@ class SteadyLabel:
         self._times = 0
 
     def update(self, text: str) -> str:
-        """Take what was said last; returns what to show."""
+        """Take the newest text; returns the text to show."""
         if not self.text:
             self.text = text
         near = same_label(text, self.text)
@@ -72,29 +69,30 @@ def _numbers(text: str) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Question:
-    """A source to be named. windows: what was heard while it sounded; others_map: places of the other sources."""
+class LabelRequest:
+    """A source to be labelled. windows: audio while it was active; others_map: positions [3] of the other sources."""
 
     source_id: int
     position_map: Float64Array
     others_map: tuple[Float64Array, ...]
-    windows: tuple[HeardWindow, ...]
+    windows: tuple[BufferedWindow, ...]
 
 
 @dataclass
-class _Named:
-    """What a source is called. calm: how many times the shortest period it may wait to be asked for again."""
+class _SourceLabel:
+    """State of one source. periods: of `label.every_s` until it may be asked for again; shares: of names, by name."""
 
     label: SteadyLabel = field(default_factory=SteadyLabel)
     asked_ns: int | None = None
-    calm: float = 1.0
+    periods: float = 1.0
     shares: dict[str, float] = field(default_factory=dict)
 
 
 class Labeller:
-    """Keeps the last seconds of audio, listens to places in it and names the sources. The thread of the sound owns it.
+    """Buffers the last seconds of audio and knows the label of each source.
 
-    Raises BackendError if the tagger of the settings cannot be had.
+    `requests` says which sources are due, `tag` answers one request (slow; may run in another thread), `take` stores the
+    answer. Raises BackendError if the tagger of the settings is not available.
     """
 
     def __init__(self, config: Config, array: ArrayGeometry) -> None:
@@ -102,135 +100,122 @@ class Labeller:
         self._tagger: Tagger | None = None if config.label.tagger == "off" else make_tagger(config.label)
         if self._tagger is not None:
             compile_kernels()
-        self._recent: RecentAudio | None = None
-        self._beam: Beamformer | None = None
-        self._named: dict[int, _Named] = {}
-        self._worker: Worker[_Question] | None = None
-        self._failed = False
+        self._recent: AudioBuffer | None = None
+        self._beamformer: Beamformer | None = None
+        self._labels: dict[int, _SourceLabel] = {}
 
-    def go_live(self) -> None:
-        """From now on tag in a thread of its own; does nothing the second time."""
-        if self._worker is None and self._tagger is not None:
-            waiting = self._config.sources.max_sources
-            self._worker = Worker("label", self._answer, waiting, on_error=self._say_once, niceness=NICENESS)
-            self._worker.start()
-
-    def stop(self) -> None:
-        """End that thread."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a tagger (`label.tagger` is not off)."""
+        return self._tagger is not None
 
     def add(self, window: AudioWindow) -> None:
-        """Remember a window; poses and places of sources have the same unit."""
+        """Buffer a window; its pose and the positions of sources have the same unit."""
         if self._recent is None or self._recent.sample_rate_hz != window.sample_rate_hz:
             hop_s = self._config.sound.hop_s
-            self._recent = RecentAudio(window.sample_rate_hz, hop_s, self._config.label.memory_s)
-            self._beam = None
+            self._recent = AudioBuffer(window.sample_rate_hz, hop_s, self._config.label.memory_s)
+            self._beamformer = None
         self._recent.add(window)
-        if self._beam is None:
+        if self._beamformer is None:
             metric = self._config.input.pose_units == "metres"
             recent, method = self._recent, self._config.label.beam
-            self._beam = Beamformer(self._array, recent.sample_rate_hz, recent.hop, recent.length, method, metric)
+            self._beamformer = Beamformer(self._array, recent.sample_rate_hz, recent.hop, recent.length, method, metric)
 
     def clear(self) -> None:
-        """Forget audio and labels: time starts again."""
+        """Clear audio and labels."""
         if self._recent is not None:
             self._recent.clear()
-        self._named.clear()
+        self._labels.clear()
 
-    def name(self, verdict: Verdict) -> Verdict:
-        """The verdict with the sources' labels, which sounding objects take over; asks for new ones where due."""
-        if self._tagger is None:
-            return verdict
-        self._named = {source.id: self._named.get(source.id, _Named()) for source in verdict.sources}
-        for source in verdict.sources:
-            self._ask_if_due(source, verdict)
-        return _labelled(verdict, {key: named.label.text for key, named in self._named.items()})
+    def requests(self, verdict: Verdict) -> list[LabelRequest]:
+        """Sources of the verdict whose label is due; marks them as asked for. Sources that are gone are forgotten."""
+        self._labels = {source.id: self._labels.get(source.id, _SourceLabel()) for source in verdict.sources}
+        due = [self._request_if_due(source, verdict) for source in verdict.sources]
+        return [request for request in due if request is not None]
 
-    def heard_as(self) -> dict[int, dict[str, float]]:
-        """By source, how much of what it last sounded like goes to each name that the tagger knows; {} before the first."""
-        return {key: named.shares for key, named in self._named.items()}
+    def tag(self, request: LabelRequest) -> Tags | None:
+        """The tagger's answer for the beam towards the source, None without a tagger or a beam."""
+        signal = self._signal(request)
+        if signal is None or self._tagger is None:
+            return None
+        return self._tagger.tag(signal.samples, signal.sample_rate_hz)
 
-    def beam(self, source: SoundSource, verdict: Verdict, last_s: float | None = None) -> BeamSignal | None:
-        """What came from a source of the verdict in the last seconds (all that is kept, without a time)."""
+    def take(self, source_id: int, tags: Tags) -> None:
+        """Store the answer to a request; sources that are gone by now are ignored."""
+        state = self._labels.get(source_id)
+        if state is None:
+            return
+        state.shares = dict(tags)
+        if tags and tags[0][1] >= self._config.label.min_probability:
+            stays = same_label(tags[0][0], state.label.text)
+            state.periods = min(2 * state.periods, MAX_PERIODS) if stays else 1.0
+            state.label.update(tags[0][0])
+
+    def labelled(self, verdict: Verdict) -> Verdict:
+        """The verdict with the label of each source, which sounding objects take over."""
+        return _labelled(verdict, {key: state.label.text for key, state in self._labels.items()})
+
+    def name_shares(self) -> Mapping[int, Mapping[str, float]]:
+        """By source id, the share of each name that the tagger knows; empty for a source without an answer yet."""
+        return {key: state.shares for key, state in self._labels.items()}
+
+    def signal(self, source: SoundSource, verdict: Verdict, last_s: float | None = None) -> BeamSignal | None:
+        """The beam towards a source of the verdict over the last seconds (all that is buffered for None)."""
         windows = self._recent.windows(last_s) if self._recent is not None else ()
-        return self._listen(_Question(source.id, source.position_m, _others(source, verdict), windows))
+        return self._signal(LabelRequest(source.id, source.position_m, _others(source, verdict), windows))
 
-    def beams(self, verdict: Verdict) -> dict[int, BeamSignal]:
-        """All that is kept of what came from each source, by its id."""
-        heard = {source.id: self.beam(source, verdict) for source in verdict.sources}
-        return {key: signal for key, signal in heard.items() if signal is not None}
+    def signals(self, verdict: Verdict) -> dict[int, BeamSignal]:
+        """The whole buffered beam towards each source, by its id."""
+        found = {source.id: self.signal(source, verdict) for source in verdict.sources}
+        return {key: signal for key, signal in found.items() if signal is not None}
 
-    def newest(self, source: SoundSource, verdict: Verdict) -> BeamSignal | None:
+    def newest_signal(self, source: SoundSource, verdict: Verdict) -> BeamSignal | None:
         """The hop of the beam that the last window completed: from window to window a stream without gaps."""
         if self._recent is None or len(windows := self._recent.windows()[-2:]) < 2:
             return None
-        signal = self._listen(_Question(source.id, source.position_m, _others(source, verdict), windows))
+        signal = self._signal(LabelRequest(source.id, source.position_m, _others(source, verdict), windows))
         hop, begin = self._recent.hop, windows[1].first - windows[0].first
         if signal is None:
             return None
         stamp_ns = signal.stamp_ns + round(begin / signal.sample_rate_hz * 1e9)
         return BeamSignal(stamp_ns, signal.samples[begin : begin + hop], signal.sample_rate_hz)
 
-    def _ask_if_due(self, source: SoundSource, verdict: Verdict) -> None:
-        named = self._named[source.id]
-        waited_ns = None if named.asked_ns is None else verdict.stamp_ns - named.asked_ns
-        if waited_ns is not None and 0 <= waited_ns < named.calm * self._config.label.every_s * 1e9:
-            return
-        windows = self._heard_windows(source, verdict.stamp_ns)
+    def _request_if_due(self, source: SoundSource, verdict: Verdict) -> LabelRequest | None:
+        state = self._labels[source.id]
+        waited_ns = None if state.asked_ns is None else verdict.stamp_ns - state.asked_ns
+        if waited_ns is not None and 0 <= waited_ns < state.periods * self._config.label.every_s * 1e9:
+            return None
+        windows = self._active_windows(source, verdict.stamp_ns)
         if not windows:
-            return
-        named.asked_ns = verdict.stamp_ns
-        question = _Question(source.id, source.position_m, _others(source, verdict), windows)
-        if self._worker is not None:
-            self._worker.put(question)
-            return
-        try:
-            self._answer(question)
-        except Exception as error:
-            self._say_once(error)
+            return None
+        state.asked_ns = verdict.stamp_ns
+        return LabelRequest(source.id, source.position_m, _others(source, verdict), windows)
 
-    def _heard_windows(self, source: SoundSource, now_ns: int) -> tuple[HeardWindow, ...]:
-        """The last windows, from where the source began in them to where it ended; () for too few of them."""
-        if self._recent is None or not source.heard or source.heard[-1].end_ns < now_ns - LATELY_S * 1e9:
+    def _active_windows(self, source: SoundSource, now_ns: int) -> tuple[BufferedWindow, ...]:
+        """Buffered windows within the source's last heard intervals; () for too few of them."""
+        if (
+            self._recent is None
+            or not source.heard_intervals
+            or source.heard_intervals[-1].end_ns < now_ns - MAX_PAUSE_S * 1e9
+        ):
             return ()
         windows = self._recent.windows(self._config.label.listen_s)
         margin_ns = round(MARGIN_S * 1e9)
         oldest_ns = windows[0].stamp_ns if windows else 0
-        start_ns = min(span.start_ns for span in source.heard if span.end_ns >= oldest_ns) - margin_ns
-        end_ns = source.heard[-1].end_ns + margin_ns
+        start_ns = min(span.start_ns for span in source.heard_intervals if span.end_ns >= oldest_ns) - margin_ns
+        end_ns = source.heard_intervals[-1].end_ns + margin_ns
         windows = tuple(window for window in windows if start_ns <= window.stamp_ns <= end_ns)
-        long_enough = len(windows) * self._config.sound.hop_s >= min(LEAST_S, self._config.label.listen_s)
+        long_enough = len(windows) * self._config.sound.hop_s >= min(MIN_SOUND_S, self._config.label.listen_s)
         return windows if long_enough else ()
 
-    def _answer(self, question: _Question) -> None:
-        signal = self._listen(question)
-        if signal is None or self._tagger is None:
-            return
-        tags = self._tagger.tag(signal.samples, signal.sample_rate_hz)
-        named = self._named.get(question.source_id)
-        if named is not None:
-            named.shares = dict(tags)
-        if named is not None and tags and tags[0][1] >= self._config.label.min_probability:
-            stays = same_label(tags[0][0], named.label.text)
-            named.calm = min(2 * named.calm, CALM_TIMES) if stays else 1.0
-            named.label.update(tags[0][0])
-
-    def _listen(self, question: _Question) -> BeamSignal | None:
-        if self._beam is None or not question.windows:
+    def _signal(self, request: LabelRequest) -> BeamSignal | None:
+        if self._beamformer is None or not request.windows:
             return None
-        return self._beam.listen(question.windows, question.position_map, question.others_map)
-
-    def _say_once(self, error: Exception) -> None:
-        """A tagger that fails must not end the run: labels are left out, and why is said once."""
-        if not self._failed:
-            log.warning("no labels: %s", error if isinstance(error, EchosegError) else repr(error))
-            self._failed = True
+        return self._beamformer.steer_to(request.windows, request.position_map, request.others_map)
 
 
 def _others(source: SoundSource, verdict: Verdict) -> tuple[Float64Array, ...]:
-    """Sources that overlap the source in place are not told apart by a beam: they are left in."""
+    """Positions of the other sources; one within two deviations of the source cannot be separated and is left out."""
     others = (other.position_m for other in verdict.sources if other.id != source.id)
     spread_m = float(np.sqrt(np.trace(source.covariance_m2)))
     return tuple(place for place in others if np.linalg.norm(place - source.position_m) > 2 * spread_m)

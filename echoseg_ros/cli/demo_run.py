@@ -1,4 +1,4 @@
-"""`make demo`: a recording is simulated, replayed over ROS 2 into the real node, and what it published is shown."""
+"""What `echoseg demo` does: simulate a recording, replay it over ROS 2 into the real node, show its outputs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def node_command(spec: DemoSpec, bag: Path) -> list[str]:
     names = TopicNames()
     remaps = {getattr(NODE_INPUTS, field): getattr(names, field)
               for field in ("image", "camera_info", "depth", "pose", "audio", "audio_info")}  # fmt: skip
-    start = "import sys; from echoseg_ros.nodes.echoseg_node import main; sys.exit(main())"
+    start = "import sys; from echoseg_ros.nodes.runtime import echoseg_node; sys.exit(echoseg_node())"
     command = [sys.executable, "-c", start, "--ros-args"]
     command += [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
     return command + [word for here, there in remaps.items() for word in ("-r", f"{here}:={there}")]
