@@ -1,4 +1,8 @@
-"""How the cores are shared; has to be said before numpy, torch and numba are imported, so this module imports none."""
+"""Sizes of the thread pools of numba, OpenMP and BLAS.
+
+The libraries read them when they are imported: call `share_cores` before numpy, torch and numba are imported. This module
+imports none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import os
 
 
 def share_cores() -> None:
-    """Set what the user has not set: parallel kernels on all cores for the map, one thread for everything else.
+    """Set environment variables that the user has not set: all cores for the kernels of the map, one thread for BLAS.
 
-    The map's kernels run under OpenMP since numba's own thread pool cannot be entered from two threads; waiting
-    threads sleep instead of spinning, so that the sound's thread gets its core at once.
+    The kernels run under OpenMP because the thread pool of numba cannot be used from two threads. Waiting threads sleep
+    instead of spinning: the sound thread gets a core at once.
     """
     cores = str(os.cpu_count() or 1)
     defaults = {

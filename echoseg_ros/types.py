@@ -303,7 +303,7 @@ class SoundSource:
 
     position_m: [3]; covariance_m2: [3, 3]; activity: share of the heard energy in [0, 1]; object_id: instance it is
     assigned to, None = elsewhere; candidates: (instance id or None for elsewhere, probability), most probable first, sum
-    1; heard: heard intervals in order of time; alternatives: (probability, [3] position) of every place that explains the
+    1; heard_intervals: in order of time; alternatives: (probability, [3] position) of every place that explains the
     evidence, most probable first (a flat array cannot tell a source from its mirror image, a pair has a cone of
     directions); hint: motion that would decide between them, None if no question is open; label: words for the sound,
     "" = unknown.

@@ -1,7 +1,8 @@
-"""Poses without metres: what is seen and heard is put into nominal metres for the stages that think in metres.
+"""Poses without metric scale: conversion between map units and nominal metres.
 
-The map itself needs no unit. Objects and sources do: a mug is 10 cm, a voice carries metres. Where the poses have no
-metric scale, the usual median depth of the views is taken for NOMINAL_DEPTH_M; results go back into the map's units.
+The map needs no unit. Objects and sources have sizes and distances in metres. Where the poses have no metric scale, one
+map unit is set to the number of nominal metres that makes the usual median depth of the views NOMINAL_DEPTH_M; results
+are converted back into map units.
 """
 
 from __future__ import annotations
@@ -25,58 +26,62 @@ from echoseg_ros.types import (
     Verdict,
 )
 
-# What a robot in a room usually looks at: the median over a recording of its views' median depths is 1.9 m in the real
-# kitchen and 2.1 to 2.8 m in seven simulated rooms, where single views reach from 1 to 3.3 m.
+# Usual median depth of a robot's views in a room, m.
 NOMINAL_DEPTH_M = 2.2
-# Views that the usual depth is taken over, and how far the scale must be off before it is changed.
-VIEWS, WORTH_A_CHANGE = 60, 0.1
-# What nominal metres may be off by: in a small bathroom they made things 1.65 times as large as they were.
+# Number of latest views whose median depths are averaged (by their median).
+SCALE_VIEWS = 60
+# Least relative change of the scale that is applied.
+MIN_SCALE_CHANGE = 0.1
+# Largest factor between nominal and true metres.
 NOMINAL_ERROR = 1.8
 
 Frame = TypeVar("Frame", bound=CameraFrame)
 
 
 class MapScale:
-    """Metres of one map unit; where the poses have none (`input.pose_units` = arbitrary), nominal ones from what is seen."""
+    """Metres of one map unit: 1 for metric poses, else nominal metres from the depths of the views.
+
+    metres_per_unit: None before the first view without metric scale; error: largest factor between these and true metres.
+    """
 
     def __init__(self, pose_units: str) -> None:
-        self._depths: deque[float] = deque(maxlen=VIEWS)
+        self._depths: deque[float] = deque(maxlen=SCALE_VIEWS)
         self.error = 1.0 if pose_units == "metres" else NOMINAL_ERROR
         self._metric = pose_units == "metres"
         self.metres_per_unit: float | None = 1.0 if self._metric else None
 
     def add_median_depth(self, median_depth: float) -> None:
-        """Take note of a view's median depth, in map units."""
+        """Add the median depth of a view, in map units, and update the scale."""
         if self._metric:
             return
         self._depths.append(median_depth)
         estimate = NOMINAL_DEPTH_M / float(np.median(self._depths))
-        now = self.metres_per_unit
-        if now is None or abs(estimate / now - 1) > WORTH_A_CHANGE:
+        current = self.metres_per_unit
+        if current is None or abs(estimate / current - 1) > MIN_SCALE_CHANGE:
             self.metres_per_unit = estimate
 
 
 def scaled_pose(T: Float64Array, factor: float) -> Float64Array:
-    """A pose [4, 4] whose translation is multiplied."""
+    """Copy of a pose [4, 4] with its translation multiplied by `factor`."""
     scaled = np.array(T)
     scaled[:3, 3] *= factor
     return scaled
 
 
 def scaled_frame(frame: Frame, factor: float) -> Frame:
-    """A frame of a world that is `factor` times as large."""
+    """Copy of a frame with all lengths multiplied by `factor`."""
     depth_m = None if frame.depth_m is None else frame.depth_m * np.float32(factor)
     return replace(frame, T_map_camera=scaled_pose(frame.T_map_camera, factor), depth_m=depth_m)
 
 
 def scaled_evidence(evidence: SoundEvidence, factor: float, has_metres: bool) -> SoundEvidence:
-    """Evidence of an array in a world that is `factor` times as large; without metres no wave is too near to be plane."""
+    """Copy of evidence with the position of the array multiplied by `factor`; without metres it has no near field."""
     microphones_m = evidence.microphones_m if has_metres else None
     return replace(evidence, T_map_array=scaled_pose(evidence.T_map_array, factor), microphones_m=microphones_m)
 
 
 def scaled_instance(instance: Instance, factor: float) -> Instance:
-    """An instance of a world that is `factor` times as large."""
+    """Copy of an instance with all lengths multiplied by `factor`."""
     if factor == 1.0:
         return instance
     box = Box(instance.box.center_m * factor, instance.box.size_m * factor, instance.box.quaternion_xyzw)
@@ -85,7 +90,7 @@ def scaled_instance(instance: Instance, factor: float) -> Instance:
 
 
 def scaled_snapshot(snapshot: MapSnapshot, factor: float) -> MapSnapshot:
-    """A snapshot of a world that is `factor` times as large."""
+    """Copy of a snapshot with all lengths multiplied by `factor`."""
     if factor == 1.0:
         return snapshot
     instances = tuple(scaled_instance(instance, factor) for instance in snapshot.instances)
@@ -93,7 +98,7 @@ def scaled_snapshot(snapshot: MapSnapshot, factor: float) -> MapSnapshot:
 
 
 def scaled_verdict(verdict: Verdict, factor: float) -> Verdict:
-    """A verdict on a world that is `factor` times as large."""
+    """Copy of a verdict with all lengths multiplied by `factor`."""
     if factor == 1.0:
         return verdict
     sources = {source.id: _scaled_source(source, factor) for source in verdict.sources}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoseg_ros.geometry import is_enclosed
+from echoseg_ros.geometry import is_in_convex_hull
 from echoseg_ros.sound.localisation.lobe_matching import Explanation, Heard, Residual
 from echoseg_ros.sound.localisation.reflectors import Reflector
 from echoseg_ros.types import Float32Array, Float64Array
@@ -238,7 +238,7 @@ class _Search:
         """The thing whose places enclose a place: they are a sample, and of large things a coarse one."""
         for thing, places in enumerate(self._things):
             low_m, high_m = places.min(axis=0), places.max(axis=0)
-            if np.all((place_m > low_m) & (place_m < high_m)) and is_enclosed(place_m, places):
+            if np.all((place_m > low_m) & (place_m < high_m)) and is_in_convex_hull(place_m, places):
                 return thing
         return None
 
