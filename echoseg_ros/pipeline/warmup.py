@@ -20,7 +20,7 @@ from echoseg_ros.pipeline.map_stage import CameraItem
 from echoseg_ros.pipeline.pipeline import Pipeline, SoundBranch
 from echoseg_ros.pipeline.sound_stage import SoundItem
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
-from echoseg_ros.sound.calibration.self_calibration import PERIOD_S
+from echoseg_ros.sound.calibration.running_calibration import FIRST_PERIOD_S
 from echoseg_ros.types import (
     AudioChunk,
     AudioFormat,
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _FRAMES = 3
 _WIDTH_PX, _HEIGHT_PX = 160, 120
 # Length of the sound: until self-calibration has estimated once, from an array that turns and moves.
-_SOUND_S = 2 * PERIOD_S + 1.5
+_SOUND_S = 2 * FIRST_PERIOD_S + 1.5
 _CHUNK_S = 0.1
 # The source, and the motion of the array.
 _SOURCE_M = np.array([1.5, 0.0, 1.0])

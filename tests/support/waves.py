@@ -39,7 +39,7 @@ def plane_wave(
     signal = rng.standard_normal(round(0.5 * array.sample_rate_hz))
     if tone_hz is not None:
         signal = np.sqrt(2) * np.sin(2 * np.pi * tone_hz * np.arange(len(signal)) / array.sample_rate_hz)
-    samples = delayed(signal, array.delays_for(direction[None])[0], array.sample_rate_hz)
+    samples = delayed(signal, array.far_field_delays_s(direction[None])[0], array.sample_rate_hz)
     samples = 0.1 * (samples + noise * rng.standard_normal(samples.shape))
     return AudioWindow(0, samples.astype(np.float32), array.sample_rate_hz, np.eye(4))
 

@@ -1,0 +1,1 @@
+"""Microphone arrays: geometry, array files, delays of near and far sounds, and sets of directions."""

@@ -1,14 +1,12 @@
-"""A microphone array: where its microphones are, how its channels are wired, and when a far sound reaches each.
+"""Microphone arrays: positions of the microphones, wiring of the channels, delays of near and far sounds.
 
-The array frame is the one the microphone positions are given in; `T_camera_array` takes its points into the camera's
-optical frame. Far-field delays follow a plane wave or, with a head between the ears, Woodworth's spherical head
-(Woodworth & Schlosberg 1954: the wave creeps along the great arc to the ear it cannot see).
+The microphone positions are given in the array frame; `T_camera_array` takes its points into the camera's optical frame.
+Far-field delays are those of a plane wave or, with a head between two ears, of Woodworth's spherical head, around which
+the wave follows the great arc to the hidden ear (Woodworth & Schlosberg 1954).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,25 +17,34 @@ import yaml
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import ArrayError
+from echoseg_ros.installed_files import config_file, config_folders
 from echoseg_ros.sound.array.head_delays import measured_delays_s, sphere_path_m
 from echoseg_ros.types import Float64Array
 
 SPEED_OF_SOUND_M_PER_S = 343.0
-MIN_MICROPHONES, MAX_MICROPHONES = 2, 16
+# Number of microphones.
+MIN_MICROPHONES = 2
+MAX_MICROPHONES = 16
+# Least distance of two microphones, and of an ear from the centre of its head.
 MIN_SPACING_M = 1e-3
-# A human-sized head: how nearness bends the delays of a SOFA file.
+# Sample rates.
+MIN_SAMPLE_RATE_HZ = 1000.0
+MAX_SAMPLE_RATE_HZ = 384_000.0
+# Radius of a spherical head.
+MIN_HEAD_RADIUS_M = 0.02
+MAX_HEAD_RADIUS_M = 0.5
+# Radius of a human head: used for near sounds where the head is given by a SOFA file.
 DEFAULT_HEAD_RADIUS_M = 0.0875
-# Low frequencies take longer around a sphere than its shortest path, up to 1.5 times (Kuhn 1977). Over the band that is
-# listened to an exact sphere's delays are this much longer: 6 to 7 % at 37 and 55 degrees. Positions err by 0.14 m
-# without it and 0.08 m with it (6 runs of 120 poses, RT60 0.4 s).
-SPHERE_LATE = 1.07
+# Factor on the delays by the shortest path around a sphere: low frequencies take longer, up to 1.5 times (Kuhn 1977).
+SPHERE_DELAY_FACTOR = 1.07
 
+# Keys of an array file.
 _KEYS = {"name", "sample_rate_hz", "microphones_m", "channel_order", "gains_db", "delays_s", "T_camera_array", "head"}
 
 
 @dataclass(frozen=True)
 class Head:
-    """A head between two ears: a rigid sphere, or measured responses. Exactly one of the two is set."""
+    """A head between two ears: a rigid sphere (radius_m) or measured responses (sofa). Exactly one of the two is set."""
 
     radius_m: float | None = None
     sofa: Path | None = None
@@ -45,11 +52,11 @@ class Head:
 
 @dataclass(frozen=True)
 class ArrayGeometry:
-    """A checked array. Raises ArrayError when built from values that cannot be an array.
+    """A checked array. Raises ArrayError for values that cannot be an array.
 
-    microphones_m: [M, 3] in the array frame; channel_order: [M], the audio channel of each microphone; gains_db: [M],
-    by how much a microphone is louder than it should be; delays_s: [M], by how much its channel is late (both are
-    taken out of the audio on arrival); T_camera_array: [4, 4].
+    microphones_m: [M, 3] in the array frame; channel_order: [M] audio channel of each microphone; gains_db: [M] excess gain
+    of each microphone; delays_s: [M] delay of its channel (gains and delays are compensated when audio arrives);
+    T_camera_array: [4, 4]; head: between two ears, None without one.
     """
 
     name: str
@@ -66,24 +73,24 @@ class ArrayGeometry:
 
     @property
     def microphones(self) -> int:
-        """How many microphones."""
+        """Number of microphones."""
         return len(self.microphones_m)
 
     @property
     def channels(self) -> int:
-        """How many channels the audio needs at least."""
+        """Least number of channels that the audio needs."""
         return int(self.channel_order.max()) + 1
 
-    def at_the_camera(self) -> ArrayGeometry:
-        """The same array without its offset from the camera, for poses that have no metres."""
-        turn_only = np.eye(4)
-        turn_only[:3, :3] = self.T_camera_array[:3, :3]
-        return replace(self, T_camera_array=turn_only)
+    def at_camera_origin(self) -> ArrayGeometry:
+        """The same array without its offset from the camera, for poses without a metric scale."""
+        rotation_only = np.eye(4)
+        rotation_only[:3, :3] = self.T_camera_array[:3, :3]
+        return replace(self, T_camera_array=rotation_only)
 
-    def check_channels(self, channels: int) -> None:
-        """Raises ArrayError if audio of that many channels cannot come from this array.
+    def check_channel_count(self, channels: int) -> None:
+        """Raises ArrayError if audio with this number of channels cannot come from this array.
 
-        More channels than microphones are fine only where channel_order says which ones to take.
+        Audio may have more channels than the array has microphones only if channel_order selects among them.
         """
         fits = channels == self.channels if self.channels == self.microphones else channels >= self.channels
         if not fits:
@@ -92,8 +99,8 @@ class ArrayGeometry:
                 f"the audio has {channels} channels: want {self.channels}"
             )
 
-    def delays_for(self, directions: NDArray[np.floating[Any]]) -> Float64Array:
-        """[D, M] seconds after (+) or before (-) the array's origin that a far sound from each direction arrives.
+    def far_field_delays_s(self, directions: NDArray[np.floating[Any]]) -> Float64Array:
+        """[D, M] arrival of a far sound at each microphone, in seconds after (+) or before (-) the array's origin.
 
         directions: [D, 3] unit vectors from the array towards the sound, array frame.
         """
@@ -102,46 +109,47 @@ class ArrayGeometry:
             return -(unit @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
         return self._head_delays(unit)
 
-    def delays_at(self, points: NDArray[np.floating[Any]]) -> Float64Array:
-        """[N, M] seconds after (+) or before (-) the array's origin that a sound at each point arrives.
+    def near_field_delays_s(self, points: NDArray[np.floating[Any]]) -> Float64Array:
+        """[N, M] arrival of a near sound at each microphone, in seconds after (+) or before (-) the array's origin.
 
-        points: [N, 3] metres, array frame. Spherical waves; with a head the shortest path around the sphere, and with
-        measured responses their far delays, bent by what nearness does to a sphere.
+        points: [N, 3] metres, array frame. Waves are spherical. With a spherical head the wave takes the shortest path
+        around it; with measured responses the near-field change of a sphere's delays is added to the far-field delays.
         """
         places: Float64Array = np.asarray(points, dtype=np.float64)
         if self.head is None:
-            apart_m = np.linalg.norm(places[:, None] - self.microphones_m, axis=2)
-            return (apart_m - np.linalg.norm(places, axis=1, keepdims=True)) / SPEED_OF_SOUND_M_PER_S
-        radius_m, ears = self.head.radius_m or DEFAULT_HEAD_RADIUS_M, self._ears()
-        near_s = SPHERE_LATE * sphere_path_m(places, ears, radius_m) / SPEED_OF_SOUND_M_PER_S
+            path_m: Float64Array = np.linalg.norm(places[:, None] - self.microphones_m, axis=2)
+            return (path_m - np.linalg.norm(places, axis=1, keepdims=True)) / SPEED_OF_SOUND_M_PER_S
+        radius_m, ears = self.head.radius_m or DEFAULT_HEAD_RADIUS_M, self._ear_directions()
+        near_s = SPHERE_DELAY_FACTOR * sphere_path_m(places, ears, radius_m) / SPEED_OF_SOUND_M_PER_S
         if self.head.sofa is None:
             return near_s
         unit = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
-        return self.delays_for(unit) + near_s - _sphere_delays(unit, ears, radius_m)
+        return self.far_field_delays_s(unit) + near_s - _sphere_delays(unit, ears, radius_m)
 
-    def _ears(self) -> Float64Array:
+    def _ear_directions(self) -> Float64Array:
+        """[2, 3] unit vectors from the centre of the head towards the ears."""
         return self.microphones_m / np.linalg.norm(self.microphones_m, axis=1, keepdims=True)
 
     def _head_delays(self, directions: Float64Array) -> Float64Array:
         assert self.head is not None
         if self.head.sofa is not None:
-            return measured_delays_s(self.head.sofa, self._ears(), directions)
-        return _sphere_delays(directions, self._ears(), self.head.radius_m or DEFAULT_HEAD_RADIUS_M)
+            return measured_delays_s(self.head.sofa, self._ear_directions(), directions)
+        return _sphere_delays(directions, self._ear_directions(), self.head.radius_m or DEFAULT_HEAD_RADIUS_M)
 
 
 def _sphere_delays(directions: Float64Array, ears: Float64Array, radius_m: float) -> Float64Array:
     cosine = np.clip(directions @ ears.T, -1.0, 1.0)
     shadowed_arc = np.arccos(cosine) - np.pi / 2
-    return SPHERE_LATE * radius_m / SPEED_OF_SOUND_M_PER_S * np.where(cosine >= 0, -cosine, shadowed_arc)
+    return SPHERE_DELAY_FACTOR * radius_m / SPEED_OF_SOUND_M_PER_S * np.where(cosine >= 0, -cosine, shadowed_arc)
 
 
 def array_from_frames(
     T_camera_microphone: Sequence[Float64Array], sample_rate_hz: float, name: str = "frames",
     T_camera_array: Float64Array | None = None, **wiring: Any,
 ) -> ArrayGeometry:  # fmt: skip
-    """An array from the frame of each microphone, [4, 4] in the camera frame.
+    """An array from the pose of each microphone, [4, 4] in the camera frame.
 
-    Without T_camera_array [4, 4] the array frame has the camera's axes and lies in the microphones' middle. `wiring`:
+    Without T_camera_array [4, 4] the array frame has the camera's axes and lies at the mean of the microphones. wiring:
     channel_order, gains_db, delays_s, as in an array file. Raises ArrayError.
     """
     frames = [np.asarray(frame, dtype=float) for frame in T_camera_microphone]
@@ -158,7 +166,7 @@ def array_from_frames(
 
 def load_array(name_or_path: str | Path) -> ArrayGeometry:
     """The array of an installed name ("cube8") or of a YAML file. Raises ArrayError."""
-    path = _find(name_or_path)
+    path = _array_file(name_or_path)
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -174,7 +182,7 @@ def load_array(name_or_path: str | Path) -> ArrayGeometry:
 
 
 def array_from_mapping(content: dict[str, Any], path: Path = Path("array.yaml")) -> ArrayGeometry:
-    """An array from the keys of an array file; `path` resolves a relative SOFA file. Raises ArrayError."""
+    """An array from the content of an array file; `path` resolves a relative SOFA file. Raises ArrayError."""
     unknown = sorted(set(content) - _KEYS)
     if unknown:
         raise ArrayError(f"unknown key {unknown[0]!r}; keys are {', '.join(sorted(_KEYS))}")
@@ -196,7 +204,7 @@ def array_from_mapping(content: dict[str, Any], path: Path = Path("array.yaml"))
 
 
 def array_to_mapping(array: ArrayGeometry) -> dict[str, Any]:
-    """The keys of an array file that describe this array; what `array_from_mapping` reads."""
+    """The content of an array file for this array, as `array_from_mapping` reads it."""
     content: dict[str, Any] = {
         "name": array.name,
         "sample_rate_hz": float(array.sample_rate_hz),
@@ -214,25 +222,18 @@ def array_to_mapping(array: ArrayGeometry) -> dict[str, Any]:
 
 
 def array_names() -> tuple[str, ...]:
-    """Names that `load_array` knows."""
-    return tuple(sorted({path.stem for folder in _folders() for path in folder.glob("*.yaml")}))
+    """Names of the installed arrays, which `load_array` takes."""
+    return tuple(sorted({path.stem for folder in config_folders() for path in (folder / "arrays").glob("*.yaml")}))
 
 
-def _find(name_or_path: str | Path) -> Path:
+def _array_file(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return path
-    for folder in _folders():
-        if (folder / f"{path}.yaml").is_file():
-            return folder / f"{path}.yaml"
-    raise ArrayError(f"unknown array {str(path)!r}: want one of {', '.join(array_names())} or a YAML file")
-
-
-def _folders() -> list[Path]:
-    """Where arrays may be installed, the source tree first."""
-    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
-    shares = [Path(prefix) / "share" / "echoseg_ros" for prefix in prefixes]
-    return [root / "config" / "arrays" for root in (Path(__file__).resolve().parents[3], *shares)]
+    installed = config_file(f"arrays/{path}.yaml")
+    if installed is None:
+        raise ArrayError(f"unknown array {str(path)!r}: want one of {', '.join(array_names())} or a YAML file")
+    return installed
 
 
 def _numbers(value: Any, key: str) -> Float64Array:
@@ -264,8 +265,9 @@ def _head(value: Any, path: Path) -> Head | None:
 
 
 def _check(array: ArrayGeometry) -> None:
-    if not (np.isfinite(array.sample_rate_hz) and 1000.0 <= array.sample_rate_hz <= 384_000.0):
-        raise ArrayError(f"sample_rate_hz = {array.sample_rate_hz}: want 1000 to 384000")
+    rate_hz = array.sample_rate_hz
+    if not (np.isfinite(rate_hz) and MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ):
+        raise ArrayError(f"sample_rate_hz = {rate_hz}: want {MIN_SAMPLE_RATE_HZ:.0f} to {MAX_SAMPLE_RATE_HZ:.0f}")
     _check_microphones(array.microphones_m)
     _check_channels(array)
     _check_rigid(array.T_camera_array)
@@ -282,7 +284,7 @@ def _check_microphones(microphones_m: Float64Array) -> None:
         raise ArrayError(f"microphones_m = {microphones_m.tolist()}: want finite numbers")
     for i, j in zip(*np.triu_indices(len(microphones_m), 1), strict=True):
         if np.linalg.norm(microphones_m[i] - microphones_m[j]) < MIN_SPACING_M:
-            raise ArrayError(f"microphones {i} and {j} are at the same place {microphones_m[i].tolist()}")
+            raise ArrayError(f"microphones {i} and {j} are both at {microphones_m[i].tolist()}: want different places")
 
 
 def _check_channels(array: ArrayGeometry) -> None:
@@ -295,7 +297,7 @@ def _check_channels(array: ArrayGeometry) -> None:
             raise ArrayError(f"{key} = {values.tolist()}: want finite numbers")
     order = array.channel_order
     if order.min() < 0 or len(set(order.tolist())) != count:
-        raise ArrayError(f"channel_order = {order.tolist()}: want each microphone's own channel, counted from 0")
+        raise ArrayError(f"channel_order = {order.tolist()}: want one channel of its own for each microphone, from 0")
 
 
 def _check_rigid(T_camera_array: Float64Array) -> None:
@@ -312,7 +314,8 @@ def _check_head(array: ArrayGeometry) -> None:
     assert head is not None
     if array.microphones != 2:
         raise ArrayError(f"a head with {array.microphones} microphones: want 2 ears")
-    if head.radius_m is not None and not (np.isfinite(head.radius_m) and 0.02 <= head.radius_m <= 0.5):
-        raise ArrayError(f"head radius {head.radius_m} m: want 0.02 to 0.5")
+    radius_m = head.radius_m
+    if radius_m is not None and not (np.isfinite(radius_m) and MIN_HEAD_RADIUS_M <= radius_m <= MAX_HEAD_RADIUS_M):
+        raise ArrayError(f"head radius {radius_m} m: want {MIN_HEAD_RADIUS_M} to {MAX_HEAD_RADIUS_M}")
     if (np.linalg.norm(array.microphones_m, axis=1) < MIN_SPACING_M).any():
-        raise ArrayError("an ear lies at the centre of the head: give microphones_m around the head's centre")
+        raise ArrayError("an ear lies at the centre of the head: want microphones_m relative to that centre")

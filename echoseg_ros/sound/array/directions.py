@@ -1,4 +1,4 @@
-"""Directions: sets spread evenly over the sphere or on the faces of a cube, and the highest one of a map."""
+"""Sets of directions over the sphere or a cube, and the peak direction of a map."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import numpy as np
 
 from echoseg_ros.types import Float64Array, SoundEvidence
 
+# Radius of the fit around the highest direction, in mean spacings of the directions: itself and two rings of neighbours.
+FIT_SPACINGS = 1.7
+# An axis along which the curvature is below this share of the largest has no vertex: the ridge of a line array or a pair.
+MIN_CURVATURE_SHARE = 0.05
+
 
 def fibonacci_sphere(count: int) -> Float64Array:
-    """[count, 3] unit vectors spread evenly over the sphere."""
+    """[count, 3] unit vectors, evenly spread over the sphere."""
     i = np.arange(count) + 0.5
     z = 1.0 - 2.0 * i / count
     azimuth_rad = np.pi * (1.0 + np.sqrt(5.0)) * i
@@ -17,9 +22,9 @@ def fibonacci_sphere(count: int) -> Float64Array:
 
 
 def cube_nodes(cells: int) -> Float64Array:
-    """[6 (cells + 1)^2, 3] unit vectors of the nodes of a cube whose faces have so many cells along an edge.
+    """[6 (cells + 1)^2, 3] unit vectors towards the nodes on the faces of a cube with `cells` cells along an edge.
 
-    Face 2a is +axis a, 2a + 1 is -axis a, rows and columns the next axes.
+    Face 2a is +axis a, face 2a + 1 is -axis a; rows and columns run along the next two axes.
     """
     line = np.linspace(-1.0, 1.0, cells + 1)
     u, v = np.meshgrid(line, line, indexing="ij")
@@ -34,22 +39,22 @@ def cube_nodes(cells: int) -> Float64Array:
 
 
 def peak_direction(evidence: SoundEvidence) -> Float64Array:
-    """[3] unit vector of the map's highest point, between the grid's directions, array frame.
+    """[3] unit vector of the map's peak in the array frame, interpolated between the directions of the map.
 
-    A paraboloid in the tangent plane is fitted to the map around its highest direction.
+    A paraboloid in the tangent plane is fitted around the highest direction.
     """
-    directions = evidence.directions_array.astype(float)
+    directions: Float64Array = evidence.directions_array.astype(float)
     energy = evidence.energy.sum(axis=0).astype(float)
     best = directions[int(np.argmax(energy))]
-    radius_rad = 1.7 * np.sqrt(4 * np.pi / len(directions))  # the direction itself and two rings of neighbours
+    radius_rad = FIT_SPACINGS * np.sqrt(4 * np.pi / len(directions))
     near = directions @ best > np.cos(radius_rad)
     across = np.linalg.svd(best[None])[2][1:]  # [2, 3] axes of the tangent plane
     u, v = across @ (directions[near] / (directions[near] @ best)[:, None]).T
     terms = np.stack([u * u, u * v, v * v, u, v, np.ones_like(u)], axis=1)
     a, b, c, d, e, _ = np.linalg.lstsq(terms, energy[near], rcond=None)[0]
     curvature, axes = np.linalg.eigh(np.array([[2 * a, b], [b, 2 * c]]))
-    falls = curvature < 0.05 * min(curvature[0], 0.0)  # along the ridge of a line or a pair there is no vertex
-    vertex = axes[:, falls] @ ((axes[:, falls].T @ [-d, -e]) / curvature[falls])
+    curved = curvature < MIN_CURVATURE_SHARE * min(curvature[0], 0.0)
+    vertex = axes[:, curved] @ ((axes[:, curved].T @ [-d, -e]) / curvature[curved])
     vertex *= min(1.0, radius_rad / max(float(np.linalg.norm(vertex)), 1e-12))
-    peak = best + vertex @ across
+    peak: Float64Array = best + vertex @ across
     return peak / np.linalg.norm(peak)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.fft
 from numba import njit
 from numpy.typing import NDArray
 
+from echoseg_ros.types import Complex64Array, Float32Array, Float64Array
 
-def frame_spectra(samples: NDArray[np.float32], taper: NDArray[np.float32], used: slice) -> NDArray[np.complex64]:
-    """[M, T, F] spectra of samples [M, S] in frames of the taper's length, half over each other, at the used frequencies."""
+
+def frame_spectra(samples: Float32Array, taper: Float32Array, used: slice) -> Complex64Array:
+    """[M, T, F] spectra of samples [M, S] in frames of the taper's length that overlap by half, at the used bins."""
     frame = len(taper)
     short = frame - samples.shape[1]
     if short > 0:
@@ -19,9 +23,20 @@ def frame_spectra(samples: NDArray[np.float32], taper: NDArray[np.float32], used
     return np.ascontiguousarray(spectra, dtype=np.complex64)
 
 
+def diffuse_coherence(
+    delays_s: Float64Array, pairs: NDArray[np.integer], frequencies_hz: NDArray[np.floating[Any]]
+) -> NDArray[np.complex128]:
+    """[P, F] coherence of each pair in a diffuse field: the mean phase factor over evenly spread directions.
+
+    delays_s: [D, M] far-field delays for these directions; pairs: [P, 2] microphones; frequencies_hz: [F].
+    """
+    lags_s = delays_s[:, pairs[:, 0]] - delays_s[:, pairs[:, 1]]
+    return np.stack([np.exp(-2j * np.pi * frequencies_hz * lag_s[:, None]).mean(axis=0) for lag_s in lags_s.T])
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def phases(spectra):  # type: ignore[no-untyped-def]
-    """[M, T, F] spectra over their moduli."""
+def phase_transform(spectra):  # type: ignore[no-untyped-def]
+    """[M, T, F] spectra divided by their moduli."""
     flat = spectra.reshape(-1)
     out = np.empty_like(flat)
     one, least = np.float32(1), np.float32(1e-24)
@@ -65,8 +80,11 @@ def correlations(cross, cos, sin, band_of_bin, bands):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def steer(correlation, index, share):  # type: ignore[no-untyped-def]
-    """[D, B] sum over pairs of the correlation at each direction's lag, linear between lags; B = 4: a vector register."""
+def steered_sum(correlation, index, share):  # type: ignore[no-untyped-def]
+    """[D, B] sum over pairs of the correlation [P, L, B] at each direction's lag, linear between lags.
+
+    index, share: [P, D] grid cell of the lag and place in it. B is 4, one vector register.
+    """
     count, directions = index.shape
     total = np.zeros((directions, 4), dtype=np.float32)
     for p in range(count):

@@ -10,7 +10,7 @@ from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array.array_geometry import (
     SPEED_OF_SOUND_M_PER_S,
-    SPHERE_LATE,
+    SPHERE_DELAY_FACTOR,
     array_from_frames,
     array_from_mapping,
     array_names,
@@ -28,17 +28,17 @@ def test_installed_arrays_load(name: str, microphones: int) -> None:
 
 
 def test_the_microphone_nearer_to_the_sound_hears_it_first() -> None:
-    left, right = array_from_mapping(PAIR).delays_for(np.array([[0.0, 1.0, 0.0]]))[0]
+    left, right = array_from_mapping(PAIR).far_field_delays_s(np.array([[0.0, 1.0, 0.0]]))[0]
     assert left == pytest.approx(-0.05 / SPEED_OF_SOUND_M_PER_S)
     assert right == pytest.approx(0.05 / SPEED_OF_SOUND_M_PER_S)
 
 
 def test_a_head_delays_the_far_ear_along_its_arc() -> None:
     ears = array_from_mapping({**PAIR, "head": 0.0875})
-    left, right = ears.delays_for(np.array([[0.0, 1.0, 0.0]]))[0] * SPEED_OF_SOUND_M_PER_S / 0.0875
+    left, right = ears.far_field_delays_s(np.array([[0.0, 1.0, 0.0]]))[0] * SPEED_OF_SOUND_M_PER_S / 0.0875
     # Woodworth: a/c (theta + sin theta) between the ears; low frequencies take longer.
-    assert (left, right) == pytest.approx((-SPHERE_LATE, SPHERE_LATE * np.pi / 2))
-    assert ears.delays_for(np.array([[1.0, 0.0, 0.0]])) == pytest.approx(np.zeros((1, 2)), abs=1e-12)
+    assert (left, right) == pytest.approx((-SPHERE_DELAY_FACTOR, SPHERE_DELAY_FACTOR * np.pi / 2))
+    assert ears.far_field_delays_s(np.array([[1.0, 0.0, 0.0]])) == pytest.approx(np.zeros((1, 2)), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_a_head_delays_the_far_ear_along_its_arc() -> None:
     [
         ({"microphones_m": [[0, 0, 0]]}, "1 microphones: want 2 to 16"),
         ({"microphones_m": [[0.01 * i, 0, 0] for i in range(17)]}, "17 microphones: want 2 to 16"),
-        ({"microphones_m": [[0, 0, 0], [0, 0, 0]]}, "same place"),
+        ({"microphones_m": [[0, 0, 0], [0, 0, 0]]}, "both at"),
         ({"microphones_m": [[0, 0], [0, 1]]}, "x, y, z"),
         ({"microphones_m": [[0, 0, 0], [0, 0]]}, "rows of equal length"),
         ({"microphones_m": [[0, 0, 0], [0, float("nan"), 0]]}, "finite"),
         ({"sample_rate_hz": 0}, "sample_rate_hz = 0.0: want 1000"),
-        ({"channel_order": [0, 0]}, "own channel"),
+        ({"channel_order": [0, 0]}, "channel of its own"),
         ({"channel_order": [0, 1, 2]}, "2 microphones"),
         ({"channel_order": [0, 1.5]}, "whole numbers"),
         ({"gains_db": [0]}, "gains_db has shape [1]"),
@@ -82,13 +82,13 @@ def test_a_file_is_named_in_its_error(tmp_path) -> None:
 
 def test_channel_counts_that_do_not_fit_are_named() -> None:
     array = cube()
-    array.check_channels(8)
+    array.check_channel_count(8)
     with pytest.raises(ArrayError, match="8 microphones.*audio has 6 channels"):
-        array.check_channels(6)
+        array.check_channel_count(6)
     with pytest.raises(ArrayError, match="audio has 9 channels"):
-        array.check_channels(9)
+        array.check_channel_count(9)
     # A card with a playback channel before its microphones: channel_order says which ones to take.
-    array_from_mapping({**PAIR, "channel_order": [1, 2]}).check_channels(6)
+    array_from_mapping({**PAIR, "channel_order": [1, 2]}).check_channel_count(6)
 
 
 @pytest.mark.parametrize("name", ["cube8", "square4", "binaural"])
@@ -96,20 +96,20 @@ def test_near_delays_become_the_far_ones_with_distance(name: str) -> None:
     array = load_array(name)
     directions = np.random.default_rng(0).standard_normal((50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    far_s = array.delays_for(directions)
-    assert array.delays_at(1000.0 * directions) == pytest.approx(far_s, abs=2e-8)
-    near_s = array.delays_at(0.3 * directions)
+    far_s = array.far_field_delays_s(directions)
+    assert array.near_field_delays_s(1000.0 * directions) == pytest.approx(far_s, abs=2e-8)
+    near_s = array.near_field_delays_s(0.3 * directions)
     assert np.abs(near_s - far_s).max() > 5e-6  # at 30 cm a wave is bent
 
 
 def test_near_delays_are_distances() -> None:
-    left, right = array_from_mapping(PAIR).delays_at(np.array([[0.0, 0.25, 0.0]]))[0]
+    left, right = array_from_mapping(PAIR).near_field_delays_s(np.array([[0.0, 0.25, 0.0]]))[0]
     assert (left, right) == pytest.approx((-0.05 / SPEED_OF_SOUND_M_PER_S, 0.05 / SPEED_OF_SOUND_M_PER_S))
     # A sphere's hidden ear, seen from twice its radius: the tangent of sqrt(3) radii and an arc of 180 - 60 degrees.
     radius_m = 0.0875
     ears = array_from_mapping({**PAIR, "head": radius_m})
-    hidden_m = ears.delays_at(np.array([[0.0, 2 * radius_m, 0.0]]))[0, 1] * SPEED_OF_SOUND_M_PER_S
-    assert hidden_m == pytest.approx(SPHERE_LATE * radius_m * (np.sqrt(3) + 2 * np.pi / 3 - 2))
+    hidden_m = ears.near_field_delays_s(np.array([[0.0, 2 * radius_m, 0.0]]))[0, 1] * SPEED_OF_SOUND_M_PER_S
+    assert hidden_m == pytest.approx(SPHERE_DELAY_FACTOR * radius_m * (np.sqrt(3) + 2 * np.pi / 3 - 2))
 
 
 def test_delays_of_a_measured_head_come_from_its_responses(test_data) -> None:
@@ -119,7 +119,7 @@ def test_delays_of_a_measured_head_come_from_its_responses(test_data) -> None:
         pytest.skip(f"measured responses not found at {file}: set ECHOSEG_TEST_DATA")
     pytest.importorskip("h5py")
     ears = array_from_mapping({**PAIR, "head": str(file)})
-    late_s = np.diff(ears.delays_for(np.array([[0.0, 1, 0], [0, -1, 0], [1, 0, 0]])), axis=1)[:, 0]
+    late_s = np.diff(ears.far_field_delays_s(np.array([[0.0, 1, 0], [0, -1, 0], [1, 0, 0]])), axis=1)[:, 0]
     assert late_s[0] == pytest.approx(6.5e-4, abs=1e-4) and late_s[1] == pytest.approx(-late_s[0], abs=5e-5)
     assert late_s[2] == pytest.approx(0.0, abs=3e-5)
 
@@ -133,8 +133,10 @@ def test_an_array_from_the_frames_of_its_microphones_hears_as_the_described_one(
         frames.append(frame)
     array = array_from_frames(frames, 16000.0, channel_order=list(range(7, -1, -1)))
     towards_camera = np.array([[0.6, 0.0, 0.8]])
-    expected_s = described.delays_for(towards_camera @ described.T_camera_array[:3, :3])
-    assert array.delays_for(towards_camera @ array.T_camera_array[:3, :3]) == pytest.approx(expected_s, abs=1e-12)
+    expected_s = described.far_field_delays_s(towards_camera @ described.T_camera_array[:3, :3])
+    assert array.far_field_delays_s(towards_camera @ array.T_camera_array[:3, :3]) == pytest.approx(
+        expected_s, abs=1e-12
+    )
     assert array.T_camera_array[:3, 3] == pytest.approx(described.T_camera_array[:3, 3])
     assert array.channel_order.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
     with pytest.raises(ArrayError, match="1 microphones: want 2 to 16"):

@@ -13,17 +13,17 @@ from echoseg_ros.eval.sound.sound_calibration import Walk, record_walk, track
 from echoseg_ros.geometry import PoseTrack, transform
 from echoseg_ros.pipeline.sound_stage import SoundStage
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, Head, load_array
-from echoseg_ros.sound.calibration.moments import MomentExtractor
 from echoseg_ros.sound.calibration.self_calibration import (
     CalibrationEstimate,
     CorrectedPoses,
     SelfCalibration,
-    _with_what_is_known,
+
 )
+from echoseg_ros.sound.calibration.sub_windows import SubWindowExtractor
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, PoseData
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.acoustics.sounds import load_sound
 
 CUBE, EARS = load_array("cube8"), load_array("binaural")
@@ -41,7 +41,7 @@ def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) ->
     for start in range(0, len(walk.samples), step):
         stamp_ns = START_NS + round((start / rate_hz - offset_s) * 1e9)
         stream.add(AudioChunk(stamp_ns, walk.samples[start : start + step]))
-        for window in stream.windows(poses):
+        for window in stream.take_windows(poses):
             calibration.add(extract(window), poses, window)
     return calibration
 
@@ -75,7 +75,7 @@ def on_the_spot(turning: bool) -> Walk:
     upright = Rotation.from_euler("x", -90, degrees=True).as_matrix()  # optical frame: z ahead, y down
     poses = np.stack([transform(turn @ upright, np.array([0.0, 0.0, 1.2])) for turn in turns])
     source_m = np.array([1.2, 0.5, 1.4])
-    source = SoundingSource("source", source_m, load_sound("builtin:noise", 16000), ((0.0, 12.0),))
+    source = SimulatedSource("source", source_m, load_sound("builtin:noise", 16000), ((0.0, 12.0),))
     room = Shoebox(np.array([-2.0, -2.0, 0.0]), np.array([4.0, 4.0, 2.5]))
     heard = simulate_array(room, 0.0, CUBE, list(poses @ CUBE.T_camera_array), times_s, [source], 12.0)
     return Walk(heard.samples, times_s, poses, source_m, "noise")
@@ -165,7 +165,7 @@ def test_frames_of_overlapping_windows_are_heard_once() -> None:
     """And a moment's time is that of its sound: a click."""
     samples = np.zeros((4, 16000), dtype=np.float32)
     samples[:, 5200] = 1.0
-    extract = MomentExtractor(load_array("square4"), 16000.0)
+    extract = SubWindowExtractor(load_array("square4"), 16000.0)
     moments = []
     for start in (0, 4000, 8000):
         part = samples[:, start : start + 8000]
@@ -183,8 +183,8 @@ def test_what_was_known_is_not_given_up_for_an_estimate_that_does_not_know_it() 
     walked = CalibrationEstimate(0.1, 0.2, 0.01, 0.01, up, 0.2)
     turned = CalibrationEstimate(0.12, 0.9, 0.005, 0.5, up, 0.2)
     still = CalibrationEstimate(0.0, 0.0, 0.2, 1.0, up, 0.2)
-    assert _with_what_is_known(still, None) is None
-    assert _with_what_is_known(turned, None) == turned
-    both = _with_what_is_known(turned, walked)
+    assert _merged(still, None) is None
+    assert _merged(turned, None) == turned
+    both = _merged(turned, walked)
     assert both is not None and both.offset_s == 0.12 and both.yaw_rad == 0.2 and both.knows_yaw
-    assert _with_what_is_known(still, both) == replace(both, contrast=still.contrast)
+    assert _merged(still, both) == replace(both, contrast=still.contrast)

@@ -14,7 +14,7 @@ from echoseg_ros.geometry import transform
 from echoseg_ros.pipeline.sound_stage import SoundStage
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S
 from echoseg_ros.sound.array.directions import peak_direction
-from echoseg_ros.sound.evidence.ego_noise import directions_that_stayed
+from echoseg_ros.sound.evidence.ego_noise import static_directions
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, NoiseOnly, PoseData, SoundEvidence
 
@@ -97,12 +97,12 @@ def test_a_source_in_the_room_survives_a_robot_that_turns(source_m: np.ndarray) 
 
 def test_a_swing_to_and_fro_is_not_a_turn() -> None:
     """Over 60 degrees a sound ahead stays ahead: nothing may be learned from it."""
-    assert directions_that_stayed(np.stack(turning(6, np.pi / 3))) is None
-    stayed = directions_that_stayed(np.stack(turning(8, 5.5)))
+    assert static_directions(np.stack(turning(6, np.pi / 3))) is None
+    stayed = static_directions(np.stack(turning(8, 5.5)))
     assert stayed is not None
     assert stayed[:, 2].min() > 0.7  # overhead only
     driven = [transform(T[:3, :3], T[:3, 3] + [0, 1.5 * k, 0]) for k, T in enumerate(turning(8, 5.5))]
-    assert len(directions_that_stayed(np.stack(driven))) < 0.3 * len(stayed)
+    assert len(static_directions(np.stack(driven))) < 0.3 * len(stayed)
 
 
 def test_a_lone_plane_wave_keeps_its_energy_through_the_filter() -> None:

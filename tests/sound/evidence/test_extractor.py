@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from near_field_reference import near_field_energy
 from scipy.signal import butter, sosfilt
 from scipy.spatial.transform import Rotation
 from waves import cube, delayed, hear, plane_wave
@@ -13,10 +14,9 @@ from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, array_from_mapping, load_array
 from echoseg_ros.sound.array.directions import fibonacci_sphere, peak_direction
-from echoseg_ros.sound.evidence.bin_weights import ECHO_S, LEAST_DIRECT, MIN_WEIGHT
+from echoseg_ros.sound.evidence.bin_weights import MIN_DIRECT_SHARE, MIN_WEIGHT, REVERBERATION_S
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
-from echoseg_ros.sound.evidence.gcc_phat import correlations, cross_spectra, phases, steer
-from echoseg_ros.sound.evidence.near_field import near_field_energy
+from echoseg_ros.sound.evidence.gcc_phat import correlations, cross_spectra, phase_transform, steered_sum
 from echoseg_ros.sound.localisation.back_projection import EvidenceMemory
 from echoseg_ros.types import AudioWindow
 
@@ -195,22 +195,22 @@ def test_the_map_is_the_steered_power_of_the_weighted_phases() -> None:
     echo = np.zeros_like(power[0])
     share = np.ones_like(power)
     for t in range(1, len(power)):
-        echo = 10 ** (-6 * 256 / 16000 / ECHO_S) * np.maximum(echo if t > 1 else power[0], power[t - 1])
+        echo = 10 ** (-6 * 256 / 16000 / REVERBERATION_S) * np.maximum(echo if t > 1 else power[0], power[t - 1])
         share[t] = 1 - echo / power[t]
     share[0] = 0
-    weights, _ = extract._weights(spectra)
+    weights, _ = extract._weights.update(spectra)
     above = np.log10(power / (1.2 * power.mean(axis=0)))
     clean = np.clip(above, MIN_WEIGHT, 1)
-    np.testing.assert_allclose(weights, clean * np.clip(share, LEAST_DIRECT, 1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(weights, clean * np.clip(share, MIN_DIRECT_SHARE, 1), rtol=1e-3, atol=1e-4)
     unit = spectra / np.abs(spectra)
     frequencies_hz = np.fft.rfftfreq(512, 1 / 16000)[extract._used]
     some = extract.directions[::250]
-    delays_s = array.delays_for(some)
+    delays_s = array.far_field_delays_s(some)
     steered = [np.sum(unit * np.exp(2j * np.pi * frequencies_hz * d[:, None, None]), axis=0) for d in delays_s]
     expected = [np.sum(weights * np.abs(s) ** 2) / weights.sum() / 64 for s in steered]
-    cross = cross_spectra(phases(spectra), weights / weights.sum(), extract._pairs)
+    cross = cross_spectra(phase_transform(spectra), weights / weights.sum(), extract._pairs)
     correlation = correlations(cross, extract._cos, extract._sin, extract._band_of_bin, 4)
-    pair_sum = steer(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
+    pair_sum = steered_sum(correlation, extract._lag_index, extract._lag_share).sum(axis=1)[::250]
     np.testing.assert_allclose((8 + 2 * pair_sum) / 64, expected, atol=0.005)  # linear between lags
 
 
@@ -218,7 +218,7 @@ def test_a_tone_that_lasts_is_heard_among_the_microphones_noise() -> None:
     """A lasting tone is its own noise floor: its bins counted no more than those that hold noise alone."""
     array, rng, pitch_hz = cube(), np.random.default_rng(8), 900.0
     for direction in (np.array([0.6, -0.64, 0.48]), np.array([-0.3, 0.9, 0.316])):
-        extract, late_s = extractor(array), array.delays_for(direction[None])[0]
+        extract, late_s = extractor(array), array.far_field_delays_s(direction[None])[0]
         for k in range(15):
             t = (4000 * k + np.arange(8000)) / array.sample_rate_hz
             tone = 0.05 * np.sin(2 * np.pi * pitch_hz * (t[None] - late_s[:, None]))
@@ -231,7 +231,7 @@ def test_a_tone_that_lasts_is_heard_among_the_microphones_noise() -> None:
 def test_a_beep_is_not_outweighed_by_the_noise_of_other_bins() -> None:
     """Noise counts a little in each of hundreds of bins: two ears heard beeps in none of 5 rooms."""
     array, rng, direction = load_array("binaural"), np.random.default_rng(9), np.array([0.6, 0.64, 0.48])
-    extract, late_s = extractor(array), array.delays_for(direction[None])[0]
+    extract, late_s = extractor(array), array.far_field_delays_s(direction[None])[0]
     total = np.zeros(2500)
     for k in range(30):
         t = (4000 * k + np.arange(8000)) / array.sample_rate_hz

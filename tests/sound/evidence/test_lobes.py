@@ -10,7 +10,7 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_from_mapping
 from echoseg_ros.sound.array.directions import cube_nodes, fibonacci_sphere
 from echoseg_ros.sound.evidence.extractor import LOBE_BANDS, EvidenceExtractor
-from echoseg_ros.sound.evidence.lobes import FACE, FREQUENCIES, lobes_of, node_weights, shares_of_bins
+from echoseg_ros.sound.evidence.lobes import CUBE_CELLS, FREQUENCIES_PER_BAND, bin_shares, lobe_table, node_weights
 
 
 def line() -> ArrayGeometry:
@@ -29,13 +29,16 @@ def heard_lobe(
     evidence = extract(plane_wave(array, direction, np.random.default_rng(0), 0.001, tone_hz))
     lobes, spectrum = evidence.lobes, evidence.spectrum
     assert lobes is not None and spectrum is not None
-    sounding = np.full(FREQUENCIES, 1 / FREQUENCIES) if flat else spectrum[band]
+    sounding = np.full(FREQUENCIES_PER_BAND, 1 / FREQUENCIES_PER_BAND) if flat else spectrum[band]
     nearest = np.argmax(lobes.samples @ evidence.directions_array.T, axis=1)
     energy = evidence.energy[lobes.bands[band]]
     seen = (energy[nearest] - energy.mean()) / (energy.mean() / (sounding @ lobes.means[band]))
-    k, s, t = node_weights.py_func(*direction, FACE)
+    k, s, t = node_weights.py_func(*direction, CUBE_CELLS)
     values = np.einsum("k,kun->un", sounding, lobes.values[band])
-    upper, lower = (1 - t) * values[k] + t * values[k + 1], (1 - t) * values[k + FACE + 1] + t * values[k + FACE + 2]
+    upper, lower = (
+        (1 - t) * values[k] + t * values[k + 1],
+        (1 - t) * values[k + CUBE_CELLS + 1] + t * values[k + CUBE_CELLS + 2],
+    )
     return seen, (1 - s) * upper + s * lower
 
 
@@ -61,25 +64,25 @@ def test_a_tone_shows_lobes_of_its_own(tone_hz: float) -> None:
 
 def test_a_bin_is_shared_between_the_frequencies_around_it() -> None:
     tabled_hz = np.array([[500.0, 600.0, 700.0], [700.0, 900.0, 1100.0]])
-    shares = shares_of_bins(tabled_hz, np.array([100.0, 525.0, 600.0, 850.0, 1200.0]))
+    shares = bin_shares(tabled_hz, np.array([100.0, 525.0, 600.0, 850.0, 1200.0]))
     expected = np.zeros((5, 2, 3))
     expected[1, 0, :2], expected[2, 0, 1], expected[3, 1, :2] = (0.75, 0.25), 1.0, (0.25, 0.75)
     np.testing.assert_allclose(shares, expected)
 
 
 def test_directions_lie_between_the_nodes_around_them() -> None:
-    nodes = cube_nodes(FACE)
+    nodes = cube_nodes(CUBE_CELLS)
     for direction in fibonacci_sphere(200):
-        k, s, t = node_weights.py_func(*direction, FACE)
-        around = nodes[[k, k + 1, k + FACE + 1, k + FACE + 2]]
+        k, s, t = node_weights.py_func(*direction, CUBE_CELLS)
+        around = nodes[[k, k + 1, k + CUBE_CELLS + 1, k + CUBE_CELLS + 2]]
         mixed = np.array([(1 - s) * (1 - t), (1 - s) * t, s * (1 - t), s * t]) @ around
         assert np.linalg.norm(mixed / np.linalg.norm(mixed) - direction) < 0.01
 
 
 def test_lobes_have_no_mean_and_narrow_with_frequency() -> None:
     array = cube()
-    lobes = lobes_of(array, np.array([[200.0, 470.0], [470.0, 1100.0], [1100.0, 2600.0], [2600.0, 6000.0]]), (1, 3))
-    assert lobes.values.shape == (2, FREQUENCIES, len(cube_nodes(FACE)), len(lobes.samples))
+    lobes = lobe_table(array, np.array([[200.0, 470.0], [470.0, 1100.0], [1100.0, 2600.0], [2600.0, 6000.0]]), (1, 3))
+    assert lobes.values.shape == (2, FREQUENCIES_PER_BAND, len(cube_nodes(CUBE_CELLS)), len(lobes.samples))
     np.testing.assert_allclose(lobes.values.mean(axis=3), 0.0, atol=1e-5)
     of_noise = lobes.values.mean(axis=1)
     widths = (of_noise > 0.5 * of_noise.max(axis=2, keepdims=True)).mean(axis=(1, 2))

@@ -12,10 +12,10 @@ from bag_maker import CAMERA
 
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.eval.sound.sound_calibration import Walk, record_walk, track
-from echoseg_ros.io.bag import BagWriter
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.sound.array.array_geometry import array_to_mapping, load_array
-from echoseg_ros.sound.channel_checks.findings import Recording
-from echoseg_ros.sound.channel_checks.self_test import self_test, self_test_bag
+from echoseg_ros.sound.channel_checks.channel_check import check_bag_channels, check_channels
+from echoseg_ros.sound.channel_checks.channel_faults import ArrayRecording
 from echoseg_ros.types import AudioFormat
 
 START_NS = 100_000_000_000
@@ -29,7 +29,7 @@ def walk(name: str, seed: int) -> Walk:
 
 
 def findings(name: str, seed: int, samples: np.ndarray) -> list[tuple[str, tuple[int, ...]]]:
-    found = self_test(Recording(samples, START_NS, 16000.0, track(walk(name, seed))), load_array(name))
+    found = check_channels(ArrayRecording(samples, START_NS, 16000.0, track(walk(name, seed))), load_array(name))
     return [(finding.kind, finding.channels) for finding in found]
 
 
@@ -65,25 +65,25 @@ def test_inverted_dead_and_clipped_channels_are_named(name: str, seed: int, chan
 def test_a_wrong_rate_is_told_from_the_delays(said_hz: float) -> None:
     """The driver counts samples at the rate it believes in, so the stamps agree with it."""
     poses = track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / said_hz))
-    (found,) = self_test(
-        Recording(walk("cube8", 1).samples, START_NS, said_hz, poses),
+    (found,) = check_channels(
+        ArrayRecording(walk("cube8", 1).samples, START_NS, said_hz, poses),
         replace(load_array("cube8"), sample_rate_hz=said_hz),
     )
-    assert found.kind == "sample_rate" and found.value == pytest.approx(16000, rel=0.08)
+    assert found.kind == "sample_rate" and found.actual_rate_hz == pytest.approx(16000, rel=0.08)
 
 
 def test_a_wrong_rate_is_told_from_the_stamps() -> None:
     stamps = [(k * 1600, START_NS + k * 100_000_000) for k in range(100)]
     poses = track(walk("square4", 1))
-    recording = Recording(walk("square4", 1).samples, START_NS, 44100.0, poses, stamps)
-    (found,) = self_test(recording, replace(load_array("square4"), sample_rate_hz=44100.0))
-    assert found.kind == "sample_rate" and found.value == 16000
-    assert "44100 Hz, but the stamps tell of 16000 samples a second" in found.text
+    recording = ArrayRecording(walk("square4", 1).samples, START_NS, 44100.0, poses, stamps)
+    (found,) = check_channels(recording, replace(load_array("square4"), sample_rate_hz=44100.0))
+    assert found.kind == "sample_rate" and found.actual_rate_hz == 16000
+    assert "44100 Hz, but by the stamps there are 16000 samples per second" in found.text
 
 
 def test_silence_is_no_fault() -> None:
     samples = 1e-3 * np.random.default_rng(1).standard_normal((160_000, 4)).astype(np.float32)
-    assert self_test(Recording(samples, START_NS, 16000.0), load_array("square4")) == []
+    assert check_channels(ArrayRecording(samples, START_NS, 16000.0), load_array("square4")) == []
 
 
 def test_a_bag_with_an_inverted_channel(tmp_path: Path) -> None:
@@ -99,6 +99,6 @@ def test_a_bag_with_an_inverted_channel(tmp_path: Path) -> None:
         for k in range(100):
             bag.write_audio(START_NS + k * 100_000_000, samples[k * 1600 : (k + 1) * 1600])
     with pytest.raises(ArrayError, match="no array.yaml"):
-        self_test_bag(tmp_path / "bag")
+        check_bag_channels(tmp_path / "bag")
     (tmp_path / "bag" / "array.yaml").write_text(yaml.safe_dump(array_to_mapping(array)))
-    assert [str(finding) for finding in self_test_bag(tmp_path / "bag")] == ["channel 2 has inverted polarity"]
+    assert [str(finding) for finding in check_bag_channels(tmp_path / "bag")] == ["channel 2 has inverted polarity"]
