@@ -1,1 +1,1 @@
-"""Files and bags; nothing here needs ROS installed."""
+"""File formats: bags, PLY maps, COLMAP models, data-set scenes, RGB-D folders. Nothing here needs ROS."""

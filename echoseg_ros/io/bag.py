@@ -1,8 +1,4 @@
-"""Bags as the pipeline wants them: `BagReader` yields the same types that the nodes produce.
-
-Reads rosbag2 folders and files (mcap, sqlite3) of this package's simulator and of others, without ROS.
-`BagWriter` lives in bag_writer.py and is offered here too.
-"""
+"""`BagReader` reads rosbag2 folders and files (mcap, sqlite3) as the types that the nodes produce, without ROS."""
 
 from __future__ import annotations
 
@@ -14,7 +10,6 @@ from typing import Any
 
 from echoseg_ros.errors import AudioFormatError, BagError
 from echoseg_ros.io import decode, topics
-from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.io.raw_bag import RawBag
 from echoseg_ros.io.stored_message import Damage, StoredMessage
 from echoseg_ros.io.topics import TopicNames
@@ -32,11 +27,10 @@ from echoseg_ros.types import (
     SeedPoints,
 )
 
-__all__ = ["BagReader", "BagWriter", "PoseOptions", "Problem"]
+logger = logging.getLogger(__name__)
 
-_log = logging.getLogger(__name__)
-
-_TYPES: dict[str, tuple[str, ...]] = {
+# Message types that a topic may have, by the field of TopicNames.
+_MESSAGE_TYPES: dict[str, tuple[str, ...]] = {
     "image": (topics.IMAGE, topics.COMPRESSED_IMAGE),
     "camera_info": (topics.CAMERA_INFO,),
     "depth": (topics.IMAGE, topics.COMPRESSED_IMAGE),
@@ -48,16 +42,17 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "points": (topics.POINT_CLOUD,),
     "masks": (topics.IMAGE,),
 }
+# Topics that a run needs, as fields of TopicNames.
 REQUIRED = ("image", "camera_info", "pose", "audio", "audio_info")
-# Suffixes under which image_transport publishes compressed versions of a topic.
+# Suffixes of the compressed topics of image_transport.
 _COMPRESSED_SUFFIXES = {"image": "/compressed", "depth": "/compressedDepth"}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that could not be read; reading goes on.
+    """A message or a part of a bag that could not be read; reading continues.
 
-    stamp_ns: log time, 0 where unknown; topic: '' for the whole bag.
+    stamp_ns: log time, 0 if unknown; topic: '' for the bag itself; text: one line for the user.
     """
 
     stamp_ns: int
@@ -67,21 +62,21 @@ class Problem:
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """Frames of the poses. `camera_frame` empty: the frame_id of the images."""
+    """Frames of the poses. camera_frame: "" = the frame_id of camera_info."""
 
     map_frame: str = topics.MAP_FRAME
     camera_frame: str = ""
 
 
-Item = Camera | ImageData | DepthData | MaskImage | PoseData | SeedPoints | AudioChunk | AudioFormat | Problem
+BagItem = Camera | ImageData | DepthData | MaskImage | PoseData | SeedPoints | AudioChunk | AudioFormat | Problem
 
 
 class BagReader:
-    """A bag's camera, poses and audio in log-time order.
+    """Images, camera, poses and audio of a bag in log-time order.
 
-    Raises BagError in one line (missing or unreadable bag, missing topic), AudioFormatError and ImageFormatError where
-    audio_info or camera_info cannot be used. Topics in `require` must be there; take some out to read a bag without
-    them. `topics.pose` may be a PoseStamped, an Odometry or a TF topic.
+    require: fields of `topics` that the bag must have; topics.pose: a PoseStamped, Odometry or TF topic. Raises BagError
+    (bag missing or unreadable, topic missing or of another type), AudioFormatError (audio_info) and ImageFormatError
+    (camera_info).
     """
 
     def __init__(
@@ -101,10 +96,10 @@ class BagReader:
         self.counts = dict(self._raw.counts)
         truth = (self.path if self.path.is_dir() else self.path.parent) / "truth.json"
         self.truth_path = truth if truth.exists() else None
-        self._read_ahead()
+        self._read_first_messages()
 
-    def messages(self) -> Iterator[Item]:
-        """Everything the pipeline takes, and a Problem for each message or place that cannot be read."""
+    def messages(self) -> Iterator[BagItem]:
+        """All inputs of the pipeline, and a Problem for each message or part that cannot be read."""
         for damage in self._raw.damages:
             yield Problem(0, "", damage.text)
         yield self.camera
@@ -117,14 +112,14 @@ class BagReader:
                 continue
             try:
                 yield from decoder(entry)
-            except Exception as error:  # a damaged message makes the CDR reader fail in any way
+            except Exception as error:  # the CDR reader raises any error for a damaged message
                 yield Problem(entry.log_time_ns, entry.topic, f"{entry.topic}: {error or type(error).__name__}")
 
     def raw_messages(self, names: Collection[str] | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        """(topic, message type, log time, serialised bytes) of some topics, or of all; damages are logged."""
+        """(topic, message type, log time, CDR bytes) of some topics (None: all); damages are logged."""
         for entry in self._raw.messages(names):
             if isinstance(entry, Damage):
-                _log.warning("%s", entry.text)
+                logger.warning("%s", entry.text)
             else:
                 yield entry.topic, entry.message_type, entry.log_time_ns, entry.data
 
@@ -135,11 +130,14 @@ class BagReader:
 
     @property
     def latched(self) -> frozenset[str]:
-        """Topics whose publisher offered transient local durability."""
+        """Topics with transient local durability."""
         return frozenset(self._raw.latched)
 
     def _resolved(self, names: TopicNames) -> TopicNames:
-        """The names with compressed versions where only those are there. Raises BagError for what is missing or odd."""
+        """The names, with the compressed topic where the bag has only that.
+
+        Raises BagError for a missing topic and for one of another type.
+        """
         found = self._raw.types
         for field, suffix in _COMPRESSED_SUFFIXES.items():
             name = getattr(names, field)
@@ -147,16 +145,16 @@ class BagReader:
                 names = replace(names, **{field: name + suffix})
         missing = [getattr(names, field) for field in self._require if getattr(names, field) not in found]
         if missing:
-            there = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(found.items()))
-            raise BagError(f"bag {self.path}: no topic {', '.join(missing)}; it holds {there}")
-        for field, kinds in _TYPES.items():
+            available = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(found.items()))
+            raise BagError(f"bag {self.path}: no topic {', '.join(missing)}; it holds {available}")
+        for field, kinds in _MESSAGE_TYPES.items():
             name = getattr(names, field)
             if name in found and found[name] not in kinds:
                 raise BagError(f"bag {self.path}: topic {name} is a {found[name]}, want {' or '.join(kinds)}")
         return names
 
-    def _read_ahead(self) -> None:
-        """Calibration, format and frames, which the first messages already need."""
+    def _read_first_messages(self) -> None:
+        """Read camera, audio format and frames, which the decoding of the first message needs."""
         self.static_transforms = TransformTree()
         for message in self._all(self.topics.tf_static):
             self.static_transforms.add(message, fixed=True)
@@ -181,12 +179,12 @@ class BagReader:
             if isinstance(entry, StoredMessage):
                 try:
                     yield typestore().deserialize_cdr(entry.data, entry.message_type)
-                except Exception as error:  # messages() reports the same message
-                    _log.debug("%s: %s", topic, error)
+                except Exception as error:  # messages() reports it as a Problem
+                    logger.debug("%s: %s", topic, error)
 
 
 class _Decoder:
-    """Messages of one pass over a bag; keeps what later messages need."""
+    """Decodes the messages of one pass over a bag; keeps the camera, the audio format and the transforms."""
 
     def __init__(self, bag: BagReader) -> None:
         self._bag = bag
@@ -195,7 +193,7 @@ class _Decoder:
         self._transforms = bag.static_transforms
         self._transforms.clear_moving()
         self._newest_pose_ns = -1
-        self._handlers: dict[str, Callable[[Any], Item | None]] = {
+        self._handlers: dict[str, Callable[[Any], BagItem | None]] = {
             bag.topics.image: lambda m: ImageData(decode.stamp_ns(m.header), decode.decode_image(m)),
             bag.topics.depth: lambda m: DepthData(decode.stamp_ns(m.header), decode.decode_depth(m)),
             bag.topics.camera_info: self._camera_info,
@@ -207,10 +205,10 @@ class _Decoder:
         }
 
     def topics(self) -> list[str]:
-        """Those the bag has."""
+        """The topics to decode that the bag has."""
         return [topic for topic in self._handlers if topic in self._bag.types]
 
-    def __call__(self, entry: StoredMessage) -> Iterator[Item]:
+    def __call__(self, entry: StoredMessage) -> Iterator[BagItem]:
         item = self._handlers[entry.topic](typestore().deserialize_cdr(entry.data, entry.message_type))
         if item is not None:
             yield item
@@ -231,7 +229,7 @@ class _Decoder:
 
     def _audio(self, message: Any) -> AudioChunk:
         if self._format is None:
-            raise AudioFormatError("audio before audio_info: its sample rate and format are not known")
+            raise AudioFormatError("audio before audio_info: sample rate and format are unknown")
         return AudioChunk(decode.stamp_ns(message.header), decode.decode_audio(message.audio.data, self._format))
 
     def _pose(self, message: Any) -> PoseData | None:
@@ -243,7 +241,7 @@ class _Decoder:
             T_body_camera = self._transforms.fixed(body, self._bag.camera_frame)
             if T_body_camera is None:
                 raise BagError(
-                    f"odometry of frame {body!r}: no fixed transform to {self._bag.camera_frame!r} in /tf_static"
+                    f"odometry of frame {body!r}: want a fixed transform to {self._bag.camera_frame!r} in /tf_static"
                 )
             T_map_body = T_map_body @ T_body_camera
         return PoseData(decode.stamp_ns(message.header), T_map_body)

@@ -1,4 +1,4 @@
-"""Bags as a recorder would have made them: mcap, with the quality of service that was offered."""
+"""`BagWriter` writes bags as a recorder does: mcap, with the quality of service that publishers offer."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from echoseg_ros.io.topics import (
 from echoseg_ros.io.typestore import typestore
 from echoseg_ros.types import AudioFormat, Camera, Float64Array, FloatImage, RgbImage
 
-# A recording that is made and not recorded begins at a fixed moment (14 November 2023): its stamps look like a robot's
-# and never change.
+# Start of a simulated recording, ns (14 November 2023): stamps like those of a robot, the same in every run.
 BAG_START_NS = 1_700_000_000_000_000_000
 
-# Settings that belong to a recording lie beside it, in the form of ROS 2 parameters.
+# Files in the folder of a bag: settings of the recording as ROS 2 parameters, and its microphone array.
 SETTINGS_FILE = "echoseg.yaml"
+ARRAY_FILE = "array.yaml"
 
 
 class BagWriter:
-    """Writes a bag folder that appears whole when the `with` block ends well, and not at all when it fails.
+    """Writes a bag folder atomically: it appears when the `with` block succeeds and not if the block fails.
 
-    An older bag at the same path is replaced; anything else there is left alone (BagError).
+    A bag at the same path is replaced. Raises BagError if anything else is there.
     """
 
     def __init__(self, path: Path, topics: TopicNames | None = None) -> None:
         self.path = Path(path).absolute()
         self.topics = topics or TopicNames()
         if self.path.exists() and not _is_bag_or_empty(self.path):
-            raise BagError(f"{self.path} exists and is not a bag: will not replace it")
+            raise BagError(f"{self.path} exists and is not a bag: will not replace it; want another path")
         self._types = typestore().types
         self._connections: dict[str, Connection] = {}
         self._sample_rate_hz = float("inf")
@@ -56,7 +56,7 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
-        # The folder's name becomes the name of the file in it, so it has its own already here.
+        # The file in the bag is named after the folder: the temporary folder has the final name.
         self.folder = self._temporary / self.path.name
         self._writer = Writer(self.folder, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
@@ -75,7 +75,7 @@ class BagWriter:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def write(self, topic: str, log_time_ns: int, message: Any, qos: TopicQos | None = None) -> None:
-        """Any rosbags message. `topic` is a key of TopicNames or a topic's name."""
+        """Write any rosbags message. topic: field of TopicNames or name of a topic."""
         name = getattr(self.topics, topic, topic)
         if name not in self._connections:
             self._connections[name] = self._writer.add_connection(
@@ -88,26 +88,26 @@ class BagWriter:
         self._writer.write(self._connections[name], int(log_time_ns), data)
 
     def write_file(self, name: str, text: str) -> None:
-        """A file beside the recording (truth.json) that appears together with it."""
+        """Write a text file into the folder of the bag, such as truth.json."""
         (self.folder / name).write_text(text)
 
     def write_image(self, stamp_ns: int, rgb: RgbImage) -> None:
-        """[H, W, 3] uint8 as rgb8."""
+        """Write an image [H, W, 3] uint8 as rgb8."""
         self.write("image", stamp_ns, self._image(stamp_ns, rgb, "rgb8"))
 
     def write_depth(self, stamp_ns: int, depth_m: FloatImage) -> None:
-        """[H, W] metres as 16UC1 millimetres; what is not finite or beyond 65 m becomes 0 (none)."""
+        """Write depth [H, W] in metres as 16UC1 millimetres; not finite or beyond 65.535 m becomes 0 (no reading)."""
         millimetres = np.round(np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0) * 1000.0)
         millimetres = np.where((millimetres >= 0) & (millimetres <= 65535), millimetres, 0)
         self.write("depth", stamp_ns, self._image(stamp_ns, millimetres.astype("<u2"), "16UC1"))
 
     def write_masks(self, stamp_ns: int, labels: NDArray[np.integer[Any]], log_time_ns: int | None = None) -> None:
-        """[H, W] labels (-1 = cannot be judged) as 32SC1, with the stamp of their image; logged then if nothing else is said."""
+        """Write labels [H, W] (-1 = cannot be judged) as 32SC1; stamp_ns: of their image, also the default log time."""
         image = self._image(stamp_ns, np.asarray(labels).astype("<i4"), "32SC1")
         self.write("masks", stamp_ns if log_time_ns is None else log_time_ns, image)
 
     def write_camera_info(self, stamp_ns: int, camera: Camera) -> None:
-        """Pinhole without distortion."""
+        """Write the camera as camera_info without distortion."""
         cx, cy = camera.cx - ROS_PIXEL_OFFSET_PX, camera.cy - ROS_PIXEL_OFFSET_PX
         k = np.array([camera.fx, 0, cx, 0, camera.fy, cy, 0, 0, 1], dtype=float)
         projection = np.column_stack([k.reshape(3, 3), np.zeros(3)]).ravel()
@@ -131,22 +131,22 @@ class BagWriter:
         self.write("camera_info", stamp_ns, info)
 
     def write_pose(self, stamp_ns: int, T_map_camera: Float64Array) -> None:
-        """As PoseStamped of the optical frame in the map."""
+        """Write a pose of the optical frame in the map as PoseStamped."""
         pose = self._new(BAG_TYPES["pose"], header=self._header(stamp_ns, MAP_FRAME), pose=self._pose(T_map_camera))
         self.write("pose", stamp_ns, pose)
 
     def write_tf(self, stamp_ns: int, T_map_camera: Float64Array) -> None:
-        """The camera in the map on /tf."""
+        """Write a pose of the camera in the map on /tf."""
         self._write_transform("tf", stamp_ns, MAP_FRAME, CAMERA_FRAME, T_map_camera)
 
     def write_tf_static(self, stamp_ns: int, T_camera_array: Float64Array) -> None:
-        """The array on the camera on /tf_static."""
+        """Write the pose of the array on the camera on /tf_static."""
         self._write_transform("tf_static", stamp_ns, CAMERA_FRAME, ARRAY_FRAME, T_camera_array)
 
     def write_audio(self, stamp_ns: int, samples: NDArray[np.floating[Any]]) -> None:
-        """[S, M] in [-1, 1] as interleaved S16LE; the stamp is that of the first sample.
+        """Write samples [S, M] in [-1, 1] as interleaved S16LE; stamp_ns: of the first sample.
 
-        It is logged when its last sample has been taken, as a recorder would: a replay must not hear the future.
+        The log time is that of the last sample, as in a live recording: a replay does not deliver audio too early.
         """
         data = self._new("audio_common_msgs/msg/AudioData", data=encode_s16le(samples))
         header = self._header(stamp_ns, ARRAY_FRAME)
@@ -154,7 +154,7 @@ class BagWriter:
         self.write("audio", log_time_ns, self._new(BAG_TYPES["audio"], header=header, audio=data))
 
     def write_audio_info(self, stamp_ns: int, audio_format: AudioFormat) -> None:
-        """Latched format of the audio; to be written before the audio."""
+        """Write the latched format of the audio, before any audio."""
         self._sample_rate_hz = float(audio_format.sample_rate_hz)
         info = self._new(
             BAG_TYPES["audio_info"],
@@ -167,7 +167,7 @@ class BagWriter:
         self.write("audio_info", stamp_ns, info)
 
     def write_points(self, stamp_ns: int, points_map: NDArray[np.floating[Any]]) -> None:
-        """Latched points [N, 3] that lie on surfaces, as x, y, z in the map."""
+        """Write latched points on surfaces [N, 3] in the map as x, y, z."""
         points = np.ascontiguousarray(points_map, dtype="<f4")
         fields = [
             self._new("sensor_msgs/msg/PointField", name=axis, offset=4 * i, datatype=7, count=1)
@@ -188,7 +188,7 @@ class BagWriter:
         self.write("points", stamp_ns, cloud)
 
     def write_truth(self, stamp_ns: int, sources: Sequence[Mapping[str, Any]]) -> None:
-        """Latched true sources; each an entry of truth.json's "sources" (name, position_m, object)."""
+        """Write the latched true sources: entries of "sources" in truth.json (name, position_m, object)."""
         header = self._header(stamp_ns, MAP_FRAME)
         detections = [self._true_source(header, source) for source in sources]
         self.write("truth", stamp_ns, self._new(BAG_TYPES["truth"], header=header, detections=detections))
@@ -258,7 +258,7 @@ def _xyz(T_a_b: Float64Array) -> dict[str, float]:
 
 
 def _offered(qos: TopicQos) -> Qos:
-    """Reliable and keep-last, which every kind of subscriber can match."""
+    """Reliable and keep-last, which matches every subscriber."""
     forever = QosTime(2147483647, 4294967295)
     durability = QosDurability.TRANSIENT_LOCAL if qos.latched else QosDurability.VOLATILE
     return Qos(

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files, and reading of JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from echoseg_ros.errors import FolderError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it fails."""
+    """A temporary path beside `path`: replaces `path` when the block succeeds, is removed when it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -35,12 +35,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused, since JSON has none."""
+    """Write JSON atomically. Raises ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises FolderError if it is missing or not JSON."""
+    """Content of a JSON file. Raises FolderError if it is missing or not JSON."""
     try:
         return json.loads(path.read_text())
     except OSError as error:

@@ -1,7 +1,7 @@
-"""What can still be read of a damaged mcap file: its records in sequence, without the index at the end.
+"""Reading of damaged mcap files record by record, without the index at the end of the file.
 
-A recorder that was killed leaves no index; a full disk cuts a chunk in two; a bad sector spoils one chunk. See
-https://mcap.dev/spec for the records: one byte of opcode, eight of length, content.
+A killed recorder leaves no index, a full disk cuts a chunk, a bad sector damages one chunk. Format: https://mcap.dev/spec;
+a record is one byte of opcode, eight bytes of length, and the content.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
 _RECORD = struct.Struct("<BQ")
 _MESSAGE_HEADER = struct.Struct("<HIQQ")
 _CHUNK_HEADER = struct.Struct("<QQQI")
-# Chunks of a recorder overlap in time by less than this many chunks; so much is held to bring messages into order.
+# Chunks held back to sort messages by log time; chunks of a recorder overlap in time with fewer neighbours than this.
 _REORDER_CHUNKS = 4
 
 
 class SequentialMcapReader:
-    """Iterates over a file's messages, in log-time order as far as the chunks allow, and over its damages."""
+    """Iterates over the messages of a file, sorted by log time within _REORDER_CHUNKS chunks, and over its damages."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -41,8 +41,8 @@ class SequentialMcapReader:
         self._channels: dict[int, tuple[str, str]] = {}
 
     def __iter__(self) -> Iterator[StoredMessage | Damage]:
-        waiting: list[tuple[int, int, StoredMessage]] = []
-        ends: list[int] = []
+        waiting: list[tuple[int, int, StoredMessage]] = []  # heap of (log time, order in the file, message)
+        newest_ns: list[int] = []  # newest log time of each of the last chunks
         count = 0
         with self.path.open("rb") as file:
             for batch in self._batches(file):
@@ -52,14 +52,14 @@ class SequentialMcapReader:
                 for message in batch:
                     heapq.heappush(waiting, (message.log_time_ns, count, message))
                     count += 1
-                ends = [*ends, max((m.log_time_ns for m in batch), default=0)][-_REORDER_CHUNKS:]
-                while waiting and len(ends) == _REORDER_CHUNKS and waiting[0][0] <= ends[0]:
+                newest_ns = [*newest_ns, max((m.log_time_ns for m in batch), default=0)][-_REORDER_CHUNKS:]
+                while waiting and len(newest_ns) == _REORDER_CHUNKS and waiting[0][0] <= newest_ns[0]:
                     yield heapq.heappop(waiting)[2]
         while waiting:
             yield heapq.heappop(waiting)[2]
 
     def _batches(self, file: BinaryIO) -> Iterator[list[StoredMessage] | Damage]:
-        """The messages of each chunk (or single messages outside of chunks)."""
+        """The messages of each chunk, and single messages outside of chunks."""
         if file.read(8) != _MAGIC:
             yield Damage(f"{self.path.name} is not an mcap file")
             return
@@ -72,39 +72,42 @@ class SequentialMcapReader:
             if opcode == _DATA_END:
                 return
             content = file.read(min(length, self.path.stat().st_size))
-            whole = len(content) == length
-            yield from self._record(opcode, content, whole, offset)
-            if not whole:
+            complete = len(content) == length
+            yield from self._record(opcode, content, complete, offset)
+            if not complete:
                 yield Damage(f"{self.path.name} ends in the middle of a record (byte {offset})")
                 return
-        yield Damage(f"{self.path.name} has no end record: the recorder was cut off")
+        yield Damage(f"{self.path.name} has no end record: the recorder was stopped before it finished the file")
 
-    def _record(self, opcode: int, content: bytes, whole: bool, offset: int) -> Iterator[list[StoredMessage] | Damage]:
+    def _record(
+        self, opcode: int, content: bytes, complete: bool, offset: int
+    ) -> Iterator[list[StoredMessage] | Damage]:
         if opcode != _CHUNK:
-            if whole and (message := self._message_or_definition(opcode, content)):
+            if complete and (message := self._message_or_definition(opcode, content)):
                 yield [message]
             return
-        inside, damage = _unpacked(content, whole)
-        messages, rest = self._chunk_messages(inside)
+        records, damage = _chunk_records(content, complete)
+        messages, is_cut = self._chunk_messages(records)
         yield messages
-        if damage or (rest and whole):
+        if damage or (is_cut and complete):
             yield Damage(f"{self.path.name}: chunk at byte {offset} is damaged: {damage or 'a record is cut off'}")
 
-    def _chunk_messages(self, inside: bytes) -> tuple[list[StoredMessage], bool]:
-        """The messages of a chunk, and whether it ends in the middle of a record."""
+    def _chunk_messages(self, records: bytes) -> tuple[list[StoredMessage], bool]:
+        """The messages among the records of a chunk, and whether the last record is cut."""
         messages: list[StoredMessage] = []
         at = 0
-        while at + _RECORD.size <= len(inside):
-            opcode, length = _RECORD.unpack_from(inside, at)
+        while at + _RECORD.size <= len(records):
+            opcode, length = _RECORD.unpack_from(records, at)
             at += _RECORD.size
-            if at + length > len(inside):
+            if at + length > len(records):
                 return messages, True
-            if message := self._message_or_definition(opcode, inside[at : at + length]):
+            if message := self._message_or_definition(opcode, records[at : at + length]):
                 messages.append(message)
             at += length
-        return messages, at != len(inside)
+        return messages, at != len(records)
 
     def _message_or_definition(self, opcode: int, content: bytes) -> StoredMessage | None:
+        """The message of a message record; a schema or channel record is stored for later messages and gives None."""
         if opcode == _SCHEMA:
             self._schemas[int.from_bytes(content[:2], "little")] = _text(content, 2)[0]
         elif opcode == _CHANNEL:
@@ -118,30 +121,31 @@ class SequentialMcapReader:
 
 
 def _text(content: bytes, at: int) -> tuple[str, int]:
+    """A text with its length in front, and the offset of its end."""
     (length,) = struct.unpack_from("<I", content, at)
     end = at + 4 + length
     return content[at + 4 : end].decode(errors="replace"), end
 
 
-def _unpacked(content: bytes, whole: bool) -> tuple[bytes, str]:
-    """A chunk's records, as many as can be had, and what is wrong with them ('' if nothing is)."""
+def _chunk_records(content: bytes, complete: bool) -> tuple[bytes, str]:
+    """The uncompressed records of a chunk as far as they can be read, and the damage in words, '' for none."""
     if len(content) < _CHUNK_HEADER.size + 4:
-        return b"", "" if not whole else "no header"
+        return b"", "" if not complete else "no header"
     _, _, size, checksum = _CHUNK_HEADER.unpack_from(content)
     try:
         compression, at = _text(content, _CHUNK_HEADER.size)
-        inside = _decompressed(compression, content[at + 8 :])
-    except Exception as error:  # the decompressors and struct each raise their own kind
-        return b"", f"cannot be unpacked ({error})"
-    if whole and len(inside) != size:
-        return inside, f"holds {len(inside)} bytes instead of {size}"
-    if whole and checksum and zlib.crc32(inside) != checksum:
+        records = _decompressed(compression, content[at + 8 :])
+    except Exception as error:  # decompressors and struct raise different classes
+        return b"", f"cannot be decompressed ({error})"
+    if complete and len(records) != size:
+        return records, f"holds {len(records)} bytes instead of {size}"
+    if complete and checksum and zlib.crc32(records) != checksum:
         return b"", "wrong checksum"
-    return inside, ""
+    return records, ""
 
 
 def _decompressed(compression: str, data: bytes) -> bytes:
-    """Streaming, so that the beginning of a cut chunk comes out."""
+    """Decompress as a stream, which gives the beginning of a chunk that is cut."""
     if compression == "":
         return data
     if compression == "zstd":

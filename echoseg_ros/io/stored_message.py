@@ -1,4 +1,4 @@
-"""What a bag holds before it is decoded."""
+"""A message of a bag before it is decoded, and damage found while reading."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One message as stored."""
+    """A message as the bag stores it. data: CDR bytes."""
 
     topic: str
     message_type: str
@@ -17,6 +17,6 @@ class StoredMessage:
 
 @dataclass(frozen=True)
 class Damage:
-    """A place that could not be read, in words for the user."""
+    """A part of a bag that could not be read. text: one line for the user."""
 
     text: str

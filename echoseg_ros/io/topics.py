@@ -1,4 +1,4 @@
-"""Names, message types, frames and quality of service of every topic: the one place they are written down."""
+"""Names, message types, frames and quality of service of all topics, in one place."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 @dataclass(frozen=True)
 class TopicQos:
-    """Quality of service as both a bag and a node need it; history is always keep-last."""
+    """Quality of service for bags and nodes; history is keep-last. depth: messages; latched: transient local."""
 
     depth: int
     latched: bool = False
 
 
-# Reliable everywhere: a reliable publisher matches every subscriber, and a lost audio message is a gap in the phase.
+# All topics are reliable: a reliable publisher matches every subscriber, and lost audio is a gap in the phase.
 STREAM = TopicQos(depth=10)
 AUDIO_STREAM = TopicQos(depth=100)
 LATCHED = TopicQos(depth=1, latched=True)
@@ -38,7 +38,7 @@ LATCHED = TopicQos(depth=1, latched=True)
 
 @dataclass(frozen=True)
 class TopicNames:
-    """Where the inputs come from. The defaults are the names in a simulated bag; `pose` may name a TF topic."""
+    """Names of the input topics. The defaults are those of a simulated bag; `pose` may name a TF topic."""
 
     image: str = "/camera/image_raw"
     camera_info: str = "/camera/camera_info"
@@ -56,7 +56,7 @@ class TopicNames:
 
 @dataclass(frozen=True)
 class OutputNames:
-    """What the nodes publish, relative to their namespace (`diagnostics` is the one absolute name)."""
+    """Names of the published topics, relative to the node except the absolute `diagnostics`."""
 
     markers: str = "markers"
     sounding: str = "sounding"
@@ -71,7 +71,7 @@ class OutputNames:
     diagnostics: str = "/diagnostics"
 
 
-# The nodes' own input names, relative and remappable.
+# Input topics of the nodes, relative and remappable.
 NODE_INPUTS = TopicNames(
     image="image",
     camera_info="camera_info",
@@ -85,6 +85,7 @@ NODE_INPUTS = TopicNames(
     masks="masks",
 )
 
+# Message types that the bag writer uses, by the field of TopicNames.
 BAG_TYPES: dict[str, str] = {
     "image": IMAGE,
     "camera_info": CAMERA_INFO,
@@ -99,6 +100,7 @@ BAG_TYPES: dict[str, str] = {
     "masks": IMAGE,
 }
 
+# Quality of service that the bag writer offers, by the field of TopicNames.
 BAG_QOS: dict[str, TopicQos] = {
     "image": STREAM,
     "camera_info": STREAM,

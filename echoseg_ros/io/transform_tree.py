@@ -1,4 +1,4 @@
-"""The transform tree as far as this package needs it: a camera's pose along a chain of fixed and moving edges."""
+"""Transforms of /tf and /tf_static: the pose of a frame along a chain of fixed and moving edges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from echoseg_ros.types import Float64Array
 
 
 class TransformTree:
-    """Edges of /tf and /tf_static; a frame has one parent. Time that goes backwards forgets the moving edges."""
+    """Edges of /tf and /tf_static; each frame has one parent. A stamp that goes back clears the track of its edge."""
 
     def __init__(self, max_gap_s: float = 0.5) -> None:
         self._max_gap_s = max_gap_s
@@ -21,7 +21,7 @@ class TransformTree:
         self._moving: dict[str, PoseTrack] = {}
 
     def add(self, message: Any, fixed: bool) -> None:
-        """Take a TFMessage. Raises PoseError for a transform that is not rigid; the others are kept."""
+        """Add the edges of a TFMessage. Raises PoseError at a transform that is not rigid; the edges before it are kept."""
         for edge in message.transforms:
             child, parent = edge.child_frame_id.lstrip("/"), edge.header.frame_id.lstrip("/")
             T_parent_child = decode_pose(edge)
@@ -39,9 +39,9 @@ class TransformTree:
         track.add(at_ns, T_parent_child)
 
     def latest(self, target: str, source: str) -> tuple[int, Float64Array] | None:
-        """(stamp_ns, T_target_source) at the newest time that all moving edges between the frames have.
+        """(stamp_ns, T_target_source) at the newest time that all moving edges between the frames cover.
 
-        None if the frames are not connected; the stamp is 0 where every edge is fixed.
+        None if the frames are not connected; the stamp is 0 if all edges are fixed.
         """
         chains = self._chains(target, source)
         if chains is None:
@@ -51,13 +51,13 @@ class TransformTree:
         return self._compose(chains, at_ns)
 
     def at(self, target: str, source: str, at_ns: int) -> Float64Array | None:
-        """T_target_source at a time; None where an edge between the frames is not known then."""
+        """T_target_source [4, 4] at a time; None if an edge between the frames is unknown at that time."""
         chains = self._chains(target, source)
         composed = None if chains is None else self._compose(chains, at_ns)
         return None if composed is None else composed[1]
 
     def fixed(self, target: str, source: str) -> Float64Array | None:
-        """T_target_source where the frames are rigidly connected, else None."""
+        """T_target_source [4, 4] if only fixed edges connect the frames, else None."""
         chains = self._chains(target, source)
         if chains is None or any(frame in self._moving for chain in chains for frame in chain):
             return None
@@ -65,16 +65,16 @@ class TransformTree:
         return None if composed is None else composed[1]
 
     def clear_moving(self) -> None:
-        """Forget the moving edges (time went backwards)."""
+        """Clear the tracks of all moving edges, as after a backward time jump."""
         for track in self._moving.values():
             track.clear()
 
     def frames(self) -> list[str]:
-        """Every frame that was named, for error messages."""
+        """Names of all frames, for error messages."""
         return sorted(set(self._parents) | set(self._parents.values()))
 
     def _chains(self, target: str, source: str) -> tuple[list[str], list[str]] | None:
-        """Frames whose edges lead from target and from source up to their common ancestor."""
+        """Frames whose edges lead from target and from source to their common ancestor; None if there is none."""
         up_target, up_source = self._ancestry(target), self._ancestry(source)
         common = next((frame for frame in up_source if frame in up_target), None)
         if common is None:
@@ -88,6 +88,7 @@ class TransformTree:
         return chain
 
     def _compose(self, chains: tuple[list[str], list[str]], at_ns: int) -> tuple[int, Float64Array] | None:
+        """(at_ns, T_target_source) along both chains; None if a moving edge has no pose at that time."""
         products = []
         for chain in chains:
             T_common_frame = np.eye(4)

@@ -8,12 +8,13 @@ from importlib.resources import files
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+# Packages whose message definitions lie in messages/.
 PACKAGES = ("audio_common_msgs", "vision_msgs")
 
 
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """ROS 2's own types and those of audio_common_msgs and vision_msgs."""
+    """Types of ROS 2 Jazzy, audio_common_msgs and vision_msgs; made once."""
     store = get_typestore(Stores.ROS2_JAZZY)
     types = {}
     for package in PACKAGES:

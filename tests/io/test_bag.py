@@ -8,7 +8,8 @@ import pytest
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from echoseg_ros.errors import AudioFormatError, BagError
-from echoseg_ros.io.bag import BagReader, BagWriter, Problem
+from echoseg_ros.io.bag import BagReader, Problem
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.io.topics import TopicNames
 from echoseg_ros.io.typestore import typestore
 from echoseg_ros.types import AudioChunk, AudioFormat, Camera, DepthData, ImageData, PoseData

@@ -11,9 +11,11 @@ import scene_bag
 
 from echoseg_ros.config import Config
 from echoseg_ros.geometry import look_at
-from echoseg_ros.io.bag import BagReader, BagWriter, Problem
+from echoseg_ros.io.bag import BagReader, Problem
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.pipeline.pipeline import Pipeline
-from echoseg_ros.pipeline.replay import run_bag
+from echoseg_ros.pipeline.replay import ReplayOptions
+from echoseg_ros.report.run_bag import run_bag
 from echoseg_ros.report.run_completion import complete_run_folder
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.sound.array.array_geometry import load_array
@@ -56,7 +58,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    run_bag(bag, out, CONFIG, "test", progress=False)
+    run_bag(bag, out, CONFIG, "test", ReplayOptions(progress=False))
     return out
 
 
@@ -73,7 +75,7 @@ def test_the_humming_box_is_found(bag: Path, run: Path) -> None:
 
 
 def test_the_same_bag_gives_the_same_bits(bag: Path, run: Path, tmp_path: Path) -> None:
-    run_bag(bag, tmp_path, CONFIG, "test", progress=False)
+    run_bag(bag, tmp_path, CONFIG, "test", ReplayOptions(progress=False))
     for name in ("objects.json", "timeline.json", "map.ply"):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
 
@@ -123,7 +125,7 @@ def test_a_silent_bag_has_no_sounding_object(tmp_path: Path) -> None:
             writer.write_image(at_ns, rgb)
             writer.write_depth(at_ns, depth_m)
             writer.write_audio(at_ns, rng.normal(0, 1e-3, (1600, array.microphones)).astype(np.float32))
-    run_bag(tmp_path / "bag", tmp_path / "run", CONFIG, "test", progress=False)
+    run_bag(tmp_path / "bag", tmp_path / "run", CONFIG, "test", ReplayOptions(progress=False))
     objects = json.loads((tmp_path / "run" / "objects.json").read_text())
     assert objects["objects"] == [] and objects["sources"] == []
     assert len(objects["instances"]) >= 1

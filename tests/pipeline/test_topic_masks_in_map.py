@@ -11,11 +11,12 @@ import scene_bag
 from echoseg_ros.config import Config
 from echoseg_ros.errors import BagError
 from echoseg_ros.geometry import apply
-from echoseg_ros.io.bag import BagReader, BagWriter
+from echoseg_ros.io.bag import BagReader
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.io.typestore import typestore
 from echoseg_ros.pipeline.map_stage import MapStage
-from echoseg_ros.pipeline.pipeline import Pipeline
-from echoseg_ros.pipeline.replay import replay_bag, run_bag
+from echoseg_ros.pipeline.replay import ReplayedRun, ReplayOptions, replay_bag
+from echoseg_ros.report.run_bag import run_bag
 from echoseg_ros.sound.array.array_geometry import load_array
 from echoseg_ros.types import MaskImage
 
@@ -57,11 +58,8 @@ def bag(tmp_path_factory) -> Path:
     return write_bag(tmp_path_factory.mktemp("masks") / "bag", range(0, FRAMES, 2))
 
 
-def run(bag: Path, config: Config = CONFIG) -> tuple[Pipeline, list[str]]:
-    """The pipeline after the bag, and what was said about it."""
-    pipeline = Pipeline(config, load_array("cube8"))
-    runner = replay_bag(BagReader(bag), pipeline, progress=False)
-    return pipeline, list(runner.skipped.counts)
+def replayed(bag: Path, config: Config = CONFIG) -> ReplayedRun:
+    return replay_bag(BagReader(bag), config, load_array("cube8"), ReplayOptions(progress=False))
 
 
 def test_the_reader_yields_masks_with_their_images_stamps(bag: Path) -> None:
@@ -72,11 +70,11 @@ def test_the_reader_yields_masks_with_their_images_stamps(bag: Path) -> None:
 
 
 def test_late_masks_of_every_other_frame_make_both_objects(bag: Path) -> None:
-    pipeline, said = run(bag)
-    assert said == []
-    found = pipeline.snapshot.instances
+    run = replayed(bag)
+    assert run.skipped == {}
+    found = run.snapshot.instances
     assert len(found) == 2
-    surface, owner = pipeline.snapshot.surface_points, pipeline.snapshot.surface_instance
+    surface, owner = run.snapshot.surface_points, run.snapshot.surface_instance
     for center, half in scene_bag.BOXES:
         nearest = min(found, key=lambda instance: np.linalg.norm(instance.position_m - center))
         assert (np.abs(nearest.points_map - center) <= half + 0.03).all(axis=1).mean() > 0.95, (
@@ -84,27 +82,28 @@ def test_late_masks_of_every_other_frame_make_both_objects(bag: Path) -> None:
         )
         own = owner[(np.abs(surface - center) < half).all(axis=1)]
         assert set(own) <= {-1, nearest.id} and (own == nearest.id).mean() > 0.5, "most of what it shows is its own"
-    counts = pipeline.map_stage.sent.counts
+    counts = run.map_stage.statistics().topic_masks
     assert counts["masks received"] == 12 and counts["masks used"] >= 5
-    assert counts["masks dropped"] == counts["masks without an image"] == 0
+    assert counts.get("masks dropped", 0) == counts.get("masks without an image", 0) == 0
     assert counts["keyframes without masks"] >= 1, "those at the end, whose masks did not come"
 
 
 def test_masks_with_other_stamps_make_nothing_and_are_said(tmp_path) -> None:
     shifted = write_bag(tmp_path / "bag", range(0, FRAMES, 2), offset_ns=40_000_000)
-    pipeline, said = run(shifted, CONFIG.updated({"masks.wait_s": 0.9}))
-    assert said == ["masks: no image has their stamps; their node must copy the header of the image"]
-    assert pipeline.snapshot.instances == () and pipeline.map_stage.keyframes > 3
-    assert pipeline.map_stage.sent.counts["masks used"] == 0
-    assert pipeline.map_stage.sent.counts["keyframes without masks"] == pipeline.map_stage.keyframes
+    run = replayed(shifted, CONFIG.updated({"masks.wait_s": 0.9}))
+    assert list(run.skipped) == ["masks: no image has their stamps; their node must copy the header of the image"]
+    assert run.snapshot.instances == () and run.map_stage.keyframes > 3
+    counts = run.map_stage.statistics().topic_masks
+    assert counts.get("masks used", 0) == 0
+    assert counts["keyframes without masks"] == run.map_stage.keyframes
 
 
 def test_a_bag_without_masks_is_refused_in_one_line(tmp_path) -> None:
     plain = scene_bag.write_scene_bag(tmp_path / "plain", seconds=0.5)
     with pytest.raises(BagError, match=r"no topic /camera/masks; it holds"):
-        run_bag(plain, tmp_path / "out", CONFIG, "test", progress=False)
+        run_bag(plain, tmp_path / "out", CONFIG, "test", ReplayOptions(progress=False))
 
 
 def test_masks_are_not_looked_at_by_other_backends() -> None:
-    side = MapStage(Config())
-    assert side.add(MaskImage(0, np.ones((6, 8), np.int32))) == []
+    stage = MapStage(Config())
+    assert stage.add(MaskImage(0, np.ones((6, 8), np.int32))) == []

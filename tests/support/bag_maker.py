@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.geometry import transform
-from echoseg_ros.io.bag import BagWriter
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.types import AudioFormat, Camera
 
 CAMERA = Camera(64, 48, 60.0, 61.0, 32.25, 24.5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from echoseg_ros.geometry import apply, look_at, pixel_rays
-from echoseg_ros.io.bag import BagWriter
+from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import AudioFormat, Camera, Float64Array
 
