@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from echoseg_ros.sound.array.array_geometry import load_array
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.recordings.room_recording import camera_of
 from echoseg_sim.rooms.render import render
 from echoseg_sim.rooms.room import make_room
@@ -19,7 +19,7 @@ def warm_up() -> None:
     for name in ("cube8", "binaural"):
         array = load_array(name)
         signal = np.random.default_rng(0).normal(size=round(0.1 * array.sample_rate_hz))
-        source = SoundingSource("noise", np.array([3.0, 2.0, 1.0]), signal, ((0.0, 0.1),))
+        source = SimulatedSource("noise", np.array([3.0, 2.0, 1.0]), signal, ((0.0, 0.1),))
         simulate_array(shoebox, 0.2, array, [pose, pose], [0.0, 0.1], [source], 0.1)
     render(make_room(0), camera_of((64, 48)), pose)
 

@@ -16,18 +16,18 @@ from tqdm import tqdm
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
 from echoseg_ros.types import Float64Array
-from echoseg_sim.acoustics.receivers import LEAD, OpenReceiver, Receiver, make_receiver
+from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, FreeFieldReceiver, Receiver, make_receiver
 from echoseg_sim.acoustics.reverberation import (
     TAIL_LENGTH_RT60,
-    Echoes,
+    ImageSources,
     Shoebox,
     direct_path,
-    echo_pattern,
     find_reflection,
+    image_source_model,
     reverberation_time,
 )
 
-__all__ = ["AcousticResult", "Shoebox", "SoundingSource", "simulate_array"]
+__all__ = ["AcousticResult", "Shoebox", "SimulatedSource", "simulate_array"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _BLOCKED_LOWPASS_HZ = 700.0
 
 
 @dataclass(frozen=True)
-class SoundingSource:
+class SimulatedSource:
     """A point that sounds.
 
     position_map: [3]; signal: [n] at the array's sample rate, repeated while on; on_s: seconds from the start of the
@@ -81,7 +81,7 @@ def simulate_array(
     array: ArrayGeometry,
     poses: Sequence[Float64Array],
     pose_times_s: Sequence[float] | Float64Array,
-    sources: Sequence[SoundingSource],
+    sources: Sequence[SimulatedSource],
     duration_s: float,
     snr_db: float = 20.0,
     seed: int = 0,
@@ -98,18 +98,18 @@ def simulate_array(
     _check(shoebox, rt60_s, array, path, sources, duration_s)
     rate_hz = array.sample_rate_hz
     count = int(round(duration_s * rate_hz))
-    echoes, rt60_measured_s = _room_echoes(shoebox, rt60_s, array, path, sources, seed)
+    image_sources, rt60_measured_s = _room_echoes(shoebox, rt60_s, array, path, sources, seed)
     reach_s = TAIL_LENGTH_RT60 * rt60_s + float(np.linalg.norm(shoebox.size_m)) / SPEED_OF_SOUND_M_PER_S
-    length = 2 * LEAD + int(np.ceil((reach_s + 0.01) * rate_hz))
+    length = 2 * LEAD_SAMPLES + int(np.ceil((reach_s + 0.01) * rate_hz))
     receiver = make_receiver(array)
     heard = np.zeros((array.microphones, count), dtype=np.float32)
-    for source, source_echoes in zip(sources, echoes):
+    for source, source_echoes in zip(sources, image_sources):
         dry = source.gain * dry_signal(source, count, rate_hz)
         bar = tqdm(desc=f"sound of {source.name}", unit="pose", disable=not progress)
         heard += _heard(
-            with_obstacle(receiver, source.blocked, rate_hz), source_echoes, path, dry, rate_hz, length, bar
+            with_blocked_direct_path(receiver, source.blocked, rate_hz), source_echoes, path, dry, rate_hz, length, bar
         )
-    samples = with_noise(heard, on_mask(sources, count, rate_hz), snr_db, np.random.default_rng([seed, 1]))
+    samples = with_noise(heard, active_mask(sources, count, rate_hz), snr_db, np.random.default_rng([seed, 1]))
     return AcousticResult(to_channels(samples, array), rt60_measured_s)
 
 
@@ -138,7 +138,7 @@ def _check(
     rt60_s: float,
     array: ArrayGeometry,
     path: _Path,
-    sources: Sequence[SoundingSource],
+    sources: Sequence[SimulatedSource],
     duration_s: float,
 ) -> None:
     if not (np.isfinite(rt60_s) and 0.0 <= rt60_s <= 5.0):
@@ -161,8 +161,8 @@ def _check(
 
 
 def _room_echoes(
-    shoebox: Shoebox, rt60_s: float, array: ArrayGeometry, path: _Path, sources: Sequence[SoundingSource], seed: int
-) -> tuple[list[Echoes], float]:
+    shoebox: Shoebox, rt60_s: float, array: ArrayGeometry, path: _Path, sources: Sequence[SimulatedSource], seed: int
+) -> tuple[list[ImageSources], float]:
     """The echoes of each source in a room that has the reverberation time, and that time as measured.
 
     A room without a source is measured with one in its middle.
@@ -171,22 +171,22 @@ def _room_echoes(
         return [direct_path(source.position_map) for source in sources], 0.0
     places = [source.position_map for source in sources] or [shoebox.center_map_m]
     patterns = [
-        echo_pattern(shoebox, place, rt60_s, np.random.default_rng([seed, 2, index]))
+        image_source_model(shoebox, place, rt60_s, np.random.default_rng([seed, 2, index]))
         for index, place in enumerate(places)
     ]
     poses = path.at(np.linspace(float(path.times_s[0]), float(path.times_s[-1]), _RT60_POSES))
-    length = 2 * LEAD + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * array.sample_rate_hz)
-    ears = OpenReceiver(array)
+    length = 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * array.sample_rate_hz)
+    ears = FreeFieldReceiver(array)
 
     def measured_rt60(reflection: float) -> float:
-        responses = [ears.responses(pattern.echoes(reflection, rt60_s), poses, length) for pattern in patterns]
+        responses = [ears.responses(pattern.image_sources(reflection, rt60_s), poses, length) for pattern in patterns]
         return reverberation_time(np.stack(responses), array.sample_rate_hz)
 
     reflection, measured_s = find_reflection(measured_rt60, shoebox, rt60_s)
-    return [pattern.echoes(reflection, rt60_s) for pattern in patterns][: len(sources)], measured_s
+    return [pattern.image_sources(reflection, rt60_s) for pattern in patterns][: len(sources)], measured_s
 
 
-def dry_signal(source: SoundingSource, count: int, rate_hz: float) -> Float64Array:
+def dry_signal(source: SimulatedSource, count: int, rate_hz: float) -> Float64Array:
     """[count] what the source emits: its clip from the start at each onset, repeated while on, faded at both ends."""
     dry = np.zeros(count)
     fade = int(FADE_S * rate_hz)
@@ -205,7 +205,7 @@ def dry_signal(source: SoundingSource, count: int, rate_hz: float) -> Float64Arr
     return sosfilt(butter(2, _HIGHPASS_HZ, "highpass", fs=rate_hz, output="sos"), dry)
 
 
-def on_mask(sources: Sequence[SoundingSource], count: int, rate_hz: float) -> NDArray[np.bool_]:
+def active_mask(sources: Sequence[SimulatedSource], count: int, rate_hz: float) -> NDArray[np.bool_]:
     """[count] whether any of the sources is on."""
     mask = np.zeros(count, dtype=bool)
     for source in sources:
@@ -214,7 +214,7 @@ def on_mask(sources: Sequence[SoundingSource], count: int, rate_hz: float) -> ND
     return mask
 
 
-def with_obstacle(receiver: Receiver, blocked: bool, rate_hz: float) -> Receiver:
+def with_blocked_direct_path(receiver: Receiver, blocked: bool, rate_hz: float) -> Receiver:
     """The receiver, with something on the direct path if `blocked`."""
     return _BlockedReceiver(receiver, rate_hz) if blocked else receiver
 
@@ -226,16 +226,22 @@ class _BlockedReceiver:
         self._receiver = receiver
         self._sos = butter(1, _BLOCKED_LOWPASS_HZ, fs=rate_hz, output="sos")
 
-    def responses(self, echoes: Echoes, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
+    def responses(self, image_sources: ImageSources, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
         """See Receiver."""
-        direct = Echoes(echoes.positions_map[:1], echoes.gains[:1] * _BLOCKED_GAIN)
-        rest = Echoes(echoes.positions_map[1:], echoes.gains[1:])
+        direct = ImageSources(image_sources.positions_map[:1], image_sources.gains[:1] * _BLOCKED_GAIN)
+        rest = ImageSources(image_sources.positions_map[1:], image_sources.gains[1:])
         through = sosfilt(self._sos, self._receiver.responses(direct, poses_map_array, length), axis=-1)
         return self._receiver.responses(rest, poses_map_array, length) + through.astype(np.float32)
 
 
 def _heard(
-    receiver: Receiver, echoes: Echoes, path: _Path, dry: Float64Array, rate_hz: float, length: int, bar: tqdm
+    receiver: Receiver,
+    image_sources: ImageSources,
+    path: _Path,
+    dry: Float64Array,
+    rate_hz: float,
+    length: int,
+    bar: tqdm,
 ) -> NDArray[np.float32]:
     """[M, S] the dry signal [S] heard along the path.
 
@@ -244,12 +250,12 @@ def _heard(
     """
     hop = int(round(POSE_STEP_S * rate_hz))
     steps = len(dry) // hop + 2  # the pose of step k holds at sample k * hop
-    padded = np.concatenate([np.zeros(length + hop), dry, np.zeros(2 * hop + LEAD)]).astype(np.float32)
+    padded = np.concatenate([np.zeros(length + hop), dry, np.zeros(2 * hop + LEAD_SAMPLES)]).astype(np.float32)
     window = (1 - np.abs(np.arange(-hop, hop)) / hop).astype(np.float32)
     segment = length + 2 * hop - 1
     fft_length = fft.next_fast_len(segment, real=True)
     # Sample n of the output sees the input from n - (length - 1 - LEAD) to n + LEAD.
-    starts = np.arange(steps) * hop + LEAD + 1
+    starts = np.arange(steps) * hop + LEAD_SAMPLES + 1
     sounding = [k for k in range(steps) if padded[starts[k] : starts[k] + segment].any()]
     out: NDArray[np.float32] | None = None
     bar.reset(total=len(sounding))
@@ -257,7 +263,7 @@ def _heard(
         block = np.array(sounding[first : first + _BLOCK_POSES])
         poses = path.at(block * hop / rate_hz)
         moved = np.append(True, np.abs(np.diff(poses, axis=0)).max(axis=(1, 2)) > _STILL)
-        responses = receiver.responses(echoes, poses[moved], length)[np.cumsum(moved) - 1]
+        responses = receiver.responses(image_sources, poses[moved], length)[np.cumsum(moved) - 1]
         if out is None:
             out = np.zeros((responses.shape[1], (steps + 1) * hop), dtype=np.float32)
         segments = np.stack([padded[starts[k] : starts[k] + segment] for k in block])

@@ -12,11 +12,11 @@ from echoseg_ros.geometry import apply
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
 from echoseg_ros.types import Float64Array
 from echoseg_sim.acoustics.head_responses import LEAD_TAPS, STEP_RAD, head_table
-from echoseg_sim.acoustics.reverberation import Echoes
+from echoseg_sim.acoustics.reverberation import ImageSources
 
 # A response begins this many samples before its time zero, for what a band-limited pulse does before it arrives.
-LEAD = 32
-_PULSE_TAPS = 2 * LEAD
+LEAD_SAMPLES = 32
+_PULSE_TAPS = 2 * LEAD_SAMPLES
 _PULSE_PHASES = 1024  # an arrival is placed to a thousandth of a sample
 # Taps after which no filter of a head holds more than this part of the loudest one are left out.
 _SILENT_TAP = 1e-4
@@ -27,17 +27,17 @@ MIN_DISTANCE_M = 0.05
 class Receiver(Protocol):
     """Anything that hears image sources at a pose."""
 
-    def responses(self, echoes: Echoes, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
+    def responses(self, image_sources: ImageSources, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
         """[P, M, length] impulse responses at poses [P, 4, 4]; sample LEAD is the moment the source sounds."""
         ...
 
 
 def make_receiver(array: ArrayGeometry) -> Receiver:
     """The receiver of an array: with a head if it has one."""
-    return HeadReceiver(array) if array.head is not None else OpenReceiver(array)
+    return HeadReceiver(array) if array.head is not None else FreeFieldReceiver(array)
 
 
-class OpenReceiver:
+class FreeFieldReceiver:
     """Omnidirectional microphones that do not disturb the field."""
 
     def __init__(self, array: ArrayGeometry) -> None:
@@ -46,12 +46,14 @@ class OpenReceiver:
         self._rate_hz = float(array.sample_rate_hz)
         self._pulses = _pulse_table()
 
-    def responses(self, echoes: Echoes, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
+    def responses(self, image_sources: ImageSources, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
         """See Receiver."""
         microphones = np.stack([apply(T_map_array, self._microphones_m) for T_map_array in poses_map_array])
         out = np.zeros((*microphones.shape[:2], length), dtype=np.float32)
         samples_per_m = self._rate_hz / SPEED_OF_SOUND_M_PER_S
-        _add_pulses(echoes.positions_map, echoes.gains, microphones, self._late, samples_per_m, self._pulses, out)
+        _add_pulses(
+            image_sources.positions_map, image_sources.gains, microphones, self._late, samples_per_m, self._pulses, out
+        )
         return out
 
 
@@ -67,20 +69,22 @@ class HeadReceiver:
         # Three zeros on both sides, so that the cubic interpolation needs no special case at the ends.
         self._filters = np.pad(filters, [(0, 0)] * 3 + [(3, 3)])
 
-    def responses(self, echoes: Echoes, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
+    def responses(self, image_sources: ImageSources, poses_map_array: Float64Array, length: int) -> NDArray[np.float32]:
         """See Receiver."""
         out = np.zeros((len(poses_map_array), 2, length), dtype=np.float32)
         samples_per_m = self._rate_hz / SPEED_OF_SOUND_M_PER_S
         poses = np.ascontiguousarray(poses_map_array)
-        _add_head(echoes.positions_map, echoes.gains, poses, samples_per_m, self._delays, self._filters, out)
+        _add_head(
+            image_sources.positions_map, image_sources.gains, poses, samples_per_m, self._delays, self._filters, out
+        )
         return out
 
 
 def _pulse_table() -> NDArray[np.float32]:
-    """[phases + 1, taps] windowed sinc pulses that arrive `LEAD - 1 + phase` samples after their first tap."""
+    """[phases + 1, taps] windowed sinc pulses that arrive `LEAD_SAMPLES - 1 + phase` samples after their first tap."""
     fraction = np.arange(_PULSE_PHASES + 1)[:, None] / _PULSE_PHASES
-    t = np.arange(_PULSE_TAPS)[None, :] - (LEAD - 1) - fraction
-    window = np.where(np.abs(t) < LEAD, np.cos(np.pi * t / (2 * LEAD)) ** 2, 0.0)
+    t = np.arange(_PULSE_TAPS)[None, :] - (LEAD_SAMPLES - 1) - fraction
+    window = np.where(np.abs(t) < LEAD_SAMPLES, np.cos(np.pi * t / (2 * LEAD_SAMPLES)) ** 2, 0.0)
     return (np.sinc(t) * window).astype(np.float32)
 
 
@@ -98,11 +102,11 @@ def _add_pulses(
             dy = positions[k, 1] - microphones[p, m, 1]
             dz = positions[k, 2] - microphones[p, m, 2]
             distance = max(np.sqrt(dx * dx + dy * dy + dz * dz), MIN_DISTANCE_M)
-            arrival = distance * samples_per_m + late[m] + LEAD
+            arrival = distance * samples_per_m + late[m] + LEAD_SAMPLES
             whole = int(np.floor(arrival))
             row = int((arrival - whole) * phases + 0.5)
             gain = np.float32(gains[k] / distance)
-            first = whole - (LEAD - 1)
+            first = whole - (LEAD_SAMPLES - 1)
             for t in range(max(0, -first), min(taps, length - first)):
                 out[p, m, first + t] += gain * pulses[row, t]
 
@@ -143,7 +147,7 @@ def _add_head(
                 (1 - fr) * ((1 - fc) * delays[r0, c0, m] + fc * delays[r0, c0 + 1, m])
                 + fr * ((1 - fc) * delays[r0 + 1, c0, m] + fc * delays[r0 + 1, c0 + 1, m])
             )  # fmt: skip
-            arrival = distance * samples_per_m + delay + LEAD - LEAD_TAPS
+            arrival = distance * samples_per_m + delay + LEAD_SAMPLES - LEAD_TAPS
             whole = int(np.floor(arrival))
             w0, w1, w2, w3 = _cubic_weights(arrival - whole, gains[k] / distance)
             filter_taps = padded_filters[r0 + int(fr + 0.5), c0 + int(fc + 0.5), m]

@@ -53,7 +53,7 @@ class Shoebox:
 
 
 @dataclass(frozen=True)
-class Echoes:
+class ImageSources:
     """Image sources of one source; the first is the source itself.
 
     positions_map: [K, 3] metres; gains: [K] amplitude at 1 m.
@@ -64,7 +64,7 @@ class Echoes:
 
 
 @dataclass(frozen=True)
-class EchoPattern:
+class ImageSourceModel:
     """The geometry of a source's echoes, before the walls' absorption is known.
 
     positions_map: [K, 3] early images, the source first; orders: [K] reflections; distances_m: [K] from the room's
@@ -78,11 +78,11 @@ class EchoPattern:
     tail_signs: Float64Array
     tail_distances_m: Float64Array
 
-    def echoes(self, reflection: float, rt60_s: float) -> Echoes:
+    def image_sources(self, reflection: float, rt60_s: float) -> ImageSources:
         """With walls that reflect this share of the amplitude, and a tail that decays by 60 dB in rt60_s."""
         gains = reflection ** self.orders.astype(float)
         tail_gains = self.tail_signs * self.tail_distances_m * np.sqrt(self._tail_energy(gains, rt60_s))
-        return Echoes(
+        return ImageSources(
             np.concatenate([self.positions_map, self.tail_positions_map]), np.concatenate([gains, tail_gains])
         )
 
@@ -103,12 +103,14 @@ class EchoPattern:
         return energy / weight * np.exp(-decay * (tail_times_s - mixing_s)) / TAIL_DENSITY_HZ
 
 
-def direct_path(position_map: Float64Array) -> Echoes:
+def direct_path(position_map: Float64Array) -> ImageSources:
     """A source in the free field."""
-    return Echoes(np.asarray(position_map, dtype=float)[None], np.ones(1))
+    return ImageSources(np.asarray(position_map, dtype=float)[None], np.ones(1))
 
 
-def echo_pattern(shoebox: Shoebox, position_map: Float64Array, rt60_s: float, rng: np.random.Generator) -> EchoPattern:
+def image_source_model(
+    shoebox: Shoebox, position_map: Float64Array, rt60_s: float, rng: np.random.Generator
+) -> ImageSourceModel:
     """Where the echoes of a source at position_map [3] come from."""
     center = shoebox.center_map_m
     positions, orders = _early_images(shoebox, position_map)
@@ -121,7 +123,7 @@ def echo_pattern(shoebox: Shoebox, position_map: Float64Array, rt60_s: float, rn
     directions = rng.standard_normal((len(tail_m), 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     signs = rng.choice([-1.0, 1.0], len(tail_m))
-    return EchoPattern(
+    return ImageSourceModel(
         positions[early],
         orders[early],
         np.maximum(distances[early], 0.1),

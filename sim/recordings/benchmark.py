@@ -11,7 +11,7 @@ from typing import Any
 
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.io.dataset import INSTANCES
-from echoseg_sim.rooms.homes import Home
+from echoseg_sim.rooms.home_rooms import HomeRoom
 
 SCENES = 34
 _FLATS = 4
@@ -40,7 +40,7 @@ class SceneSpec:
     part: str
     flat: str
     index: int
-    home: Home
+    home: HomeRoom
     empty: float
     blocked: bool
     seed: int
@@ -75,7 +75,7 @@ def _scene(number: int, seed: int) -> SceneSpec:
         part=part,
         flat=f"flat_{1 + place % _FLATS}",
         index=1 + place // (len(_SOUNDING) * _FLATS),
-        home=Home(use, kinds[(2 * visit + number % 2) % len(kinds)], objects, pair),
+        home=HomeRoom(use, kinds[(2 * visit + number % 2) % len(kinds)], objects, pair),
         empty=_EMPTY[(place + 3 * multi) % len(_EMPTY)],
         blocked=place % _BLOCKED_EVERY == _BLOCKED_AT[instances],
         seed=1000 * seed + number,

@@ -28,9 +28,9 @@ from echoseg_ros.pipeline.dataset_bag import dataset_array
 from echoseg_ros.sound.array.array_geometry import Head
 from echoseg_ros.types import Camera
 from echoseg_sim.recordings.benchmark import SCENES, SceneSpec, benchmark_scenes
-from echoseg_sim.recordings.dataset_parts import SceneVisit, write_scene
+from echoseg_sim.recordings.scene_writer import PlannedScene, write_scene
 from echoseg_sim.recordings.sparse_model import Gauge
-from echoseg_sim.recordings.viewpoint_plan import Visit, plan_visit
+from echoseg_sim.recordings.viewpoint_plan import ViewpointPlan, plan_viewpoints
 from echoseg_sim.rooms.room import make_room
 
 logger = logging.getLogger(__name__)
@@ -107,16 +107,16 @@ def simulate_scene(
         _check_same(folder, made_with)
         return False
     with _appearing(folder) as temporary:
-        write_scene(temporary, find_visit(spec, size_px, frames), array, cases, made_with, progress)
+        write_scene(temporary, plan_scene(spec, size_px, frames), array, cases, made_with, progress)
     return True
 
 
-def find_visit(spec: SceneSpec, size_px: int, frames: int) -> SceneVisit:
+def plan_scene(spec: SceneSpec, size_px: int, frames: int) -> PlannedScene:
     """The visit that a scene shows. Raises ConfigError if no room of its seed can be visited."""
     camera = Camera(size_px, size_px, *(size_px / 2,) * 4)  # 90 degrees of view, as Habitat's
     train = np.arange(frames) % TEST_EVERY != 0
     good = _GOOD + _COARSE / int((~train).sum())
-    best: tuple[Visit, SceneVisit] | None = None
+    best: tuple[ViewpointPlan, PlannedScene] | None = None
     for room_seed in range(1000 * spec.seed, 1000 * spec.seed + _ROOMS):
         try:
             room = make_room(room_seed, home=spec.home)
@@ -126,13 +126,13 @@ def find_visit(spec: SceneSpec, size_px: int, frames: int) -> SceneVisit:
         # The first ones of the kind are those a metre apart, where there are such.
         able = [item.name for item in room.objects if item.kind == spec.home.kind][: 2 if spec.home.pair else None]
         name = able[int(np.random.default_rng([room_seed, 5]).integers(len(able)))]
-        visit = plan_visit(room, name, camera, train, spec.empty, room_seed)
+        visit = plan_viewpoints(room, name, camera, train, spec.empty, room_seed)
         if visit is None or (best is not None and visit.off >= best[0].off):
             continue
         low, high = np.log(_UNITS_PER_M)
         units_per_m = float(np.exp(np.random.default_rng([room_seed, 13]).uniform(low, high)))
         gauge = Gauge(visit.poses[0], units_per_m)
-        best = visit, SceneVisit(spec, room, room.object(name), camera, visit.poses, train, gauge)
+        best = visit, PlannedScene(spec, room, room.object(name), camera, visit.poses, train, gauge)
         if visit.off <= good:
             break
     if best is None or best[0].off > _USELESS:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.types import Float64Array
 from echoseg_sim.rooms.room import Room
-from echoseg_sim.rooms.scene import cast
+from echoseg_sim.rooms.scene import cast_rays
 
 GOOD_RANGE_M = (0.8, 3.0)
 MAX_TURN_RAD_S = np.deg2rad(50.0)
@@ -24,7 +24,7 @@ _HALF_VIEW_RAD = np.deg2rad((24.0, 17.0))
 
 
 @dataclass(frozen=True)
-class Sighting:
+class PathVisibility:
     """times_s: [S]; visible: [S, N] share of object n that could be seen from the path then; distance_m: [S, N]."""
 
     times_s: Float64Array
@@ -33,14 +33,14 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Score:
+class ViewScore:
     """total: the higher, the better; seen_s: time in good view of each wanted object."""
 
     total: float
     seen_s: dict[str, float]
 
 
-def sight(room: Room, positions: Float64Array, times_s: Float64Array) -> Sighting:
+def path_visibility(room: Room, positions: Float64Array, times_s: Float64Array) -> PathVisibility:
     """What could be seen from positions [P, 3] at times [P], twice a second, by rays to five points of each object."""
     step = max(1, int(round(_SIGHT_STEP_S / (times_s[1] - times_s[0]))))
     eyes = positions[::step]
@@ -49,11 +49,11 @@ def sight(room: Room, positions: Float64Array, times_s: Float64Array) -> Sightin
     )
     rays = points[None] - eyes[:, None, None]  # [S, N, 5, 3]
     origins = np.broadcast_to(eyes[:, None, None], rays.shape)
-    hits = cast(room.geometry, origins.reshape(-1, 3), rays.reshape(-1, 3))
+    hits = cast_rays(room.geometry, origins.reshape(-1, 3), rays.reshape(-1, 3))
     entity = np.where(hits.triangle >= 0, room.geometry.entity[hits.triangle], 0).reshape(rays.shape[:3])
     own = np.arange(1, len(room.objects) + 1)[None, :, None]
     distance = np.linalg.norm(np.array([item.box.center_m for item in room.objects]) - eyes[:, None], axis=-1)
-    return Sighting(times_s[::step], (entity == own).mean(axis=2), distance)
+    return PathVisibility(times_s[::step], (entity == own).mean(axis=2), distance)
 
 
 def _sample_points(center: Float64Array, size: Float64Array, yaw: float) -> Float64Array:
@@ -64,8 +64,8 @@ def _sample_points(center: Float64Array, size: Float64Array, yaw: float) -> Floa
     return center + offsets @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
 
 
-def aim(
-    sighting: Sighting, room: Room, positions: Float64Array, times_s: Float64Array, wanted: Sequence[str]
+def viewing_directions(
+    sighting: PathVisibility, room: Room, positions: Float64Array, times_s: Float64Array, wanted: Sequence[str]
 ) -> Float64Array:
     """Viewing directions [P, 3] with bounded turning speed."""
     centers = np.array([item.box.center_m for item in room.objects])
@@ -75,12 +75,16 @@ def aim(
     yaw = np.unwrap(np.arctan2(toward[:, 1], toward[:, 0]))
     pitch = np.clip(np.arctan2(toward[:, 2], np.hypot(toward[:, 0], toward[:, 1])), *_PITCH_RAD)
     step_s = float(times_s[1] - times_s[0])
-    yaw, pitch = follow(yaw, step_s), follow(pitch, step_s)
+    yaw, pitch = rate_limited(yaw, step_s), rate_limited(pitch, step_s)
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 
 def _targets(
-    sighting: Sighting, centers: Float64Array, positions: Float64Array, times_s: Float64Array, wanted: NDArray[np.bool_]
+    sighting: PathVisibility,
+    centers: Float64Array,
+    positions: Float64Array,
+    times_s: Float64Array,
+    wanted: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """[S] the object to look at: visible, near, little looked at so far, and not far to turn."""
     looked = np.zeros(len(centers))
@@ -97,7 +101,7 @@ def _targets(
 
 
 def _next_target(
-    sighting: Sighting,
+    sighting: PathVisibility,
     step: int,
     eye: Float64Array,
     centers: Float64Array,
@@ -116,7 +120,7 @@ def _next_target(
     return int(np.argmax(worth))
 
 
-def follow(wish: Float64Array, step_s: float) -> Float64Array:
+def rate_limited(wish: Float64Array, step_s: float) -> Float64Array:
     """A wish [P] followed with bounded speed and acceleration, always able to stop in time."""
     limit = float(MAX_TURN_RAD_S / np.sqrt(2))  # yaw and pitch may move together
     brake, most = float(_MAX_TURN_RAD_S2), float(_MAX_TURN_RAD_S2 * step_s)
@@ -131,14 +135,14 @@ def follow(wish: Float64Array, step_s: float) -> Float64Array:
     return np.array(out)
 
 
-def value(
-    sighting: Sighting,
+def score_path(
+    sighting: PathVisibility,
     room: Room,
     positions: Float64Array,
     directions: Float64Array,
     times_s: Float64Array,
     wanted: Sequence[str],
-) -> Score:
+) -> ViewScore:
     """How well the wanted objects, and then all others, are shown: time in good view and spread of sides."""
     at = np.searchsorted(times_s, sighting.times_s)
     good = _in_view(sighting, room, positions[at], directions[at])
@@ -153,10 +157,10 @@ def value(
             total += 10 * min(shown_s, 6.0) / 6 + 10 * min(len(bearing), 8) / 8 - (20 if shown_s < 2 else 0)
         else:
             total += 1.5 * min(shown_s, 2.0) / 2 + 0.3 * min(len(bearing), 4)
-    return Score(total, seen_s)
+    return ViewScore(total, seen_s)
 
 
-def _in_view(sighting: Sighting, room: Room, eyes: Float64Array, directions: Float64Array) -> NDArray[np.bool_]:
+def _in_view(sighting: PathVisibility, room: Room, eyes: Float64Array, directions: Float64Array) -> NDArray[np.bool_]:
     """[S, N] whether object n is well within the image, near, and not hidden."""
     toward = np.array([item.box.center_m for item in room.objects]) - eyes[:, None]
     yaw = np.arctan2(toward[..., 1], toward[..., 0]) - np.arctan2(directions[:, 1], directions[:, 0])[:, None]

@@ -6,13 +6,15 @@ import numpy as np
 
 from echoseg_ros.geometry import apply, box_corners, inverse
 from echoseg_ros.types import Box, Camera, Float64Array
-from echoseg_sim.rooms.scene import Geometry, cast
+from echoseg_sim.rooms.scene import Geometry, cast_rays
 
 _RAYS_A_SIDE = 16
 _NEAR_M = 0.05
 
 
-def shown(geometry: Geometry, entity: int, box: Box, camera: Camera, T_room_camera: Float64Array) -> Float64Array:
+def picture_share(
+    geometry: Geometry, entity: int, box: Box, camera: Camera, T_room_camera: Float64Array
+) -> Float64Array:
     """[F] share of the picture that the entity fills from poses [F, 4, 4], with all that stands before it.
 
     Good to one part in _RAYS_A_SIDE^2 of what its box covers in the picture.
@@ -34,7 +36,7 @@ def shown(geometry: Geometry, entity: int, box: Box, camera: Camera, T_room_came
     if not frames:
         return share
     origins = np.repeat(T_room_camera[frames, :3, 3], _RAYS_A_SIDE**2, axis=0)
-    hits = cast(geometry, origins, np.concatenate(rays))
+    hits = cast_rays(geometry, origins, np.concatenate(rays))
     own = (hits.triangle >= 0) & (geometry.entity[hits.triangle] == entity)
     share[frames] = own.reshape(len(frames), -1).mean(axis=1) * areas
     return share

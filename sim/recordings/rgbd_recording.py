@@ -15,9 +15,9 @@ from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import CameraFrame, Float64Array, PoseData
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.acoustics.sounds import load_sound
-from echoseg_sim.recordings.writers import Recording, TrueObject, TrueSource, Truth, write_recording
+from echoseg_sim.recordings.simulated_bag import Recording, TrueObject, TrueSource, Truth, write_recording
 
 logger = logging.getLogger(__name__)
 
@@ -167,9 +167,9 @@ def _sound_name(sound: str) -> str:
     return sound if sound.startswith("builtin:") else Path(sound).name
 
 
-def _sounding(source: TrueSource, spec: SourceSpec, array: ArrayGeometry, seed: int) -> SoundingSource:
+def _sounding(source: TrueSource, spec: SourceSpec, array: ArrayGeometry, seed: int) -> SimulatedSource:
     signal = load_sound(spec.sound, array.sample_rate_hz, seed)
-    return SoundingSource(source.name, source.position_m, signal, source.on_s, spec.blocked)
+    return SimulatedSource(source.name, source.position_m, signal, source.on_s, spec.blocked)
 
 
 def _room(recorded: _Part, path_map: Float64Array, sources: Sequence[TrueSource]) -> Shoebox:

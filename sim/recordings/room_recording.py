@@ -13,11 +13,11 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import Camera, CameraFrame, PoseData
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.acoustics.sounds import load_sound
-from echoseg_sim.recordings.path import CameraPath, plan_path
-from echoseg_sim.recordings.writers import Recording, TrueObject, TrueSource, Truth, write_recording
-from echoseg_sim.rooms.render import render, sense
+from echoseg_sim.recordings.camera_path import CameraPath, plan_path
+from echoseg_sim.recordings.simulated_bag import Recording, TrueObject, TrueSource, Truth, write_recording
+from echoseg_sim.rooms.render import render, simulate_sensor
 from echoseg_sim.rooms.room import Room, RoomObject, make_room
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _SOURCE_HEIGHT_M = (0.25, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Tour:
+class RoomScenario:
     """A room, the objects that sound in it, and the way past them."""
 
     room: Room
@@ -64,7 +64,7 @@ def simulate_room(
     """
     _check(sources, instances, seconds, size_px)
     geometry = load_array(array)
-    tour = make_tour(seed, sources, instances, seconds)
+    tour = make_scenario(seed, sources, instances, seconds)
     true_sources = _true_sources(tour, _sounds(tour, sounds), seconds)
     shoebox = shoebox_of(tour.room)
     heard = simulate_array(
@@ -88,24 +88,24 @@ def simulate_room(
     )
     frame_count = int(round(seconds * FRAME_RATE_HZ))
     poses = [PoseData(_stamp_ns(t), pose) for t, pose in zip(tour.path.times_s, tour.path.poses, strict=True)]
-    frames = drive(tour, camera_of(size_px), seed)
+    frames = render_frames(tour, camera_of(size_px), seed)
     write_recording(out, Recording(frames, poses, heard.samples, geometry, truth, frame_count), progress)
     return truth
 
 
-def make_tour(seed: int, sources: int = 1, instances: str = "single", seconds: float = 20.0) -> Tour:
+def make_scenario(seed: int, sources: int = 1, instances: str = "single", seconds: float = 20.0) -> RoomScenario:
     """A room, `sources` objects of it that plausibly sound, and a path that shows each of them.
 
     Raises ConfigError if the room has fewer such objects.
     """
     room = make_room(seed, instances)
     rng = np.random.default_rng([seed, 5])
-    best: Tour | None = None
+    best: RoomScenario | None = None
     for sounding in _choices(room, sources, instances, rng):
         path = plan_path(room, [item.name for item in sounding], seconds, seed)
         if path is None:
             break
-        tour = Tour(room, sounding, path)
+        tour = RoomScenario(room, sounding, path)
         if best is None or _least_seen_s(tour) > _least_seen_s(best):
             best = tour
         if _least_seen_s(best) >= min(_MIN_SEEN_S, seconds / 5):
@@ -125,12 +125,12 @@ def camera_of(size_px: tuple[int, int]) -> Camera:
     return Camera(width, height, focal, focal, width / 2, height / 2)
 
 
-def drive(tour: Tour, camera: Camera, seed: int) -> Iterator[CameraFrame]:
+def render_frames(tour: RoomScenario, camera: Camera, seed: int) -> Iterator[CameraFrame]:
     """The frames of a tour at FRAME_RATE_HZ with the sensor's noise, made one by one."""
     every = int(round(1.0 / (FRAME_RATE_HZ * (tour.path.times_s[1] - tour.path.times_s[0]))))
     for index, at in enumerate(range(0, len(tour.path.times_s) - 1, every)):
         pose = tour.path.poses[at]
-        rgb, depth_m = sense(render(tour.room, camera, pose), np.random.default_rng([seed, 9, index]))
+        rgb, depth_m = simulate_sensor(render(tour.room, camera, pose), np.random.default_rng([seed, 9, index]))
         yield CameraFrame(_stamp_ns(tour.path.times_s[at]), index, camera, rgb, depth_m, pose)
 
 
@@ -162,17 +162,17 @@ def _choices(room: Room, count: int, instances: str, rng: np.random.Generator) -
     return choices
 
 
-def _least_seen_s(tour: Tour) -> float:
+def _least_seen_s(tour: RoomScenario) -> float:
     return min(tour.path.seen_s.values(), default=np.inf)
 
 
-def _sounds(tour: Tour, sounds: Sequence[str]) -> list[str]:
+def _sounds(tour: RoomScenario, sounds: Sequence[str]) -> list[str]:
     """What each source plays: as asked for, else what its kind sounds like."""
     usual = [f"builtin:{item.sound}" for item in tour.sounding]
     return [*sounds[: len(usual)], *usual[len(sounds) :]]
 
 
-def _true_sources(tour: Tour, sounds: Sequence[str], seconds: float) -> tuple[TrueSource, ...]:
+def _true_sources(tour: RoomScenario, sounds: Sequence[str], seconds: float) -> tuple[TrueSource, ...]:
     start_s = _QUIET_START_S if seconds >= 5 * _QUIET_START_S else 0.0
     on_s = ((start_s, float(seconds)),)
     return tuple(
@@ -185,10 +185,10 @@ def _true_sources(tour: Tour, sounds: Sequence[str], seconds: float) -> tuple[Tr
 
 def sounding_sources(
     sources: Sequence[TrueSource], sounds: Sequence[str], array: ArrayGeometry, seed: int
-) -> list[SoundingSource]:
+) -> list[SimulatedSource]:
     """What the acoustics need of sources that play `sounds` (files or builtins)."""
     return [
-        SoundingSource(
+        SimulatedSource(
             source.name, source.position_m, load_sound(sound, array.sample_rate_hz, seed + number), source.on_s
         )
         for number, (source, sound) in enumerate(zip(sources, sounds, strict=True))

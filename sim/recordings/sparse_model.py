@@ -13,7 +13,7 @@ from echoseg_ros.geometry import apply, inverse, project, transform
 from echoseg_ros.io.colmap import ColmapImage, ColmapModel, ColmapPoints
 from echoseg_ros.types import Camera, Float64Array
 from echoseg_sim.rooms.render import RenderedView
-from echoseg_sim.rooms.scene import Geometry, is_free
+from echoseg_sim.rooms.scene import Geometry, is_unoccluded
 
 _POINTS_PER_VIEW = 80
 _CORNER_QUALITY = 0.01
@@ -88,7 +88,7 @@ def make_model(
         inside = (np.abs(pixels[:, view] / camera.width - 0.5) < 0.5 - _BORDER).all(axis=1) & (depth > 0)
         rows = np.flatnonzero(inside & _alike(points, T_room_camera[origin, :3, 3], pose[:3, 3]))
         eyes = np.broadcast_to(pose[:3, 3], (len(rows), 3))
-        seen[rows, view] = is_free(geometry, eyes, points[rows]) & (rng.random(len(rows)) > _MISSED)
+        seen[rows, view] = is_unoccluded(geometry, eyes, points[rows]) & (rng.random(len(rows)) > _MISSED)
     seen[np.arange(len(points)), origin] = True
     keep = seen.sum(axis=1) >= 2
     seen, pixels, points, rgb, origin = seen[keep], pixels[keep], points[keep], rgb[keep], origin[keep]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from echoseg_ros.geometry import look_at
 from echoseg_ros.types import Camera, Float64Array
-from echoseg_sim.recordings.gaze import Sighting, follow, sight
-from echoseg_sim.recordings.object_visibility import shown
-from echoseg_sim.recordings.path import draw_tour, drive_along, road_graph
-from echoseg_sim.rooms.free_space import FreeSpace
+from echoseg_sim.recordings.camera_path import draw_route, positions_along_route, route_graph
+from echoseg_sim.recordings.gaze import PathVisibility, path_visibility, rate_limited
+from echoseg_sim.recordings.object_visibility import picture_share
+from echoseg_sim.rooms.floor_clearance import FloorClearance
 from echoseg_sim.rooms.room import Room, RoomObject
 
 RATE_HZ = 5.0  # of the planned motion
@@ -39,48 +39,48 @@ _SEEN_FRAMES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Visit:
+class ViewpointPlan:
     """poses: [F, 4, 4] T_room_camera, one a second; fill: [F] share of the picture the sounding object fills.
 
     off: how far the visit is from what was wished: 0 = not at all, 1 = not to be used.
     """
 
     poses: Float64Array
-    fill: Float64Array
+    share_in_picture: Float64Array
     off: float
 
     @property
     def empty(self) -> NDArray[np.bool_]:
         """[F] whether the object is not in view."""
-        return self.fill < _VISIBLE
+        return self.share_in_picture < _VISIBLE
 
 
-def plan_visit(
+def plan_viewpoints(
     room: Room, sounding: str, camera: Camera, train: NDArray[np.bool_], empty: float, seed: int
-) -> Visit | None:
+) -> ViewpointPlan | None:
     """The best of some visits, a frame for each of train [F]; None if the room leaves no way to drive.
 
     empty: wished share of frames without the object, of all frames and of those not in `train`.
     """
     rng = np.random.default_rng([seed, 61])
-    space = FreeSpace(room.size_m, room.obstacles())
-    area = space.largest_area()
+    space = FloorClearance(room.size_m, room.obstacles())
+    area = space.drivable_mask()
     if area.sum() < 2:
         return None
-    cells, graph = road_graph(space, area)
+    cells, graph = route_graph(space, area)
     item = room.object(sounding)
     reach_m = float(np.clip(_NEARNESS * np.sqrt(np.prod(np.sort(item.box.size_m)[1:])), *_NEAR_M))
     favoured = np.linalg.norm(cells - item.box.center_m[:2], axis=1) < max(reach_m, _nearest(cells, item) + 0.3)
     times_s = np.arange(int(len(train) * RATE_HZ) + 1) / RATE_HZ
     at = np.round((np.arange(len(train)) + 0.5) * RATE_HZ).astype(int)
-    best: Visit | None = None
+    best: ViewpointPlan | None = None
     for _ in range(_TOURS):
         length_m = rng.uniform(*_SPEED_M_PER_S) * len(train)
-        line = draw_tour(rng, space, cells, graph, length_m, 40 + 3 * len(train), favoured)
+        line = draw_route(rng, space, cells, graph, length_m, 40 + 3 * len(train), favoured)
         if line is None:
             continue
-        positions = drive_along(rng, line, times_s)
-        sighting = sight(room, positions, times_s)
+        positions = positions_along_route(rng, line, times_s)
+        sighting = path_visibility(room, positions, times_s)
         for _ in range(_GAZES):
             wish = float(np.clip(empty + rng.uniform(*_LEAN), 0.05, 0.95))
             directions = _gaze(rng, room, sounding, sighting, positions, times_s, wish, 1.4 * reach_m)
@@ -91,12 +91,12 @@ def plan_visit(
     return best
 
 
-def train_frames_showing(
+def count_train_frames_with_object(
     room: Room, item: RoomObject, camera: Camera, poses: Float64Array, train: NDArray[np.bool_]
 ) -> int:
     """In how many train frames an object is in view."""
     entity = 1 + room.objects.index(item)
-    return int((shown(room.geometry, entity, item.box, camera, poses[train]) >= _VISIBLE).sum())
+    return int((picture_share(room.geometry, entity, item.box, camera, poses[train]) >= _VISIBLE).sum())
 
 
 def _nearest(cells: Float64Array, item: RoomObject) -> float:
@@ -104,32 +104,32 @@ def _nearest(cells: Float64Array, item: RoomObject) -> float:
 
 
 def _better(
-    best: Visit | None,
+    best: ViewpointPlan | None,
     room: Room,
     item: RoomObject,
     camera: Camera,
     poses: Float64Array,
     train: NDArray[np.bool_],
     empty: float,
-) -> Visit | None:
+) -> ViewpointPlan | None:
     """The better one of a visit and another along `poses`."""
-    fill = shown(room.geometry, 1 + room.objects.index(item), item.box, camera, poses)
-    out = fill < _VISIBLE
+    share_in_picture = picture_share(room.geometry, 1 + room.objects.index(item), item.box, camera, poses)
+    out = share_in_picture < _VISIBLE
     if out[train].all():
         return best
     off = 2 * abs(out.mean() - empty) + 3 * abs(out[~train].mean() - empty)
-    log_fill = np.log(fill[~out].mean())
+    log_fill = np.log(share_in_picture[~out].mean())
     off += 0.25 * max(np.log(_GOOD_FILL[0]) - log_fill, log_fill - np.log(_GOOD_FILL[1]), 0.0)
     if best is not None and off >= best.off:
         return best
     rivals = [other for other in room.objects if other.kind == item.kind and other is not item]
     wanted = min(_SEEN_FRAMES, max(1, len(train) // 8))
-    unseen = [train_frames_showing(room, rival, camera, poses, train) < wanted for rival in rivals]
-    visit = Visit(poses, fill, float(off + 0.2 * sum(unseen)))
+    unseen = [count_train_frames_with_object(room, rival, camera, poses, train) < wanted for rival in rivals]
+    visit = ViewpointPlan(poses, share_in_picture, float(off + 0.2 * sum(unseen)))
     return visit if best is None or visit.off < best.off else best
 
 
-def _gaze(rng: np.random.Generator, room: Room, sounding: str, sighting: Sighting, positions: Float64Array, times_s: Float64Array,
+def _gaze(rng: np.random.Generator, room: Room, sounding: str, sighting: PathVisibility, positions: Float64Array, times_s: Float64Array,
           empty: float, near_m: float) -> Float64Array:  # fmt: skip
     """Viewing directions [P, 3]: looks at the object and at other things, in turn as the wished share asks."""
     own = [item.name for item in room.objects].index(sounding)
@@ -156,7 +156,7 @@ def _gaze(rng: np.random.Generator, room: Room, sounding: str, sighting: Sightin
         past_s += look_s
         seen_s += look_s if show else 0.0
         start = end
-    yaw, pitch = follow(np.unwrap(yaw), 1 / RATE_HZ), follow(np.clip(pitch, *_PITCH_RAD), 1 / RATE_HZ)
+    yaw, pitch = rate_limited(np.unwrap(yaw), 1 / RATE_HZ), rate_limited(np.clip(pitch, *_PITCH_RAD), 1 / RATE_HZ)
     return np.stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)], axis=1)
 
 
@@ -166,7 +166,7 @@ def _pitch(toward: Float64Array) -> Float64Array:
 
 def _other(
     rng: np.random.Generator,
-    sighting: Sighting,
+    sighting: PathVisibility,
     step: int,
     eye: Float64Array,
     centers: Float64Array,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from echoseg_sim.rooms import decals, textures
-from echoseg_sim.rooms.furniture import Piece, Support, make_piece
+from echoseg_sim.rooms.furniture import FurnitureModel, SupportSurface, make_furniture
 from echoseg_sim.rooms.mesh import Material, Mesh, box, lathe, merge, placed, tube
 from echoseg_sim.rooms.palette import Palette
 
@@ -13,7 +13,7 @@ _CELL_M = 0.05
 _ENAMEL = (0.94, 0.95, 0.95)
 
 
-def vanity(palette: Palette) -> Piece:
+def vanity(palette: Palette) -> FurnitureModel:
     """A cabinet with a basin in its middle and room for things on both sides."""
     width, depth, height = palette.rng.uniform(1.15, 1.5), 0.5, palette.rng.uniform(0.8, 0.86)
     body, enamel, metal = palette.lacquer, palette.plastic(_ENAMEL), palette.metal()
@@ -37,11 +37,11 @@ def vanity(palette: Palette) -> Piece:
     rise = [(-0.2, 0, height), (-0.2, 0, height + 0.22), (-0.14, 0, height + 0.26), (-0.08, 0, height + 0.22)]
     parts.append(tube(rise, 0.013, metal, 10))
     free = width / 2 - 0.23
-    sides = [Support((0.01, side * (0.23 + free / 2)), (depth - 0.06, free), height) for side in (-1, 1)]
-    return make_piece("vanity", parts, sides)
+    sides = [SupportSurface((0.01, side * (0.23 + free / 2)), (depth - 0.06, free), height) for side in (-1, 1)]
+    return make_furniture("vanity", parts, sides)
 
 
-def tub(palette: Palette) -> Piece:
+def tub(palette: Palette) -> FurnitureModel:
     """A bath tub in its casing, open above."""
     length, width, height, rim = palette.rng.uniform(1.5, 1.7), 0.72, palette.rng.uniform(0.54, 0.6), 0.07
     enamel = palette.plastic(_ENAMEL)
@@ -56,10 +56,10 @@ def tub(palette: Palette) -> Piece:
     parts.append(box((*inner, 0.02), (0, 0, 0.12), enamel, cell_m=_CELL_M))
     spout = [(-width / 2 + 0.03, 0, height), (-width / 2 + 0.03, 0, height + 0.1), (-width / 2 + 0.14, 0, height + 0.1)]
     parts.append(tube(spout, 0.014, palette.metal(), 10))
-    return make_piece("tub", parts, [])
+    return make_furniture("tub", parts, [])
 
 
-def toilet(palette: Palette) -> Piece:
+def toilet(palette: Palette) -> FurnitureModel:
     """A bowl with a closed lid before its cistern."""
     enamel, seat = palette.plastic(_ENAMEL), palette.plastic(_ENAMEL if palette.rng.random() < 0.6 else palette.muted())
     foot = lathe([(0.13, 0), (0.11, 0.05), (0.12, 0.2), (0.185, 0.38), (0.19, 0.4)], enamel, segments=36)
@@ -72,10 +72,10 @@ def toilet(palette: Palette) -> Piece:
         box((0.12, 0.2, 0.42), (-0.22, 0, 0), enamel),
         lathe([(0.025, 0), (0.025, 0.012), (0, 0.014)], palette.metal(), (-0.24, 0, 0.81)),
     ]
-    return make_piece("toilet", parts, [])
+    return make_furniture("toilet", parts, [])
 
 
-def rack(palette: Palette) -> Piece:
+def rack(palette: Palette) -> FurnitureModel:
     """Four boards between thin posts, with folded towels on the highest but one."""
     width, depth, height, levels = palette.rng.uniform(0.7, 0.9), 0.36, palette.rng.uniform(1.3, 1.5), 4
     post, board = palette.metal(0.8), palette.wood if palette.rng.random() < 0.6 else palette.other_wood
@@ -85,7 +85,7 @@ def rack(palette: Palette) -> Piece:
         for x in (-1, 1)
         for y in (-1, 1)
     ]
-    supports = []
+    surfaces = []
     for level in range(levels):
         z = 0.1 + gap * level
         parts.append(box((depth, width - 0.05, 0.02), (0, 0, z), board, cell_m=0.03))
@@ -93,10 +93,10 @@ def rack(palette: Palette) -> Piece:
         if level == levels - 2:
             side = float(palette.rng.choice([-1, 1]))
             parts.append(placed(_towels(palette), (0, side * (width / 2 - 0.19), z + 0.02)))
-            supports.append(Support((0, -side * 0.16), (depth - 0.03, width - 0.4), z + 0.02, room))
+            surfaces.append(SupportSurface((0, -side * 0.16), (depth - 0.03, width - 0.4), z + 0.02, room))
             continue
-        supports.append(Support((0, 0), (depth - 0.03, width - 0.1), z + 0.02, room))
-    return make_piece("rack", parts, supports)
+        surfaces.append(SupportSurface((0, 0), (depth - 0.03, width - 0.1), z + 0.02, room))
+    return make_furniture("rack", parts, surfaces)
 
 
 def _towels(palette: Palette) -> Mesh:
@@ -115,4 +115,9 @@ def tile_room(palette: Palette) -> None:
     palette.accent_wall = Material(textures.tiles(rng, palette.muted(), (0.75, 0.75, 0.74)), (0.8, 0.8))
 
 
-BATHROOM: dict[str, Callable[[Palette], Piece]] = {"vanity": vanity, "tub": tub, "toilet": toilet, "rack": rack}
+BATHROOM: dict[str, Callable[[Palette], FurnitureModel]] = {
+    "vanity": vanity,
+    "tub": tub,
+    "toilet": toilet,
+    "rack": rack,
+}

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from echoseg_sim.rooms import decals, textures
-from echoseg_sim.rooms.mesh import Material, Mesh, box, extent, lathe, merge, placed, tube, upended
+from echoseg_sim.rooms.mesh import Material, Mesh, box, extent, lathe, merge, placed, tube, with_texture_upright
 from echoseg_sim.rooms.palette import Palette
 
 _CELL_M = 0.05
 
 
 @dataclass(frozen=True)
-class Support:
+class SupportSurface:
     """A level rectangle that things may stand on, in the furniture's frame.
 
     center_m: [x, y]; size_m: [x, y]; height_m of the surface; headroom_m above it.
@@ -28,27 +28,27 @@ class Support:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class FurnitureModel:
     """A piece of furniture in its own frame, footprint centred at the origin."""
 
     kind: str
     mesh: Mesh
     size_m: tuple[float, float, float]
-    supports: tuple[Support, ...]
+    surfaces: tuple[SupportSurface, ...]
 
 
-def make_piece(kind: str, parts: list[Mesh], supports: list[Support]) -> Piece:
+def make_furniture(kind: str, parts: list[Mesh], surfaces: list[SupportSurface]) -> FurnitureModel:
     """A piece of its parts, centred over the origin; supports as they lie among the parts."""
     mesh = merge(parts)
     low, high = extent(mesh)
     middle = (low + high) / 2
     centred = placed(mesh, (-middle[0], -middle[1], 0))
     shifted = [
-        Support((s.center_m[0] - middle[0], s.center_m[1] - middle[1]), s.size_m, s.height_m, s.headroom_m)
-        for s in supports
+        SupportSurface((s.center_m[0] - middle[0], s.center_m[1] - middle[1]), s.size_m, s.height_m, s.headroom_m)
+        for s in surfaces
     ]
     size = high - low
-    return Piece(kind, centred, (float(size[0]), float(size[1]), float(high[2])), tuple(shifted))
+    return FurnitureModel(kind, centred, (float(size[0]), float(size[1]), float(high[2])), tuple(shifted))
 
 
 def _legs(size: tuple[float, float], height_m: float, thick_m: float, material: Material) -> list[Mesh]:
@@ -60,24 +60,26 @@ def _legs(size: tuple[float, float], height_m: float, thick_m: float, material: 
     ]
 
 
-def table(palette: Palette) -> Piece:
+def table(palette: Palette) -> FurnitureModel:
     """A dining table or desk."""
     size = (palette.rng.uniform(0.75, 0.9), palette.rng.uniform(1.2, 1.5))
     height, wood = palette.rng.uniform(0.72, 0.76), palette.wood
     top = box((*size, 0.035), (0, 0, height - 0.035), wood, cell_m=0.03)
     apron = [box((0.02, size[1] - 0.2, 0.08), (s * (size[0] / 2 - 0.08), 0, height - 0.115), wood) for s in (-1, 1)]
-    return make_piece("table", [top, *apron, *_legs(size, height - 0.035, 0.06, wood)], [Support((0, 0), size, height)])
+    return make_furniture(
+        "table", [top, *apron, *_legs(size, height - 0.035, 0.06, wood)], [SupportSurface((0, 0), size, height)]
+    )
 
 
-def coffee_table(palette: Palette) -> Piece:
+def coffee_table(palette: Palette) -> FurnitureModel:
     """A low table."""
     size, height = (palette.rng.uniform(0.5, 0.6), palette.rng.uniform(0.85, 1.1)), palette.rng.uniform(0.4, 0.46)
     top = box((*size, 0.04), (0, 0, height - 0.04), palette.other_wood, cell_m=0.03)
     legs = _legs(size, height - 0.04, 0.05, palette.metal(0.5))
-    return make_piece("coffee_table", [top, *legs], [Support((0, 0), size, height)])
+    return make_furniture("coffee_table", [top, *legs], [SupportSurface((0, 0), size, height)])
 
 
-def counter(palette: Palette) -> Piece:
+def counter(palette: Palette) -> FurnitureModel:
     """A kitchen counter: plinth, fronts with handles, worktop, tiled splash-back."""
     doors = int(palette.rng.integers(3, 5))
     width, depth = 0.6 * doors, 0.6
@@ -104,10 +106,10 @@ def counter(palette: Palette) -> Piece:
                 palette.metal(),
             )
         )
-    return make_piece("counter", parts, [Support((0.02, 0), (depth - 0.06, width), 0.9)])
+    return make_furniture("counter", parts, [SupportSurface((0.02, 0), (depth - 0.06, width), 0.9)])
 
 
-def bookshelf(palette: Palette) -> Piece:
+def bookshelf(palette: Palette) -> FurnitureModel:
     """An open bookcase of four or five boards."""
     width, depth, height = palette.rng.uniform(0.85, 1.15), 0.34, palette.rng.uniform(1.65, 1.9)
     wood, thick, levels = palette.other_wood, 0.025, 5
@@ -115,7 +117,7 @@ def bookshelf(palette: Palette) -> Piece:
     parts = [box((depth, thick, height), (0, s * (width - thick) / 2, 0), wood, cell_m=_CELL_M) for s in (-1, 1)]
     parts.append(box((0.012, width - 2 * thick, height - 0.06), (-depth / 2 + 0.006, 0, 0.06), palette.wood))
     parts.append(box((depth - 0.04, width - 2 * thick, 0.06), (-0.02, 0, 0), wood))
-    supports = []
+    surfaces = []
     for level in range(levels):
         z = 0.06 + gap * level
         parts.append(box((depth - 0.012, width - 2 * thick, thick), (0.006, 0, z), wood, cell_m=0.03))
@@ -127,8 +129,8 @@ def bookshelf(palette: Palette) -> Piece:
             books, row = _book_row(palette, inner * palette.rng.uniform(0.2, 0.45), gap - thick)
             parts.append(placed(books, (0, side * (inner - row) / 2, z + thick)))
             row *= side
-        supports.append(Support((0.01, -row / 2), (depth - 0.03, inner - abs(row)), z + thick, room))
-    return make_piece("bookshelf", parts, supports)
+        surfaces.append(SupportSurface((0.01, -row / 2), (depth - 0.03, inner - abs(row)), z + thick, room))
+    return make_furniture("bookshelf", parts, surfaces)
 
 
 def _book_row(palette: Palette, width_m: float, height_m: float) -> tuple[Mesh, float]:
@@ -146,12 +148,12 @@ def _book_row(palette: Palette, width_m: float, height_m: float) -> tuple[Mesh, 
         volume = box(
             (deep, thick, tall), (-0.02, offset + thick / 2, 0), palette.plastic(color), {"+x": spine, "+z": pages}
         )
-        volumes.append(upended(volume, spine))
+        volumes.append(with_texture_upright(volume, spine))
         offset += thick + 0.001
     return placed(merge(volumes), (0, -offset / 2, 0)), offset
 
 
-def sideboard(palette: Palette) -> Piece:
+def sideboard(palette: Palette) -> FurnitureModel:
     """A low cupboard with panelled doors."""
     doors = int(palette.rng.integers(2, 4))
     width, depth, height = 0.48 * doors, 0.42, palette.rng.uniform(0.72, 0.86)
@@ -168,10 +170,10 @@ def sideboard(palette: Palette) -> Piece:
         parts.append(
             lathe([(0, -0.012), (0.014, 0), (0, 0.012)], palette.metal(), (depth / 2 + 0.002, y + 0.17, height * 0.55))
         )
-    return make_piece("sideboard", parts, [Support((0, 0), (depth, width), height)])
+    return make_furniture("sideboard", parts, [SupportSurface((0, 0), (depth, width), height)])
 
 
-def _seat(palette: Palette, kind: str, width: float) -> Piece:
+def _seat(palette: Palette, kind: str, width: float) -> FurnitureModel:
     depth, cloth = 0.85, palette.upholstery
     parts = [
         box((depth, width, 0.16), (0, 0, 0.08), cloth),
@@ -188,20 +190,20 @@ def _seat(palette: Palette, kind: str, width: float) -> Piece:
     pillow = placed(
         box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=_CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25
     )
-    return make_piece(kind, [*parts, pillow], [])
+    return make_furniture(kind, [*parts, pillow], [])
 
 
-def sofa(palette: Palette) -> Piece:
+def sofa(palette: Palette) -> FurnitureModel:
     """A sofa for two or three with a cushion."""
     return _seat(palette, "sofa", palette.rng.uniform(1.6, 2.1))
 
 
-def armchair(palette: Palette) -> Piece:
+def armchair(palette: Palette) -> FurnitureModel:
     """A sofa for one."""
     return _seat(palette, "armchair", 0.95)
 
 
-def chair(palette: Palette) -> Piece:
+def chair(palette: Palette) -> FurnitureModel:
     """A plain wooden chair."""
     wood = palette.other_wood
     parts = [box((0.42, 0.42, 0.03), (0, 0, 0.43), wood, cell_m=_CELL_M)]
@@ -210,15 +212,15 @@ def chair(palette: Palette) -> Piece:
     ]
     parts += [box((0.02, 0.35, 0.06), (-0.19, 0, z), wood) for z in (0.58, 0.7, 0.82)]
     parts.append(box((0.36, 0.36, 0.03), (0.01, 0, 0.46), palette.cushion, cell_m=_CELL_M))
-    return make_piece("chair", parts, [])
+    return make_furniture("chair", parts, [])
 
 
-def rug(palette: Palette) -> Piece:
+def rug(palette: Palette) -> FurnitureModel:
     """A patterned rug, one centimetre thick."""
     size = (palette.rng.uniform(1.2, 1.5), palette.rng.uniform(1.7, 2.1))
     pattern = palette.decal(textures.rug(palette.rng, palette.muted(), palette.vivid(), palette.pale()), *size)
     side = palette.plastic(palette.muted())
-    return make_piece("rug", [box((*size, 0.01), (0, 0, 0), side, {"+z": pattern, "-z": None})], [])
+    return make_furniture("rug", [box((*size, 0.01), (0, 0, 0), side, {"+z": pattern, "-z": None})], [])
 
 
 def window(palette: Palette, width_m: float, height_m: float) -> Mesh:
@@ -277,7 +279,7 @@ def ceiling_lamp(palette: Palette) -> Mesh:
     return lathe([(0, -0.09), (0.14, -0.075), (0.2, -0.03), (0.2, 0)], glow)
 
 
-FURNITURE: dict[str, Callable[[Palette], Piece]] = {
+FURNITURE: dict[str, Callable[[Palette], FurnitureModel]] = {
     "table": table, "coffee_table": coffee_table, "counter": counter, "bookshelf": bookshelf, "sideboard": sideboard,
     "sofa": sofa, "armchair": armchair, "chair": chair, "rug": rug,
 }  # fmt: skip

@@ -82,7 +82,7 @@ def is_free(footprint: Footprint, others: Sequence[Footprint], gap_m: float) -> 
     return True
 
 
-def along_wall(rng: np.random.Generator, walls: Sequence[Wall], size_m: tuple[float, float, float], off_m: float,
+def find_place_at_wall(rng: np.random.Generator, walls: Sequence[Wall], size_m: tuple[float, float, float], off_m: float,
                taken: Sequence[Footprint], gap_m: float, attempts: int = 60) -> Footprint | None:  # fmt: skip
     """A free place with the back to a wall, None if there is none."""
     for _ in range(attempts):
@@ -97,7 +97,7 @@ def along_wall(rng: np.random.Generator, walls: Sequence[Wall], size_m: tuple[fl
     return None
 
 
-def anywhere(rng: np.random.Generator, room_m: tuple[float, float], size_m: tuple[float, float, float],
+def find_place_in_room(rng: np.random.Generator, room_m: tuple[float, float], size_m: tuple[float, float, float],
              taken: Sequence[Footprint], gap_m: float, attempts: int = 60) -> Footprint | None:  # fmt: skip
     """A free place parallel to the walls, None if there is none."""
     for _ in range(attempts):
@@ -109,7 +109,7 @@ def anywhere(rng: np.random.Generator, room_m: tuple[float, float], size_m: tupl
     return None
 
 
-def relative(
+def footprint_relative_to(
     base: Footprint, offset_m: tuple[float, float], turn_rad: float, size_m: tuple[float, float, float]
 ) -> Footprint:
     """A footprint placed in the frame of another one."""
@@ -117,7 +117,7 @@ def relative(
     return Footprint((float(x), float(y)), size_m[:2], base.yaw_rad + turn_rad, (0.0, size_m[2]))
 
 
-def on_surface(rng: np.random.Generator, surface: Footprint, size_m: tuple[float, float, float], yaw_rad: float,
+def find_place_on_surface(rng: np.random.Generator, surface: Footprint, size_m: tuple[float, float, float], yaw_rad: float,
                taken: Sequence[Footprint], gap_m: float, attempts: int = 40) -> Footprint | None:  # fmt: skip
     """A free place on a level surface (whose z_m says height and ceiling above it), None if there is none."""
     low, high = surface.z_m
@@ -131,7 +131,7 @@ def on_surface(rng: np.random.Generator, surface: Footprint, size_m: tuple[float
         return None
     for _ in range(attempts):
         offset = rng.uniform(-reach, reach)
-        place = relative(surface, (float(offset[0]), float(offset[1])), turn, size_m)
+        place = footprint_relative_to(surface, (float(offset[0]), float(offset[1])), turn, size_m)
         place = replace(place, z_m=(low, low + size_m[2]))
         if is_free(place, taken, gap_m):
             return place

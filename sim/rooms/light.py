@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from echoseg_ros.types import Float64Array
-from echoseg_sim.rooms.scene import Geometry, Textures, cast, is_free
+from echoseg_sim.rooms.scene import Geometry, Textures, cast_rays, is_unoccluded
 
 _LIFT_M = 0.003  # rays start this far off the surface
 _SAMPLES_A_SIDE = 4
@@ -33,7 +33,7 @@ class AreaLight:
     color: Float64Array
 
 
-def bake(geometry: Geometry, textures: Textures, lights: Sequence[AreaLight], seed: int) -> NDArray[np.float32]:
+def bake_light(geometry: Geometry, textures: Textures, lights: Sequence[AreaLight], seed: int) -> NDArray[np.float32]:
     """[V, 3] light at each vertex, exposed so that its median is that of a well-lit picture."""
     rng = np.random.default_rng([seed, 77])
     points = geometry.vertices + _LIFT_M * geometry.normals
@@ -69,7 +69,7 @@ def _from_area(geometry: Geometry, points: NDArray[np.float32], light: AreaLight
                 -(ray @ normal) / length, 0, None
             )
             facing = np.flatnonzero(cosine > 0)
-            seen = is_free(geometry, points[facing], np.broadcast_to(sample, (len(facing), 3)))
+            seen = is_unoccluded(geometry, points[facing], np.broadcast_to(sample, (len(facing), 3)))
             total[facing] += seen * cosine[facing] / squared[facing]
     return total[:, None] * light.color * area / _SAMPLES_A_SIDE**2
 
@@ -87,7 +87,7 @@ def _bounce_hits(geometry: Geometry, points: NDArray[np.float32], rng: np.random
         flat = radius[chunk, None, None] * (np.cos(angle)[..., None] * side + np.sin(angle)[..., None] * other)
         rays = flat + np.sqrt(1 - radius[chunk] ** 2)[:, None, None] * geometry.normals
         origins = np.broadcast_to(points, rays.shape)
-        hits.append(cast(geometry, origins.reshape(-1, 3), rays.reshape(-1, 3)).triangle.reshape(len(chunk), -1))
+        hits.append(cast_rays(geometry, origins.reshape(-1, 3), rays.reshape(-1, 3)).triangle.reshape(len(chunk), -1))
     return np.concatenate(hits)
 
 

@@ -69,7 +69,7 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def moved(mesh: Mesh, T_a_b: Float64Array) -> Mesh:
+def transformed(mesh: Mesh, T_a_b: Float64Array) -> Mesh:
     """The mesh under an affine transform [4, 4]."""
     linear = T_a_b[:3, :3]
     normals = mesh.normals @ np.linalg.inv(linear)
@@ -84,17 +84,17 @@ def placed(mesh: Mesh, position: Point = (0, 0, 0), yaw_rad: float = 0.0, scale:
     T = np.eye(4)
     T[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) * np.asarray(scale, dtype=float)
     T[:3, 3] = position
-    return moved(mesh, T)
+    return transformed(mesh, T)
 
 
-def tipped(mesh: Mesh) -> Mesh:
+def with_top_forward(mesh: Mesh) -> Mesh:
     """The mesh with its z axis turned to +x (a lathe shape lying down, its top to the front)."""
     T = np.eye(4)
     T[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
-    return moved(mesh, T)
+    return transformed(mesh, T)
 
 
-def upended(mesh: Mesh, material: Material) -> Mesh:
+def with_texture_upright(mesh: Mesh, material: Material) -> Mesh:
     """The mesh with the texture of one material turned, so that its u runs upwards."""
     index = next(i for i, other in enumerate(mesh.materials) if other is material)
     uvs = mesh.uvs.copy()

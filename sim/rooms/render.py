@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.geometry import pixel_rays
 from echoseg_ros.types import Camera, Float64Array, FloatImage, RgbImage
-from echoseg_sim.rooms.scene import Scene, cast, linear
+from echoseg_sim.rooms.scene import Scene, cast_rays, linear
 
 DEPTH_RANGE_M = (0.3, 5.5)
 _LINEAR_OF_BYTE = linear(np.arange(256) / 255.0).astype(np.float32)
@@ -64,7 +64,7 @@ def render(room: HasScene, camera: Camera, T_map_camera: Float64Array) -> Render
     return RenderedView(rgb, depth_m, ids)
 
 
-def sense(
+def simulate_sensor(
     view: RenderedView, rng: np.random.Generator, color_noise: float = 2.0, depth_noise: float = 0.0015
 ) -> tuple[RgbImage, FloatImage]:
     """The view as a camera delivers it.
@@ -101,7 +101,7 @@ def _shade(
     scene: Scene, origin: Float64Array, rays: Float64Array, pixel_rad: float
 ) -> tuple[FloatImage, FloatImage, NDArray[np.int64]]:
     """Colours (sRGB) [N, 3] in [0, 1], depths [N], 0 = none, and triangles [N], -1 = none, of rays with z = 1."""
-    hits = cast(scene.geometry, origin, rays)
+    hits = cast_rays(scene.geometry, origin, rays)
     geometry, textures = scene.geometry, scene.textures
     colors = _colors(
         *(hits.distance, hits.triangle, hits.uv, rays.astype(np.float32)),

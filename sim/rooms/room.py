@@ -11,15 +11,15 @@ from functools import cached_property
 import numpy as np
 
 from echoseg_ros.types import Float64Array
-from echoseg_sim.rooms import homes
+from echoseg_sim.rooms import home_rooms
 from echoseg_sim.rooms.bathroom import tile_room
-from echoseg_sim.rooms.free_space import FreeSpace
-from echoseg_sim.rooms.furnishing import FurniturePiece, furnish
-from echoseg_sim.rooms.homes import Home
+from echoseg_sim.rooms.floor_clearance import FloorClearance
+from echoseg_sim.rooms.furniture_placement import PlacedFurniture, furnish
+from echoseg_sim.rooms.home_rooms import HomeRoom
 from echoseg_sim.rooms.layout import Footprint
-from echoseg_sim.rooms.light import bake
+from echoseg_sim.rooms.light import bake_light
+from echoseg_sim.rooms.object_placement import REPEATABLE_KINDS, RoomObject, place_objects
 from echoseg_sim.rooms.palette import Palette
-from echoseg_sim.rooms.scattering import REPEATED, RoomObject, scatter
 from echoseg_sim.rooms.scene import Geometry, Scene, Textures, make_geometry
 from echoseg_sim.rooms.shell import Shell, build_shell
 
@@ -36,14 +36,14 @@ class Room:
     seed: int
     size_m: Float64Array
     objects: tuple[RoomObject, ...]
-    furniture: tuple[FurniturePiece, ...]
+    furniture: tuple[PlacedFurniture, ...]
     shell: Shell
 
     @cached_property
     def scene(self) -> Scene:
         """The lit scene, made on first use (seconds)."""
         geometry, textures = self._solid
-        return Scene(geometry, textures, bake(geometry, textures, self.shell.lights, self.seed))
+        return Scene(geometry, textures, bake_light(geometry, textures, self.shell.lights, self.seed))
 
     @property
     def geometry(self) -> Geometry:
@@ -74,7 +74,7 @@ def make_room(
     seed: int,
     instances: str = "single",
     size_m: tuple[float, float, float] | None = None,
-    home: Home | None = None,
+    home: HomeRoom | None = None,
 ) -> Room:
     """A room as a pure function of its arguments.
 
@@ -92,12 +92,12 @@ def make_room(
         palette = Palette(rng)
         shell = build_shell(palette, size)
         pieces = furnish(palette, size, shell)
-        objects = scatter(palette, size, pieces, shell.keep_clear, instances)
+        objects = place_objects(palette, size, pieces, shell.keep_clear, instances)
         room = Room(seed, np.array(size), tuple(objects), tuple(pieces), shell)
         if (
             pieces
             and _is_full(objects, instances)
-            and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_M2
+            and FloorClearance(room.size_m, room.obstacles()).drivable_area_m2() >= _MIN_FREE_M2
         ):
             return room
     raise ValueError(f"no furnished layout found for seed {seed}, size {size_m}: want at least 4 x 3.5 x 2.4 m")
@@ -110,23 +110,26 @@ def _drawn_size(rng: np.random.Generator) -> tuple[float, float, float]:
 
 def _is_full(objects: list[RoomObject], instances: str) -> bool:
     kinds = [item.kind for item in objects]
-    repeated = max((kinds.count(kind) for kind in REPEATED), default=0)
+    repeated = max((kinds.count(kind) for kind in REPEATABLE_KINDS), default=0)
     return len(kinds) >= MIN_OBJECTS and len(set(kinds)) >= MIN_KINDS and (instances == "single" or repeated >= 3)
 
 
-def _make_home(seed: int, home: Home, size_m: tuple[float, float, float] | None) -> Room:
+def _make_home(seed: int, home: HomeRoom, size_m: tuple[float, float, float] | None) -> Room:
     """A room of a home; its materials are drawn once (they take the most time), its layout until one fits."""
-    if home.use not in homes.PLANS:
-        raise ValueError(f"room {home.use!r}: want one of {', '.join(homes.PLANS)}")
+    if home.use not in home_rooms.ROOM_TYPES:
+        raise ValueError(f"room {home.use!r}: want one of {', '.join(home_rooms.ROOM_TYPES)}")
     palette = Palette(np.random.default_rng([seed, 401]))
     if home.use == "bathroom":
         tile_room(palette)
     for _ in range(_LAYOUT_ATTEMPTS):
-        size = size_m or homes.draw_size(palette.rng, home.use)
+        size = size_m or home_rooms.draw_size(palette.rng, home.use)
         shell = build_shell(palette, size)
-        pieces = homes.furnish_home(palette, size, shell, home.use)
-        objects = homes.scatter_home(palette, size, pieces, shell.keep_clear, home) if pieces else []
+        pieces = home_rooms.furnish_home(palette, size, shell, home.use)
+        objects = home_rooms.place_home_objects(palette, size, pieces, shell.keep_clear, home) if pieces else []
         room = Room(seed, np.array(size), tuple(objects), tuple(pieces), shell)
-        if homes.is_full(objects, home.use) and FreeSpace(room.size_m, room.obstacles()).area_m2() >= _MIN_FREE_HOME_M2:
+        if (
+            home_rooms.has_enough_objects(objects, home.use)
+            and FloorClearance(room.size_m, room.obstacles()).drivable_area_m2() >= _MIN_FREE_HOME_M2
+        ):
             return room
     raise ValueError(f"no layout found for {home} of seed {seed}, size {size_m}: take another seed or a larger room")

@@ -90,7 +90,7 @@ def _facing(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDAr
     return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def cast(geometry: Geometry, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> Hits:
+def cast_rays(geometry: Geometry, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> Hits:
     """First hits of rays; origins [N, 3] (or [3]), directions [N, 3] of any length."""
     rays = np.empty((len(directions), 6), dtype=np.float32)
     rays[:, :3] = origins
@@ -102,7 +102,9 @@ def cast(geometry: Geometry, origins: NDArray[np.floating], directions: NDArray[
     return Hits(distance, triangle, answer["primitive_uvs"].numpy())
 
 
-def is_free(geometry: Geometry, origins: NDArray[np.floating], targets: NDArray[np.floating]) -> NDArray[np.bool_]:
+def is_unoccluded(
+    geometry: Geometry, origins: NDArray[np.floating], targets: NDArray[np.floating]
+) -> NDArray[np.bool_]:
     """Whether nothing stands between origins [N, 3] and targets [N, 3] (ends excluded by 0.5 %)."""
     rays = np.empty((len(targets), 6), dtype=np.float32)
     rays[:, :3] = origins

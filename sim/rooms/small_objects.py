@@ -6,8 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from echoseg_sim.rooms import decals, gadgets
-from echoseg_sim.rooms.mesh import Material, Mesh, arc, ball, box, disc, grid, lathe, merge, placed, tube, upended
+from echoseg_sim.rooms import appliances, decals
+from echoseg_sim.rooms.mesh import (
+    Material,
+    Mesh,
+    arc,
+    ball,
+    box,
+    disc,
+    grid,
+    lathe,
+    merge,
+    placed,
+    tube,
+    with_texture_upright,
+)
 from echoseg_sim.rooms.palette import Palette
 
 Builder = Callable[[Palette], Mesh]
@@ -149,7 +162,9 @@ def _books(palette: Palette) -> Mesh:
         if upright:
             spine = palette.decal(title, tall, thick)
             faces = {"+x": spine, "+z": pages, "-x": pages}
-            volume = upended(box((deep, thick, tall), (-deep / 2, offset + thick / 2, 0), cover, faces), spine)
+            volume = with_texture_upright(
+                box((deep, thick, tall), (-deep / 2, offset + thick / 2, 0), cover, faces), spine
+            )
         else:
             faces = {"+x": palette.decal(title, tall, thick), "+z": palette.decal(title, deep, tall)}
             faces |= dict.fromkeys(("+y", "-y", "-x"), pages)
@@ -182,26 +197,26 @@ def _toy(palette: Palette) -> Mesh:
 
 
 BUILDERS: dict[str, Builder] = {
-    "alarm_clock": gadgets.alarm_clock,
-    "radio": gadgets.radio,
-    "kettle": gadgets.kettle,
+    "alarm_clock": appliances.alarm_clock,
+    "radio": appliances.radio,
+    "kettle": appliances.kettle,
     "mug": _mug,
-    "microwave": gadgets.microwave,
-    "coffee_maker": gadgets.coffee_maker,
-    "phone": gadgets.phone,
-    "speaker": gadgets.speaker,
+    "microwave": appliances.microwave,
+    "coffee_maker": appliances.coffee_maker,
+    "phone": appliances.phone,
+    "speaker": appliances.speaker,
     "plant": _plant,
     "box": _box,
     "bottle": _bottle,
-    "fan": gadgets.fan,
+    "fan": appliances.fan,
     "lamp": _lamp,
     "bowl": _bowl,
     "books": _books,
     "toy": _toy,
-    "washing_machine": gadgets.washing_machine,
+    "washing_machine": appliances.washing_machine,
 }
 # As large as furniture: only rooms of a home have these, not the plain ones.
-LARGE = ("washing_machine",)
+LARGE_KINDS = ("washing_machine",)
 
 # What a kind sounds like when it sounds; the other kinds are silent.
 SOUNDS: dict[str, str] = {
@@ -211,7 +226,7 @@ SOUNDS: dict[str, str] = {
 }  # fmt: skip
 
 
-def build(kind: str, palette: Palette) -> Mesh:
+def build_mesh(kind: str, palette: Palette) -> Mesh:
     """A mesh of that kind, centred over the origin, standing on z = 0."""
     mesh = BUILDERS[kind](palette)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)

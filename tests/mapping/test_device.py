@@ -17,10 +17,10 @@ from torch import Tensor
 
 from echoseg_ros.config import Config
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.mapping.optimize import TIDY_EVERY
+from echoseg_ros.mapping.optimize import PRUNE_EVERY_STEPS
 from echoseg_ros.mapping.rasterizers import gsplat
 from echoseg_ros.types import Camera
-from gpu_check.frames import made_up_recording
+from gpu_check.frames import synthetic_recording
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 32.0, 24.0)
 
@@ -52,7 +52,7 @@ def mapper(monkeypatch: pytest.MonkeyPatch) -> Mapper:
     settings = {"map.backend": "gsplat", "map.image_width_px": 64, "keyframes.min_interval_s": 0.0}
     mapper = Mapper(Config().updated(settings), "meta")
     with reading_back_allowed():
-        for frame in made_up_recording(CAMERA, 2).frames:
+        for frame in synthetic_recording(CAMERA, 2).frames:
             mapper.add_frame(frame)
     return mapper
 
@@ -60,13 +60,13 @@ def mapper(monkeypatch: pytest.MonkeyPatch) -> Mapper:
 def test_everything_of_the_map_is_on_its_device(mapper: Mapper) -> None:
     assert len(mapper.gaussians) > 100
     assert all(tensor.is_meta for _, tensor in mapper.gaussians.items()) and mapper.gaussians.uids.is_meta
-    labels = made_up_recording(CAMERA, 1).frames[0].rgb[..., 0].astype("int32") % 40
-    lifted = mapper.lift(CAMERA, made_up_recording(CAMERA, 1).frames[0].T_map_camera, labels, 40)
+    labels = synthetic_recording(CAMERA, 1).frames[0].rgb[..., 0].astype("int32") % 40
+    lifted = mapper.lift(CAMERA, synthetic_recording(CAMERA, 1).frames[0].T_map_camera, labels, 40)
     assert lifted.is_meta and lifted.shape == (len(mapper.gaussians), 40)
 
 
 def test_steps_wait_for_nothing_between_two_rounds_of_pruning(mapper: Mapper) -> None:
-    mapper.optimise(TIDY_EVERY - 1)
+    mapper.optimise(PRUNE_EVERY_STEPS - 1)
     with reading_back_allowed():
         mapper.optimise(1)
-    mapper.optimise(TIDY_EVERY - 1)
+    mapper.optimise(PRUNE_EVERY_STEPS - 1)

@@ -25,10 +25,10 @@ from echoseg_ros.config import Config
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera
 from gpu_check import cli
-from gpu_check.frames import made_up_recording
+from gpu_check.frames import synthetic_recording
 
 mapper = Mapper(Config().updated({{"map.image_width_px": 64, "keyframes.min_interval_s": 0.0}}))
-for frame in made_up_recording(Camera(64, 48, 60.0, 60.0, 32.0, 24.0), 2).frames:
+for frame in synthetic_recording(Camera(64, 48, 60.0, 60.0, 32.0, 24.0), 2).frames:
     keyframe = mapper.add_frame(frame)
     mapper.optimise(2)
 assert keyframe is not None and len(mapper.gaussians) > 100

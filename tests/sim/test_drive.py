@@ -10,10 +10,10 @@ from echoseg_ros.geometry import apply, backproject, look_at, pixel_rays, rotati
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.types import ImageData, PoseData
 from echoseg_sim.recordings import room_recording as room_module
-from echoseg_sim.recordings.path import CLEARANCE_M, plan_path
+from echoseg_sim.recordings.camera_path import CLEARANCE_M, plan_path
 from echoseg_sim.recordings.room_recording import camera_of, simulate_room
 from echoseg_sim.rooms.mesh import Material, quad
-from echoseg_sim.rooms.render import RenderedView, render, sense
+from echoseg_sim.rooms.render import RenderedView, render, simulate_sensor
 from echoseg_sim.rooms.room import make_room
 from echoseg_sim.rooms.scene import Scene, make_geometry
 
@@ -115,7 +115,7 @@ def test_sensor_noise_grows_with_the_square_of_depth():
     depth[:100] = 1.0
     depth[:, 0], depth[:, 1] = 0.1, 7.0
     view = RenderedView(np.full((200, 200, 3), 128, dtype=np.uint8), depth, np.zeros((200, 200), dtype=np.int32))
-    rgb, sensed = sense(view, np.random.default_rng(0), depth_noise=0.002)
+    rgb, sensed = simulate_sensor(view, np.random.default_rng(0), depth_noise=0.002)
     assert (sensed[:, :2] == 0).all()
     assert sensed[:100, 2:].std() == pytest.approx(0.002, rel=0.05)
     assert sensed[100:, 2:].std() == pytest.approx(0.032, rel=0.05)

@@ -18,9 +18,9 @@ from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
 from echoseg_ros.types import Camera
 from gpu_check.cli import main
 from gpu_check.correctness import Comparison, compare, largest
-from gpu_check.frames import made_up_recording, read_frames, write_frames
+from gpu_check.frames import read_frames, synthetic_recording, write_frames
+from gpu_check.gsplat_stand_in import sh_colors
 from gpu_check.gsplat_trainer import depth_points, scene_scale
-from gpu_check.injected import sh_colors
 from gpu_check.online import proposal_labels
 from gpu_check.prepare import fit
 from gpu_check.quality import fitted_psnr_db, psnr_db, ssim
@@ -34,7 +34,7 @@ FIGURES = ("gpu_keyframes_hz_640x480", "gpu_keyframes_hz_1008", "gpu_vram_gb", "
 
 @pytest.mark.timeout(300)
 def test_the_whole_check_runs_on_a_prepared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_frames(tmp_path / "wall", made_up_recording(CAMERA, 9).frames)
+    write_frames(tmp_path / "wall", synthetic_recording(CAMERA, 9).frames)
     out = tmp_path / "gpu_check.json"
     assert main([str(tmp_path / "wall"), "--device", "cpu", "--quick", "--out", str(out)]) == 0
     content = json.loads(out.read_text())
@@ -76,7 +76,7 @@ def test_a_wrong_rasterizer_is_found_out() -> None:
 
 
 def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
-    recording = made_up_recording(CAMERA, 9)
+    recording = synthetic_recording(CAMERA, 9)
     assert write_frames(tmp_path / "wall", recording.frames) == 9
     again = read_frames(tmp_path / "wall")
     assert again.camera == CAMERA and again.name == "wall" and again.size == "48x36"
@@ -94,10 +94,10 @@ def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(96, 72), (60, 60), (160, 160)])
 def test_a_frame_of_another_size_shows_the_same(size: tuple[int, int]) -> None:
     """Cut and resized, a view is what a camera of that size and those intrinsics would have seen."""
-    frame = made_up_recording(Camera(192, 144, 180.0, 180.0, 96.0, 72.0), 1).frames[0]
+    frame = synthetic_recording(Camera(192, 144, 180.0, 180.0, 96.0, 72.0), 1).frames[0]
     small = fit(frame, *size)
     assert small.rgb.shape == (size[1], size[0], 3) and small.depth_m is not None
-    truth = made_up_recording(small.camera, 1).frames[0]
+    truth = synthetic_recording(small.camera, 1).frames[0]
     assert np.mean(np.abs(small.depth_m - truth.depth_m) < 0.05) > 0.95
     assert np.abs(small.rgb.astype(float) - truth.rgb).mean() < 6
 
@@ -122,7 +122,7 @@ def test_prepare_reads_a_bag(tmp_path: Path) -> None:
 
 
 def test_points_of_the_depth_lie_on_the_surfaces() -> None:
-    points, colors = depth_points(made_up_recording(CAMERA, 9), 400)
+    points, colors = depth_points(synthetic_recording(CAMERA, 9), 400)
     on_wall, on_box = np.abs(points[:, 1] - 2.0) < 1e-5, np.abs(points[:, 1] - 1.2) < 1e-5
     assert (on_wall | on_box).all() and on_box.any()
     np.testing.assert_allclose(colors[on_box], np.broadcast_to(np.array([200, 40, 30]) / 255, (on_box.sum(), 3)))

@@ -14,16 +14,16 @@ import torch
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.mapping.rasterizers.gsplat import GsplatRasterizer
 from echoseg_ros.types import Camera
-from gpu_check import injected, prepare
+from gpu_check import gsplat_stand_in, prepare
 from gpu_check.correctness import Comparison, compare
-from gpu_check.frames import Recording, made_up_recording, read_frames
+from gpu_check.frames import Recording, read_frames, synthetic_recording
 from gpu_check.gsplat_trainer import MAX_POINTS, STEPS, train
 from gpu_check.online import online_config, run_online
 from gpu_check.report import Row, correctness_table, figures, speed_table, write_json
 from gpu_check.scenes import DENSE_SCENES, LARGE_SCENES
 
 QUICK_CAMERA = Camera(48, 36, 45.0, 45.0, 24.0, 18.0)
-MADE_UP_CAMERAS = (Camera(640, 480, 480.0, 480.0, 320.0, 240.0), Camera(1008, 1008, 756.0, 756.0, 504.0, 504.0))
+SYNTHETIC_CAMERAS = (Camera(640, 480, 480.0, 480.0, 320.0, 240.0), Camera(1008, 1008, 756.0, 756.0, 504.0, 504.0))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +92,7 @@ def _check(a: argparse.Namespace, command: str) -> int:
     # As exact as on a CPU: SSIM takes differences of nearly equal numbers.
     torch.backends.cudnn.allow_tf32 = False
     recordings = _recordings(a.folders, a.quick)
-    rasterization = injected.rasterization if on_cpu else None
+    rasterization = gsplat_stand_in.rasterization if on_cpu else None
     comparisons = compare(
         GsplatRasterizer(device, rasterization, a.vram_gb), device,
         DENSE_SCENES[2:3] if a.quick else DENSE_SCENES + LARGE_SCENES,
@@ -113,8 +113,8 @@ def _recordings(folders: Sequence[Path], quick: bool) -> Callable[[], Any]:
     if folders:
         return lambda: (read_frames(folder) for folder in folders)
     if quick:
-        return lambda: (made_up_recording(camera, 16) for camera in (QUICK_CAMERA,))
-    return lambda: (made_up_recording(camera, 64) for camera in MADE_UP_CAMERAS)
+        return lambda: (synthetic_recording(camera, 16) for camera in (QUICK_CAMERA,))
+    return lambda: (synthetic_recording(camera, 64) for camera in SYNTHETIC_CAMERAS)
 
 
 def _measured(recording: Recording, device: str, a: argparse.Namespace) -> Row:
@@ -124,7 +124,9 @@ def _measured(recording: Recording, device: str, a: argparse.Namespace) -> Row:
     trainer_steps = min(a.trainer_steps, 4) if a.quick else a.trainer_steps
     trainer = None
     if trainer_steps > 0:
-        rasterization, strategy = (injected.rasterization, injected.FixedStrategy()) if on_cpu else _gsplat()
+        rasterization, strategy = (
+            (gsplat_stand_in.rasterization, gsplat_stand_in.FixedStrategy()) if on_cpu else _gsplat()
+        )
         points = 200 if a.quick else MAX_POINTS
         trainer = train(recording, device, rasterization, strategy, trainer_steps, points)
     return Row(recording.name, recording.size, len(recording.frames), online, trainer)

@@ -103,7 +103,7 @@ def read_frames(folder: Path) -> Recording:
     return Recording(Path(folder).name, camera, tuple(frames))
 
 
-def made_up_recording(camera: Camera, count: int) -> Recording:
+def synthetic_recording(camera: Camera, count: int) -> Recording:
     """A checkered wall with a red box in front of it, in closed form: for runs without a recording at hand."""
     frames = []
     for i in range(count):

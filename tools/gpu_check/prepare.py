@@ -42,9 +42,9 @@ def bag_frames(bag: Path) -> Iterator[CameraFrame]:
 
 def room_frames(seed: int, width: int, height: int) -> Iterator[CameraFrame]:
     """A simulated room, rendered at the size itself: 20 s at 10 Hz."""
-    from echoseg_sim.recordings.room_recording import camera_of, drive, make_tour
+    from echoseg_sim.recordings.room_recording import camera_of, make_scenario, render_frames
 
-    return drive(make_tour(seed), camera_of((width, height)), seed)
+    return render_frames(make_scenario(seed), camera_of((width, height)), seed)
 
 
 def fit(frame: CameraFrame, width: int, height: int) -> CameraFrame:

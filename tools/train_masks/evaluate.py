@@ -22,7 +22,7 @@ from echoseg_ros.config import MaskConfig
 from echoseg_ros.masks.factory import make_masks
 from echoseg_ros.types import CameraFrame
 from echoseg_ros.units import scaled_pose
-from echoseg_sim.rooms.render import DEPTH_RANGE_M, RenderedView, sense
+from echoseg_sim.rooms.render import DEPTH_RANGE_M, RenderedView, simulate_sensor
 from train_masks.samples import View, load_views
 
 LEAST_PX = 25
@@ -113,7 +113,7 @@ def _given(view: View, sort: str, number: int) -> tuple[CameraFrame, np.ndarray 
             ids,
         )
     rendered = RenderedView(view.rgb, view.depth_m.astype(np.float32), ids)
-    rgb, depth = sense(rendered, np.random.default_rng(number))
+    rgb, depth = simulate_sensor(rendered, np.random.default_rng(number))
     assert depth.max() < DEPTH_RANGE_M[1] + 0.2
     return CameraFrame(number, number, view.camera, rgb, depth, view.T_map_camera), None, None, ids
 

@@ -23,7 +23,7 @@ from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.types import Camera, CameraFrame
 from echoseg_ros.units import MapScale
-from echoseg_sim.recordings.path import plan_path
+from echoseg_sim.recordings.camera_path import plan_path
 from echoseg_sim.recordings.sparse_model import Gauge, find_features, make_model
 from echoseg_sim.rooms.render import RenderedView, render
 from echoseg_sim.rooms.room import Room
@@ -68,7 +68,7 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
     views = [render(room, camera, pose) for pose in poses]
     train = [k for k in range(len(poses)) if k % TEST_EVERY]
     mapper, scale = Mapper(Config()), MapScale("arbitrary")
-    mapper.add_seeds(_seeds(room, camera, poses, views, train, seed))
+    mapper.set_seed_points(_seeds(room, camera, poses, views, train, seed))
     rows: list[dict[str, np.ndarray]] = []
     before_s = -1.0
     for number, k in enumerate([*train, -1]):

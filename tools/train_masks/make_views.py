@@ -17,7 +17,7 @@ import numpy as np
 
 from echoseg_ros.geometry import look_at
 from echoseg_ros.types import Camera
-from echoseg_sim.rooms.free_space import FreeSpace
+from echoseg_sim.rooms.floor_clearance import FloorClearance
 from echoseg_sim.rooms.render import render
 from echoseg_sim.rooms.room import Room
 from echoseg_sim.rooms.scene import Geometry, Scene, make_geometry
@@ -85,7 +85,7 @@ def _camera(shape: str, rng: np.random.Generator) -> Camera:
 
 def _pose(room: Room, rng: np.random.Generator) -> np.ndarray:
     """From somewhere in the free floor, mostly towards an object, sometimes anywhere."""
-    space = FreeSpace(room.size_m, room.obstacles())
+    space = FloorClearance(room.size_m, room.obstacles())
     free = space.centers[space.clearance_m > 0.15]
     eye = np.append(free[rng.integers(len(free))], rng.uniform(0.7, 1.7))
     near = sorted(room.objects, key=lambda item: float(np.linalg.norm(item.box.center_m - eye)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoseg_sim.rooms.homes import PLANS, Home
+from echoseg_sim.rooms.home_rooms import ROOM_TYPES, HomeRoom
 from echoseg_sim.rooms.room import Room, make_room
 
 TRAINING_SEEDS = range(50_000, 60_000)
@@ -19,5 +19,5 @@ def training_room(seed: int) -> Room:
     if seed % 4 == 0:
         return make_room(seed, "multi" if rng.random() < 0.3 else "single")
     count = int(rng.choice([1, 1, 2, 3]))
-    home = Home(str(rng.choice(sorted(PLANS))), count=count, pair=count > 1 and bool(rng.random() < 0.5))
+    home = HomeRoom(str(rng.choice(sorted(ROOM_TYPES))), count=count, pair=count > 1 and bool(rng.random() < 0.5))
     return make_room(seed, home=home)

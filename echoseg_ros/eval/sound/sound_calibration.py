@@ -22,9 +22,9 @@ from echoseg_ros.sound.calibration.self_calibration import CalibrationEstimate, 
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.types import AudioChunk, AudioFormat, Float64Array
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.acoustics.sounds import load_sound
-from echoseg_sim.recordings.room_recording import make_tour, shoebox_of
+from echoseg_sim.recordings.room_recording import make_scenario, shoebox_of
 
 POSE_RATE_HZ = 50.0
 ARRAYS = ("cube8", "square4")
@@ -114,13 +114,13 @@ def record_walk(
     signal = load_sound(sound, array.sample_rate_hz, seed)
     heard = simulate_array(
         shoebox, rt60_s, array, list(poses @ array.T_camera_array), times_s,
-        [SoundingSource("source", source_m, signal, ((0.0, seconds),))], seconds, snr_db, seed,
+        [SimulatedSource("source", source_m, signal, ((0.0, seconds),))], seconds, snr_db, seed,
     )  # fmt: skip
     return Walk(heard.samples, times_s, poses, source_m, sound)
 
 
 def _tour(seed: int, seconds: float) -> tuple[Shoebox, Float64Array, Float64Array, Float64Array]:
-    tour = make_tour(seed, seconds=seconds)
+    tour = make_scenario(seed, seconds=seconds)
     return shoebox_of(tour.room), tour.sounding[0].box.center_m, tour.path.times_s, tour.path.poses
 
 

@@ -18,9 +18,9 @@ from echoseg_ros.pipeline.pipeline import SoundBranch
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
-from echoseg_ros.sound.localisation.back_projection import EvidenceMemory
+from echoseg_ros.sound.localisation.evidence_memory import EvidenceMemory
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, Float64Array, PoseData
-from echoseg_sim.acoustics.array_audio import SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import SimulatedSource, simulate_array
 from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
 
@@ -73,7 +73,7 @@ def _messages(array: ArrayGeometry, room: SoundRoom, seed: int, seconds: float) 
     poses = np.stack([_pose_at(room.poses, at_s) for at_s in times_s])
     thing = int(np.random.default_rng([seed, 59]).integers(len(room.sounding_m)))
     sound = load_sound(SOUND, array.sample_rate_hz, seed)
-    source = SoundingSource("thing", room.sounding_m[thing], sound, ((0.0, seconds),))
+    source = SimulatedSource("thing", room.sounding_m[thing], sound, ((0.0, seconds),))
     box = Shoebox(np.zeros(3), room.size_m)
     heard = simulate_array(box, RT60_S, array, list(poses), times_s, [source], seconds, SNR_DB, seed)
     T_array_camera = np.linalg.inv(array.T_camera_array)

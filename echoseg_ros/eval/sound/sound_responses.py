@@ -20,13 +20,13 @@ from echoseg_ros.sound.array.array_geometry import (
     array_to_mapping,
 )
 from echoseg_ros.types import Float64Array
-from echoseg_sim.acoustics.receivers import LEAD, OpenReceiver, make_receiver
+from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, FreeFieldReceiver, make_receiver
 from echoseg_sim.acoustics.reverberation import (
     RT60_TOLERANCE,
     TAIL_LENGTH_RT60,
-    Echoes,
+    ImageSources,
     Shoebox,
-    echo_pattern,
+    image_source_model,
     find_reflection,
     reverberation_time,
 )
@@ -96,14 +96,14 @@ def _responses(
 ) -> Responses:
     rate_hz, receiver = array.sample_rate_hz, make_receiver(array)
     longest_m = float(np.linalg.norm(poses[:, :3, 3] - source_m, axis=1).max()) + 0.5
-    short = 2 * LEAD + int((longest_m / SPEED_OF_SOUND_M_PER_S + 0.01) * rate_hz)
-    direct = receiver.responses(Echoes(np.asarray(source_m, dtype=float)[None], np.ones(1)), poses, short)
+    short = 2 * LEAD_SAMPLES + int((longest_m / SPEED_OF_SOUND_M_PER_S + 0.01) * rate_hz)
+    direct = receiver.responses(ImageSources(np.asarray(source_m, dtype=float)[None], np.ones(1)), poses, short)
     if rt60_s == 0:
         return Responses(direct, np.zeros_like(direct), 0.0)
-    pattern = echo_pattern(shoebox, source_m, rt60_s, np.random.default_rng([seed, _number(source_m)]))
-    echoes = pattern.echoes(_reflection(shoebox, rt60_s, poses, seed, cache), rt60_s)
-    length = max(short, 2 * LEAD + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * rate_hz))
-    rest = receiver.responses(Echoes(echoes.positions_map[1:], echoes.gains[1:]), poses, length)
+    pattern = image_source_model(shoebox, source_m, rt60_s, np.random.default_rng([seed, _number(source_m)]))
+    echoes = pattern.image_sources(_reflection(shoebox, rt60_s, poses, seed, cache), rt60_s)
+    length = max(short, 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * rate_hz))
+    rest = receiver.responses(ImageSources(echoes.positions_map[1:], echoes.gains[1:]), poses, length)
     measured_s = reverberation_time(_open_ear(echoes, poses, rt60_s), _EAR.sample_rate_hz)
     if abs(measured_s / rt60_s - 1) > RT60_TOLERANCE:
         raise ConfigError(f"rt60 {rt60_s} s: room {seed} has {measured_s:.2f} s, more than 15 % off")
@@ -118,10 +118,10 @@ def _reflection(shoebox: Shoebox, rt60_s: float, poses: Float64Array, seed: int,
         return float(read_json(file)["reflection"])
     rng = np.random.default_rng([seed, 43])
     places = shoebox.origin_map_m + shoebox.size_m * rng.uniform(0.15, 0.85, (3, 3))
-    patterns = [echo_pattern(shoebox, place, rt60_s, rng) for place in places]
+    patterns = [image_source_model(shoebox, place, rt60_s, rng) for place in places]
 
     def measured_s(reflection: float) -> float:
-        heard = [_open_ear(pattern.echoes(reflection, rt60_s), poses, rt60_s) for pattern in patterns]
+        heard = [_open_ear(pattern.image_sources(reflection, rt60_s), poses, rt60_s) for pattern in patterns]
         return reverberation_time(np.stack(heard), _EAR.sample_rate_hz)
 
     reflection, _ = find_reflection(measured_s, shoebox, rt60_s)
@@ -130,11 +130,11 @@ def _reflection(shoebox: Shoebox, rt60_s: float, poses: Float64Array, seed: int,
     return reflection
 
 
-def _open_ear(echoes: Echoes, poses: Float64Array, rt60_s: float) -> NDArray[np.float32]:
+def _open_ear(echoes: ImageSources, poses: Float64Array, rt60_s: float) -> NDArray[np.float32]:
     """[P', M, L] what a plain pair of microphones hears at a few of the poses."""
     some = poses[np.linspace(0, len(poses) - 1, _MEASURED_POSES).astype(int)]
-    length = 2 * LEAD + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * _EAR.sample_rate_hz)
-    return OpenReceiver(_EAR).responses(echoes, some, length)
+    length = 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * _EAR.sample_rate_hz)
+    return FreeFieldReceiver(_EAR).responses(echoes, some, length)
 
 
 _EAR = array_from_mapping({"sample_rate_hz": 16000, "microphones_m": [[0.0, 0.05, 0.0], [0.0, -0.05, 0.0]]})

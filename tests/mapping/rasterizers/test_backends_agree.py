@@ -19,7 +19,7 @@ from echoseg_ros.mapping.rasterizers.gsplat import MAX_CHANNELS, GsplatRasterize
 from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
 from echoseg_ros.mapping.rasterizers.reference import ReferenceRasterizer
 from echoseg_ros.types import Camera, Float64Array
-from gpu_check import injected
+from gpu_check import gsplat_stand_in
 
 # Odd sizes: the last tiles are cut.
 CAMERA = Camera(45, 37, 50.0, 48.0, 21.3, 19.1)
@@ -44,7 +44,7 @@ def leaves(gaussians: Gaussians, dtype: torch.dtype) -> Gaussians:
 
 
 def make_fast(name: str) -> Rasterizer:
-    return NumbaRasterizer() if name == "numba" else GsplatRasterizer("cpu", injected.rasterization)
+    return NumbaRasterizer() if name == "numba" else GsplatRasterizer("cpu", gsplat_stand_in.rasterization)
 
 
 @pytest.fixture(params=["numba", "gsplat"])

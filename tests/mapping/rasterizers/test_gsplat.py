@@ -20,7 +20,7 @@ from echoseg_ros.mapping.rasterizers.gsplat import CameraCache, GsplatRasterizer
 from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
 from echoseg_ros.mapping.rasterizers.reference import ReferenceRasterizer
 from echoseg_ros.types import Float64Array
-from gpu_check import injected
+from gpu_check import gsplat_stand_in
 from gpu_check.scenes import SMALL, RandomScene
 
 SCENE = RandomScene(SMALL, 120, 5.0, 0, True)
@@ -34,7 +34,7 @@ class Recorder:
 
     def __call__(self, **arguments: Any) -> Any:
         self.calls.append(arguments)
-        return injected.rasterization(**arguments)
+        return gsplat_stand_in.rasterization(**arguments)
 
 
 def poses(count: int) -> list[Float64Array]:
@@ -73,7 +73,7 @@ def test_gradients_of_several_views_add_up() -> None:
     assert float((ours - judge).norm() / judge.norm()) < 1e-4
 
 
-@pytest.mark.parametrize("rasterizer", [GsplatRasterizer("cpu", injected.rasterization), ReferenceRasterizer()])
+@pytest.mark.parametrize("rasterizer", [GsplatRasterizer("cpu", gsplat_stand_in.rasterization), ReferenceRasterizer()])
 def test_views_that_do_not_belong_together_are_refused(rasterizer: Rasterizer) -> None:
     gaussians = SCENE.gaussians()
     assert rasterizer.render_views(gaussians, [], []) == []
@@ -96,7 +96,7 @@ def test_lifting_goes_in_passes_of_32(classes: int, passes: list[int]) -> None:
 
 
 def test_lifting_works_where_gradients_are_off() -> None:
-    labels, rasterizer = SCENE.labels(3), GsplatRasterizer("cpu", injected.rasterization)
+    labels, rasterizer = SCENE.labels(3), GsplatRasterizer("cpu", gsplat_stand_in.rasterization)
     expected = rasterizer.lift(SCENE.gaussians(), SMALL, SCENE.T_map_camera, labels, 3)
     with torch.no_grad():
         assert torch.equal(rasterizer.lift(SCENE.gaussians(), SMALL, SCENE.T_map_camera, labels, 3), expected)
@@ -202,7 +202,7 @@ def test_memory_bound_is_a_share_of_the_device(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_setting_reaches_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
-    monkeypatch.setattr(gsplat, "_gsplat_rasterization", lambda device: injected.rasterization)
+    monkeypatch.setattr(gsplat, "_gsplat_rasterization", lambda device: gsplat_stand_in.rasterization)
     monkeypatch.setattr(gsplat, "limit_vram", lambda device, vram_gb: limits.append(vram_gb))
     make_rasterizer("auto", "cuda", 3.5)
     assert limits == [3.5]
@@ -212,11 +212,11 @@ def test_uploads_to_a_gpu_go_through_pinned_memory(monkeypatch: pytest.MonkeyPat
     calls: list[Any] = []
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: calls.append("pinned") or self)
     monkeypatch.setattr(Tensor, "to", lambda self, device, non_blocking=False: calls.append(non_blocking) or self)
-    gsplat.uploaded(np.zeros(3, np.float32), torch.device("cuda"))
+    gsplat.to_device(np.zeros(3, np.float32), torch.device("cuda"))
     assert calls == ["pinned", True]
 
 
 def test_arguments_are_gsplats() -> None:
     gsplat = pytest.importorskip("gsplat", reason="gsplat is not installed: no GPU")
     theirs = inspect.signature(gsplat.rasterization).parameters
-    assert set(inspect.signature(injected.rasterization).parameters) <= set(theirs)
+    assert set(inspect.signature(gsplat_stand_in.rasterization).parameters) <= set(theirs)

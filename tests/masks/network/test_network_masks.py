@@ -17,7 +17,7 @@ from echoseg_ros.masks.network.weights import WEIGHTS_FILE, load_weights, save_w
 from echoseg_ros.masks.surface import make_surface
 from echoseg_ros.types import Camera, CameraFrame
 from echoseg_ros.units import scaled_frame
-from echoseg_sim.rooms.render import render, sense
+from echoseg_sim.rooms.render import render, simulate_sensor
 from echoseg_sim.rooms.room import make_room
 from train_masks.degrade import map_depth
 
@@ -40,7 +40,7 @@ def views():
         eye = np.append(middle[:2] + 1.6 * away, 1.35)
         T_map_camera = look_at(eye, middle)
         view = render(room, CAMERA, T_map_camera)
-        rgb, depth_m = sense(view, np.random.default_rng(number))
+        rgb, depth_m = simulate_sensor(view, np.random.default_rng(number))
         seen.append((CameraFrame(number, number, CAMERA, rgb, depth_m, T_map_camera), view.object_ids))
     return seen
 

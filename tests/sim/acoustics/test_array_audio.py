@@ -13,9 +13,9 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.geometry import apply, transform
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
 from echoseg_ros.types import Float64Array
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
-from echoseg_sim.acoustics.receivers import LEAD, OpenReceiver
-from echoseg_sim.acoustics.reverberation import direct_path, echo_pattern, reverberation_time
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, FreeFieldReceiver
+from echoseg_sim.acoustics.reverberation import direct_path, image_source_model, reverberation_time
 
 ROOM = Shoebox(np.array([-3.0, -2.5, -1.0]), np.array([6.0, 5.0, 2.7]))
 FLAT_ROOM = Shoebox(np.array([-3.2, -1.25, -1.0]), np.array([6.4, 2.5, 2.5]))
@@ -39,8 +39,8 @@ def moving_path(steps: int = 11) -> tuple[list[Float64Array], Float64Array]:
     ) * 0.2
 
 
-def source(signal: Float64Array, on_s: tuple[tuple[float, float], ...] = ((0.0, 60.0),)) -> SoundingSource:
-    return SoundingSource("source", PLACE, signal, on_s)
+def source(signal: Float64Array, on_s: tuple[tuple[float, float], ...] = ((0.0, 60.0),)) -> SimulatedSource:
+    return SimulatedSource("source", PLACE, signal, on_s)
 
 
 def noise(seconds: float, rate_hz: float = 16000) -> Float64Array:
@@ -74,11 +74,11 @@ def test_free_field_has_the_delays_and_levels_of_the_geometry() -> None:
 
 
 def test_absolute_arrival() -> None:
-    receiver = OpenReceiver(PAIR)
+    receiver = FreeFieldReceiver(PAIR)
     response = receiver.responses(direct_path(PLACE), np.eye(4)[None], 400)[0]
     for m in range(2):
         distance = float(np.linalg.norm(PAIR.microphones_m[m] - PLACE))
-        assert abs(np.argmax(response[m]) - LEAD - distance / SPEED_OF_SOUND_M_PER_S * 16000) <= 0.5
+        assert abs(np.argmax(response[m]) - LEAD_SAMPLES - distance / SPEED_OF_SOUND_M_PER_S * 16000) <= 0.5
         assert response[m].sum() == pytest.approx(1 / distance, rel=1e-3)
 
 
@@ -98,10 +98,12 @@ def test_t30_of_an_exponential_decay() -> None:
 
 def test_tail_continues_the_early_echoes() -> None:
     """The energy of the responses falls steadily across the time where exact images end: by 2 dB in 20 ms."""
-    pattern = echo_pattern(ROOM, PLACE, 0.6, np.random.default_rng(0))
-    response = OpenReceiver(PAIR).responses(pattern.echoes(0.9, 0.6), moving_path(2)[0], 12000).astype(float)
+    pattern = image_source_model(ROOM, PLACE, 0.6, np.random.default_rng(0))
+    response = (
+        FreeFieldReceiver(PAIR).responses(pattern.image_sources(0.9, 0.6), moving_path(2)[0], 12000).astype(float)
+    )
     response = sosfilt(butter(4, 400, "highpass", fs=16000, output="sos"), response, axis=-1)
-    mixing = LEAD + int(12 * 2.7 / SPEED_OF_SOUND_M_PER_S * 16000)
+    mixing = LEAD_SAMPLES + int(12 * 2.7 / SPEED_OF_SOUND_M_PER_S * 16000)
     before, after = response[..., mixing - 320 : mixing], response[..., mixing : mixing + 320]
     step_db = 10 * np.log10(np.mean(after**2) / np.mean(before**2))
     assert -4.0 < step_db < 0.0
@@ -191,8 +193,8 @@ def test_same_seed_same_samples() -> None:
     [
         ({"rt60_s": float("nan")}, "rt60 nan"),
         ({"duration_s": 0.0}, "duration 0.0"),
-        ({"sources": [SoundingSource("bell", np.array([9.0, 0, 0]), np.ones(9), ((0, 1),))]}, "'bell' at .* outside"),
-        ({"sources": [SoundingSource("bell", PLACE, np.ones(9), ((2, 1),))]}, "'bell' on at .* start < end"),
+        ({"sources": [SimulatedSource("bell", np.array([9.0, 0, 0]), np.ones(9), ((0, 1),))]}, "'bell' at .* outside"),
+        ({"sources": [SimulatedSource("bell", PLACE, np.ones(9), ((2, 1),))]}, "'bell' on at .* start < end"),
         ({"poses": [transform(np.eye(3), np.array([0.0, 0.0, 5.0]))]}, "leaves the room"),
         ({"rt60_s": 0.01}, "rt60 0.01 s: a 6.0 x 5.0 x 2.7 m room gets no nearer"),
     ],

@@ -20,7 +20,7 @@ from echoseg_ros.types import Box, Float64Array
 from echoseg_sim.recordings import dataset
 from echoseg_sim.recordings.benchmark import SceneSpec, benchmark_scenes
 from echoseg_sim.recordings.dataset import simulate_dataset, simulate_scene
-from echoseg_sim.recordings.dataset_parts import CASES_FOLDER, OBJECT_IDS, mono_seconds
+from echoseg_sim.recordings.scene_writer import CASES_FOLDER, OBJECT_IDS, mono_seconds
 
 FRAMES, SIZE, CASES = 16, 96, 4
 SPEC = benchmark_scenes(4, seed=1)[3]  # a kitchen with several coffee makers
@@ -222,7 +222,7 @@ def test_a_mono_clip_of_a_train_frame_holds_train_seconds_only(scene: DatasetSce
 
 
 def test_a_scene_that_is_there_is_not_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "find_visit", None)  # would fail
+    monkeypatch.setattr(dataset, "plan_scene", None)  # would fail
     assert not simulate_scene(folder, **ARGUMENTS)
     with pytest.raises(DatasetError, match="was made with"):
         simulate_scene(folder, **{**ARGUMENTS, "size_px": 64})
@@ -238,7 +238,7 @@ def test_single_and_multi_in_turn_and_nothing_half_written(tmp_path: Path, monke
         asked.append((spec.seed, spec.home.count > 1))
         (folder / "truth.json").write_text(json.dumps({"simulated_with": made_with}))
 
-    monkeypatch.setattr(dataset, "find_visit", lambda spec, *_: spec)
+    monkeypatch.setattr(dataset, "plan_scene", lambda spec, *_: spec)
     monkeypatch.setattr(dataset, "write_scene", write)
     with pytest.raises(OSError, match="disk full"):
         simulate_dataset(tmp_path, scenes=4, seed=2, progress=False)

@@ -13,7 +13,7 @@ from echoseg_ros.errors import ConfigError, FolderError
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.types import AudioChunk, DepthData, ImageData, PoseData
 from echoseg_sim.recordings.rgbd_recording import SourceSpec, simulate_rgbd
-from echoseg_sim.recordings.writers import BAG_START_NS
+from echoseg_sim.recordings.simulated_bag import BAG_START_NS
 
 FRAMES, RATE_HZ = 12, 10
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echoseg_sim.rooms.mesh import Material, ball, box, extent, lathe, merge, placed, quad, tipped, tube
+from echoseg_sim.rooms.mesh import Material, ball, box, extent, lathe, merge, placed, quad, tube, with_top_forward
 
 PAINT = Material(np.full((4, 4, 3), 200, dtype=np.uint8))
 
@@ -43,7 +43,7 @@ def test_tube_winds_outwards():
 
 
 def test_tipped_top_looks_forward():
-    mesh = tipped(lathe([(0.1, 0), (0.1, 0.3)], PAINT))
+    mesh = with_top_forward(lathe([(0.1, 0), (0.1, 0.3)], PAINT))
     low, high = extent(mesh)
     np.testing.assert_allclose([low[0], high[0]], [0, 0.3], atol=1e-12)
 

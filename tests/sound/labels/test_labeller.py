@@ -18,7 +18,7 @@ from echoseg_ros.sound.labels.sound_features import measure, resampled
 from echoseg_ros.sound.labels.taggers.factory import make_tagger
 from echoseg_ros.sound.labels.taggers.rules import describe
 from echoseg_ros.types import AudioWindow, Interval, SoundSource, Verdict
-from echoseg_sim.acoustics.array_audio import Shoebox, SoundingSource, simulate_array
+from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
 from echoseg_sim.acoustics.sounds import load_sound
 
 RATE_HZ = 16000.0
@@ -174,7 +174,7 @@ def room_windows(
     count = round(seconds / 0.25) + 1
     poses = np.array(path(count) if moving else path(2)[:1] * count)
     sources = [
-        SoundingSource(name, place, load_sound(name, RATE_HZ, seed), ((0.0, seconds),)) for name, place in sounds
+        SimulatedSource(name, place, load_sound(name, RATE_HZ, seed), ((0.0, seconds),)) for name, place in sounds
     ]
     box = Shoebox(np.zeros(3), np.array([6.0, 5.0, 2.7]))
     result = simulate_array(box, 0.4, array, poses, np.arange(count) * 0.25, sources, seconds, 10.0, seed)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from echoseg_sim.rooms import decals
-from echoseg_sim.rooms.mesh import Material, Mesh, arc, ball, box, disc, grid, lathe, merge, placed, tipped, tube
+from echoseg_sim.rooms.mesh import (
+    Material,
+    Mesh,
+    arc,
+    ball,
+    box,
+    disc,
+    grid,
+    lathe,
+    merge,
+    placed,
+    tube,
+    with_top_forward,
+)
 from echoseg_sim.rooms.palette import Palette
 
 _DARK = (0.13, 0.13, 0.15)
@@ -17,7 +30,7 @@ def alarm_clock(palette: Palette) -> Mesh:
     radius, color = palette.rng.uniform(0.065, 0.08), palette.vivid()
     body, metal = palette.plastic(color), palette.metal()
     center = radius + 0.02
-    drum = tipped(lathe([(0, -0.035), (radius, -0.035), (radius, 0.035), (radius - 0.01, 0.035)], body))
+    drum = with_top_forward(lathe([(0, -0.035), (radius, -0.035), (radius, 0.035), (radius - 0.01, 0.035)], body))
     face = disc(radius - 0.01, palette.decal(decals.clock(palette.rng), 2 * radius - 0.02, 2 * radius - 0.02))
     parts = [placed(drum, (0, 0, center)), placed(face, (0.034, 0, center))]
     for side in (-1, 1):
@@ -148,8 +161,10 @@ def fan(palette: Palette) -> Mesh:
     body, blade, wire = palette.plastic(palette.pale()), palette.plastic(palette.vivid()), palette.metal()
     hub = radius + 0.11
     base = lathe([(0, 0), (0.09, 0), (0.085, 0.02), (0.025, 0.04), (0.018, hub - 0.03), (0, hub)], body)
-    motor = placed(tipped(lathe([(0, -0.1), (0.045, -0.08), (0.05, -0.01), (0.03, 0.0), (0, 0)], body)), (0, 0, hub))
-    cap = placed(tipped(lathe([(0.03, 0.05), (0.02, 0.062), (0, 0.065)], body)), (0, 0, hub))
+    motor = placed(
+        with_top_forward(lathe([(0, -0.1), (0.045, -0.08), (0.05, -0.01), (0.03, 0.0), (0, 0)], body)), (0, 0, hub)
+    )
+    cap = placed(with_top_forward(lathe([(0.03, 0.05), (0.02, 0.062), (0, 0.065)], body)), (0, 0, hub))
     parts = [base, motor, cap]
     for x, ring in ((-0.005, radius), (0.03, radius), (0.055, radius * 0.75), (0.06, radius * 0.4)):
         circle = arc((0, 0, 0), (ring, ring), 0, 2 * np.pi, 33)
@@ -188,5 +203,5 @@ def washing_machine(palette: Palette) -> Mesh:
     # The door: a ring that stands out, and a dark glass that bulges in its middle.
     ring = lathe([(0.2, 0), (0.2, 0.02), (0.185, 0.032), (0.15, 0.034), (0.145, 0.02)], palette.metal(), segments=40)
     glass = lathe([(0.147, 0.018), (0.11, 0.045), (0.05, 0.058), (0, 0.06)], palette.plastic((0.17, 0.2, 0.23)))
-    door = placed(tipped(merge([ring, glass])), (depth / 2, 0, 0.42))
+    door = placed(with_top_forward(merge([ring, glass])), (depth / 2, 0, 0.42))
     return merge([body, *feet, door])

@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import dijkstra
 
 from echoseg_ros.geometry import look_at
 from echoseg_ros.types import Float64Array
-from echoseg_sim.recordings.gaze import aim, sight, value
-from echoseg_sim.rooms.free_space import CELL_M, CLEARANCE_M, FreeSpace
+from echoseg_sim.recordings.gaze import path_visibility, score_path, viewing_directions
+from echoseg_sim.rooms.floor_clearance import CELL_M, CLEARANCE_M, FloorClearance
 from echoseg_sim.rooms.room import Room
 
 RATE_HZ = 50.0  # of the poses
@@ -37,28 +37,28 @@ class CameraPath:
 def plan_path(room: Room, wanted: Sequence[str], seconds: float = 20.0, seed: int = 0) -> CameraPath | None:
     """The best of some random tours for objects named in `wanted`; None if the room leaves no way to drive."""
     rng = np.random.default_rng([seed, 31])
-    space = FreeSpace(room.size_m, room.obstacles())
-    area = space.largest_area()
+    space = FloorClearance(room.size_m, room.obstacles())
+    area = space.drivable_mask()
     if area.sum() < 2:
         return None
-    cells, graph = road_graph(space, area)
+    cells, graph = route_graph(space, area)
     times_s = np.arange(int(round(seconds * RATE_HZ)) + 1) / RATE_HZ
     best: tuple[float, Float64Array, dict[str, float]] | None = None
     for _ in range(_TOURS):
-        line = draw_tour(rng, space, cells, graph, rng.uniform(0.32, 0.45) * seconds)
+        line = draw_route(rng, space, cells, graph, rng.uniform(0.32, 0.45) * seconds)
         if line is None:
             continue
-        positions = drive_along(rng, line, times_s)
-        sighting = sight(room, positions, times_s)
-        directions = aim(sighting, room, positions, times_s, wanted)
-        score = value(sighting, room, positions, directions, times_s, wanted)
+        positions = positions_along_route(rng, line, times_s)
+        sighting = path_visibility(room, positions, times_s)
+        directions = viewing_directions(sighting, room, positions, times_s, wanted)
+        score = score_path(sighting, room, positions, directions, times_s, wanted)
         if best is None or score.total > best[0]:
             poses = np.stack([look_at(eye, eye + ahead) for eye, ahead in zip(positions, directions, strict=True)])
             best = score.total, poses, score.seen_s
     return None if best is None else CameraPath(times_s, best[1], best[2])
 
 
-def road_graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Float64Array, csr_matrix]:
+def route_graph(space: FloorClearance, area: NDArray[np.bool_]) -> tuple[Float64Array, csr_matrix]:
     """Cells [N, 2] a robot may be at and the costs of going to their neighbours, dearer near obstacles."""
     number = np.full(area.shape, -1)
     number[area] = np.arange(area.sum())
@@ -78,9 +78,9 @@ def road_graph(space: FreeSpace, area: NDArray[np.bool_]) -> tuple[Float64Array,
     return cells, graph.tocsr()
 
 
-def draw_tour(
+def draw_route(
     rng: np.random.Generator,
-    space: FreeSpace,
+    space: FloorClearance,
     cells: Float64Array,
     graph: csr_matrix,
     length_m: float,
@@ -124,7 +124,7 @@ def _resampled(line: Float64Array, step_m: float) -> Float64Array:
     return np.stack([np.interp(at, along[keep], line[keep, i]) for i in range(2)], axis=1)
 
 
-def _smoothed(line: Float64Array, space: FreeSpace, length_m: float) -> Float64Array | None:
+def _smoothed(line: Float64Array, space: FloorClearance, length_m: float) -> Float64Array | None:
     """The line rounded off as much as the obstacles allow."""
     fine = _resampled(line, 0.01)
     for radius_m in (0.45, 0.35, 0.25, 0.15, 0.08):
@@ -134,7 +134,7 @@ def _smoothed(line: Float64Array, space: FreeSpace, length_m: float) -> Float64A
     return None
 
 
-def drive_along(rng: np.random.Generator, line: Float64Array, times_s: Float64Array) -> Float64Array:
+def positions_along_route(rng: np.random.Generator, line: Float64Array, times_s: Float64Array) -> Float64Array:
     """Positions [P, 3] along a line at a steady speed that eases in and out, the height swaying slowly."""
     ease_s = min(1.0, times_s[-1] / 4)
     speed = np.clip(np.minimum(times_s + 0.1, times_s[-1] - times_s + 0.1) / ease_s, 0, 1)

@@ -8,36 +8,36 @@ from functools import cache
 import numpy as np
 import pytest
 
-from echoseg_sim.rooms.free_space import FreeSpace
-from echoseg_sim.rooms.homes import PLANS, Home
+from echoseg_sim.rooms.floor_clearance import FloorClearance
+from echoseg_sim.rooms.home_rooms import ROOM_TYPES, HomeRoom
 from echoseg_sim.rooms.layout import overlap
 from echoseg_sim.rooms.room import Room, make_room
 
 HOMES = (
-    Home("bathroom", "washing_machine", 3),
-    Home("kitchen", "microwave", 2, pair=True),
-    Home("living_room", "phone"),
+    HomeRoom("bathroom", "washing_machine", 3),
+    HomeRoom("kitchen", "microwave", 2, pair=True),
+    HomeRoom("living_room", "phone"),
 )
 
 
 @cache
-def room_of(home: Home, seed: int = 4) -> Room:
+def room_of(home: HomeRoom, seed: int = 4) -> Room:
     return make_room(seed, home=home)
 
 
 @pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
-def test_holds_what_belongs_there(home: Home) -> None:
-    room, plan = room_of(home), PLANS[home.use]
-    assert {piece.kind for piece in room.furniture} >= plan.needed
+def test_holds_what_belongs_there(home: HomeRoom) -> None:
+    room, plan = room_of(home), ROOM_TYPES[home.use]
+    assert {piece.kind for piece in room.furniture} >= plan.required_furniture
     assert sum(item.kind == home.kind for item in room.objects) == home.count
     assert len(room.objects) >= plan.min_objects
     assert len({item.name for item in room.objects}) == len(room.objects)
     assert (room.size_m >= plan.low_m).all() and (room.size_m <= plan.high_m).all()
-    assert FreeSpace(room.size_m, room.obstacles()).area_m2() >= 2.0
+    assert FloorClearance(room.size_m, room.obstacles()).drivable_area_m2() >= 2.0
 
 
 @pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
-def test_things_are_apart_and_at_rest(home: Home) -> None:
+def test_things_are_apart_and_at_rest(home: HomeRoom) -> None:
     room = room_of(home)
     pieces = [piece for piece in room.furniture if piece.kind != "rug"]
     for a, b in itertools.combinations(room.objects, 2):
@@ -58,9 +58,9 @@ def test_a_washing_machine_is_as_large_as_one() -> None:
 
 
 def test_a_kind_is_drawn_where_none_is_asked_for() -> None:
-    room = room_of(Home("bathroom", count=2), 1)
+    room = room_of(HomeRoom("bathroom", count=2), 1)
     kinds = [item.kind for item in room.objects if item.sound]
-    assert max(kinds.count(kind) for kind in PLANS["bathroom"].sounding) == 2
+    assert max(kinds.count(kind) for kind in ROOM_TYPES["bathroom"].sounding) == 2
 
 
 def test_same_seed_same_room() -> None:
@@ -72,4 +72,4 @@ def test_same_seed_same_room() -> None:
 
 def test_unknown_rooms_are_refused() -> None:
     with pytest.raises(ValueError, match="want one of bathroom, kitchen, living_room"):
-        make_room(0, home=Home("cellar"))
+        make_room(0, home=HomeRoom("cellar"))

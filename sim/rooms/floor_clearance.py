@@ -16,7 +16,7 @@ CELL_M = 0.05
 _PLANNED_CLEARANCE_M = 0.32
 
 
-class FreeSpace:
+class FloorClearance:
     """How far each place of the floor is from the nearest obstacle."""
 
     def __init__(self, size_m: Float64Array, obstacles: Sequence[Footprint]) -> None:
@@ -37,16 +37,16 @@ class FreeSpace:
         index = ((points - self._low) / CELL_M - 0.5).T
         return map_coordinates(self.clearance_m, index, order=1, mode="nearest")
 
-    def largest_area(self) -> NDArray[np.bool_]:
+    def drivable_mask(self) -> NDArray[np.bool_]:
         """Mask of the largest connected region a robot can drive in."""
         areas, count = label(self.clearance_m >= _PLANNED_CLEARANCE_M)
         if count == 0:
             return np.zeros(areas.shape, dtype=bool)
         return areas == 1 + np.argmax(np.bincount(areas.ravel())[1:])
 
-    def area_m2(self) -> float:
+    def drivable_area_m2(self) -> float:
         """How large that region is."""
-        return float(self.largest_area().sum()) * CELL_M**2
+        return float(self.drivable_mask().sum()) * CELL_M**2
 
 
 def _inside(points: Float64Array, obstacle: Footprint) -> NDArray[np.bool_]:

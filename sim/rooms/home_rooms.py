@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from echoseg_sim.rooms import bathroom, furniture, layout, small_objects
-from echoseg_sim.rooms.furnishing import AISLE_M, FurniturePiece, add_around, stand
+from echoseg_sim.rooms.furniture_placement import AISLE_M, PlacedFurniture, add_seating, place_furniture
 from echoseg_sim.rooms.layout import Footprint
 from echoseg_sim.rooms.mesh import extent
+from echoseg_sim.rooms.object_placement import RoomObject, find_place, place_object, with_unique_names
 from echoseg_sim.rooms.palette import Palette
-from echoseg_sim.rooms.scattering import RoomObject, find_place, named, put
 from echoseg_sim.rooms.shell import Shell
 
 PAIR_M = (0.85, 1.15)  # "a metre apart", middle to middle
@@ -22,7 +22,7 @@ _FLOOR_KINDS = ("washing_machine", "fan", "speaker")
 
 
 @dataclass(frozen=True)
-class Home:
+class HomeRoom:
     """Which room of a home, and what sounds in it.
 
     use: a key of PLANS; kind: of the sounding object, "" = drawn from those that suit the room; count: how many of the
@@ -36,7 +36,7 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RoomType:
     """What a kind of room is. low_m, high_m: bounds of its size; along_walls: furniture, the important pieces first;
 
     needed: pieces it is nothing without; table: whether one stands in it, with chairs; sounding, silent: kinds of
@@ -45,8 +45,8 @@ class Plan:
 
     low_m: tuple[float, float, float]
     high_m: tuple[float, float, float]
-    along_walls: tuple[str, ...]
-    needed: frozenset[str]
+    wall_furniture: tuple[str, ...]
+    required_furniture: frozenset[str]
     table: bool
     sounding: tuple[str, ...]
     silent: tuple[str, ...]
@@ -54,18 +54,18 @@ class Plan:
     min_objects: int
 
 
-PLANS = {
-    "bathroom": Plan(
+ROOM_TYPES = {
+    "bathroom": RoomType(
         (3.4, 3.0, 2.4), (4.6, 3.9, 2.6), ("vanity", "tub", "toilet", "rack", "sideboard"), frozenset({"vanity"}), False,
         ("washing_machine", "radio", "fan", "alarm_clock", "phone"),
         ("bottle", "mug", "plant", "box", "bowl", "toy"), ("bottle", "bottle", "mug", "box"), 9,
     ),
-    "kitchen": Plan(
+    "kitchen": RoomType(
         (3.8, 3.4, 2.4), (5.4, 4.8, 2.8), ("counter", "counter", "sideboard"), frozenset({"counter"}), True,
         ("microwave", "coffee_maker", "washing_machine", "radio", "kettle", "phone"),
         ("mug", "bottle", "bowl", "plant", "box", "books"), ("mug", "bottle", "bowl", "bottle"), 11,
     ),
-    "living_room": Plan(
+    "living_room": RoomType(
         (4.4, 3.8, 2.4), (6.4, 5.4, 2.8), ("sofa", "sideboard", "bookshelf", "armchair", "bookshelf"),
         frozenset({"sofa", "sideboard"}), True,
         ("phone", "radio", "alarm_clock", "fan", "speaker", "toy", "coffee_maker"),
@@ -77,46 +77,50 @@ _PIECES = {**furniture.FURNITURE, **bathroom.BATHROOM}
 
 def draw_size(rng: np.random.Generator, use: str) -> tuple[float, float, float]:
     """Width, depth and height in metres of a room of that use."""
-    width, depth, height = rng.uniform(PLANS[use].low_m, PLANS[use].high_m)
+    width, depth, height = rng.uniform(ROOM_TYPES[use].low_m, ROOM_TYPES[use].high_m)
     return float(width), float(depth), float(height)
 
 
-def furnish_home(palette: Palette, size: tuple[float, float, float], shell: Shell, use: str) -> list[FurniturePiece]:
+def furnish_home(palette: Palette, size: tuple[float, float, float], shell: Shell, use: str) -> list[PlacedFurniture]:
     """The furniture of such a room; empty if what it needs does not fit."""
-    plan, rng, taken = PLANS[use], palette.rng, list(shell.keep_clear)
-    pieces: list[FurniturePiece] = []
-    for kind in plan.along_walls:
+    plan, rng, taken = ROOM_TYPES[use], palette.rng, list(shell.keep_clear)
+    pieces: list[PlacedFurniture] = []
+    for kind in plan.wall_furniture:
         piece = _PIECES[kind](palette)
         avoid = taken + (shell.tall_clear if piece.size_m[2] > 0.95 else [])
-        place = layout.along_wall(rng, shell.walls, piece.size_m, 0.03, avoid, AISLE_M)
+        place = layout.find_place_at_wall(rng, shell.walls, piece.size_m, 0.03, avoid, AISLE_M)
         if place is not None:
-            pieces.append(stand(piece, place, pieces))
+            pieces.append(place_furniture(piece, place, pieces))
             taken.append(place)
-    if plan.needed - {piece.kind for piece in pieces}:
+    if plan.required_furniture - {piece.kind for piece in pieces}:
         return []
     if plan.table:
         table = furniture.table(palette)
-        place = layout.anywhere(rng, size[:2], table.size_m, taken, 0.6, 100) or layout.along_wall(
+        place = layout.find_place_in_room(rng, size[:2], table.size_m, taken, 0.6, 100) or layout.find_place_at_wall(
             rng, shell.walls, table.size_m, 0.03, taken, AISLE_M
         )
         if place is not None:
-            pieces.append(stand(table, place, pieces))
+            pieces.append(place_furniture(table, place, pieces))
             taken.append(place)
-        add_around(palette, size[:2], pieces, taken)
+        add_seating(palette, size[:2], pieces, taken)
     return pieces
 
 
-def scatter_home(
-    palette: Palette, size: tuple[float, float, float], pieces: list[FurniturePiece], clear: list[Footprint], home: Home
+def place_home_objects(
+    palette: Palette,
+    size: tuple[float, float, float],
+    pieces: list[PlacedFurniture],
+    clear: list[Footprint],
+    home: HomeRoom,
 ) -> list[RoomObject]:
     """The things in such a room, those of the sounding kind first; empty if one of these finds no place."""
-    rng, plan = palette.rng, PLANS[home.use]
+    rng, plan = palette.rng, ROOM_TYPES[home.use]
     taken = [piece.footprint for piece in pieces if piece.kind != "rug" and not piece.surfaces] + list(clear)
     floor_taken = [piece.footprint for piece in pieces if piece.kind != "rug"] + list(clear)
     kind = home.kind or str(rng.choice(plan.sounding))
     objects: list[RoomObject] = []
     for number, wanted in enumerate([kind] * home.count + _others(rng, plan, kind)):
-        mesh = small_objects.build(wanted, palette)
+        mesh = small_objects.build_mesh(wanted, palette)
         low, high = extent(mesh)
         dims = (float(high[0] - low[0]), float(high[1] - low[1]), float(high[2]))
         standing = [item.footprint for item in objects]
@@ -127,15 +131,15 @@ def scatter_home(
                 place = found
                 break
         if place is not None:
-            objects.append(put(wanted, mesh, place))
+            objects.append(place_object(wanted, mesh, place))
         elif number < home.count:
             return []
-    return named(objects)
+    return with_unique_names(objects)
 
 
-def is_full(objects: list[RoomObject], use: str) -> bool:
+def has_enough_objects(objects: list[RoomObject], use: str) -> bool:
     """Whether the room holds as many things as one of its use does."""
-    return len(objects) >= PLANS[use].min_objects
+    return len(objects) >= ROOM_TYPES[use].min_objects
 
 
 def _suits(place: Footprint, kind: str, number: int, standing: list[Footprint], pair: bool) -> bool:
@@ -150,9 +154,9 @@ def _suits(place: Footprint, kind: str, number: int, standing: list[Footprint], 
     return PAIR_M[0] <= apart_m <= PAIR_M[1]
 
 
-def _others(rng: np.random.Generator, plan: Plan, kind: str) -> list[str]:
+def _others(rng: np.random.Generator, plan: RoomType, kind: str) -> list[str]:
     """What else there is, large things first: one of each other sounding kind that suits, and silent things."""
     sounding = [k for k in plan.sounding if k != kind]
-    large = [k for k in sounding if k in small_objects.LARGE]
+    large = [k for k in sounding if k in small_objects.LARGE_KINDS]
     rest = [str(k) for k in rng.permutation([k for k in (*sounding, *plan.silent) if k not in large])]
     return [*large, *rest, *(k for k in plan.repeated if k != kind)]

@@ -20,15 +20,15 @@ from echoseg_ros.io.dataset_split import SPLIT_FILE
 from echoseg_ros.io.files import write_json
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
 from echoseg_ros.types import Box, Camera, Float64Array
-from echoseg_sim.acoustics.array_audio import SoundingSource
+from echoseg_sim.acoustics.array_audio import SimulatedSource
 from echoseg_sim.acoustics.sounds import BUILTIN_PREFIX, load_sound
-from echoseg_sim.acoustics.still_array import Responses, StandingArray
+from echoseg_sim.acoustics.stationary_array import Responses, StationaryArray
 from echoseg_sim.recordings.benchmark import SceneSpec
-from echoseg_sim.recordings.cases import Case, choose_cases
 from echoseg_sim.recordings.room_recording import shoebox_of
+from echoseg_sim.recordings.simulated_bag import TrueObject, TrueSource, Truth
+from echoseg_sim.recordings.sound_cases import SoundCase, choose_sound_cases
 from echoseg_sim.recordings.sparse_model import Features, Gauge, find_features, make_model
-from echoseg_sim.recordings.viewpoint_plan import train_frames_showing
-from echoseg_sim.recordings.writers import TrueObject, TrueSource, Truth
+from echoseg_sim.recordings.viewpoint_plan import count_train_frames_with_object
 from echoseg_sim.rooms.render import render
 from echoseg_sim.rooms.room import Room, RoomObject
 
@@ -41,7 +41,7 @@ _SEEN_FRAMES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class SceneVisit:
+class PlannedScene:
     """What a scene shows. poses: [F, 4, 4] T_room_camera, one a second; train: [F]; sounding: the object that does."""
 
     spec: SceneSpec
@@ -64,26 +64,26 @@ class SceneVisit:
 
 
 def write_scene(
-    folder: Path, visit: SceneVisit, array: ArrayGeometry, cases: int, made_with: dict[str, Any], progress: bool
+    folder: Path, visit: PlannedScene, array: ArrayGeometry, cases: int, made_with: dict[str, Any], progress: bool
 ) -> None:
     """Write all parts of a scene into an empty folder."""
     features = _write_views(folder, visit, progress)
     rng = np.random.default_rng([visit.room.seed, 17])
     model = make_model(visit.room.geometry, visit.camera, visit.names, visit.poses, features, visit.gauge, rng)
     write_model(folder / MODEL, model)
-    own = Case(
+    own = SoundCase(
         visit.sounding,
         _SOUNDS.get(visit.sounding.kind, str(visit.sounding.sound)),
         (0.0, visit.seconds),
         visit.spec.blocked,
     )
     ears = _Ears(visit, array)
-    samples = ears.hear(own, visit.room.seed)
+    samples = ears.record(own, visit.room.seed)
     _write_seconds(folder / BINAURAL, samples, array)
     _write_mono(folder / MONO, samples, array, visit.train)
     for number, case in enumerate(_cases(visit, own, cases)):
         place = folder / CASES_FOLDER / str(number)
-        _write_seconds(place / BINAURAL, ears.hear(case, visit.room.seed + 100 + number), array)
+        _write_seconds(place / BINAURAL, ears.record(case, visit.room.seed + 100 + number), array)
         write_json(place / TRUTH_FILE, {"sources": _sources(visit, case)})
     splits = {
         split: [n for n, t in zip(visit.names, visit.train) if t == (split == "train")] for split in ("train", "test")
@@ -111,35 +111,35 @@ def mono_seconds(frame: int, train: NDArray[np.bool_]) -> tuple[int, int]:
 class _Ears:
     """Hears cases of a scene; an object's responses are made once."""
 
-    def __init__(self, visit: SceneVisit, array: ArrayGeometry) -> None:
+    def __init__(self, visit: PlannedScene, array: ArrayGeometry) -> None:
         self._visit, self._rate_hz = visit, array.sample_rate_hz
         box, poses = shoebox_of(visit.room), visit.poses @ array.T_camera_array
-        self._standing = StandingArray(box, RT60_S, array, poses, visit.sounding.box.center_m, visit.room.seed)
+        self._standing = StationaryArray(box, RT60_S, array, poses, visit.sounding.box.center_m, visit.room.seed)
         self._known: dict[tuple[str, bool], Responses] = {}
         self.rt60_measured_s = self._standing.rt60_measured_s
 
-    def hear(self, case: Case, seed: int) -> NDArray[np.float32]:
+    def record(self, case: SoundCase, seed: int) -> NDArray[np.float32]:
         """[S, 2] the seconds of the scene one after the other."""
         key = (case.item.name, case.blocked)
         if key not in self._known:
             number = self._visit.room.objects.index(case.item)
             self._known[key] = self._standing.responses(case.item.box.center_m, case.blocked, number)
         signal = load_sound(BUILTIN_PREFIX + case.sound, self._rate_hz, seed)
-        source = SoundingSource(case.item.name, case.item.box.center_m, signal, (case.on_s,))
-        return self._standing.hear([(source, self._known[key])], SNR_DB, seed)
+        source = SimulatedSource(case.item.name, case.item.box.center_m, signal, (case.on_s,))
+        return self._standing.record([(source, self._known[key])], SNR_DB, seed)
 
 
-def _cases(visit: SceneVisit, own: Case, count: int) -> list[Case]:
+def _cases(visit: PlannedScene, own: SoundCase, count: int) -> list[SoundCase]:
     wanted = min(_SEEN_FRAMES, int(visit.train.sum()) // 4)
     visible = [
         item.name
         for item in visit.room.objects
-        if train_frames_showing(visit.room, item, visit.camera, visit.poses, visit.train) >= wanted
+        if count_train_frames_with_object(visit.room, item, visit.camera, visit.poses, visit.train) >= wanted
     ]
-    return choose_cases(visit.room, own, visible, count, visit.spec.seed)
+    return choose_sound_cases(visit.room, own, visible, count, visit.spec.seed)
 
 
-def _write_views(folder: Path, visit: SceneVisit, progress: bool) -> list[Features]:
+def _write_views(folder: Path, visit: PlannedScene, progress: bool) -> list[Features]:
     """Write input/, images/ (the same: nothing is distorted), semantic_masks/ and object_ids/."""
     for part in (INPUT, IMAGES, MASKS, OBJECT_IDS):
         (folder / part).mkdir()
@@ -181,14 +181,14 @@ def _write_mono(folder: Path, samples: NDArray[np.float32], array: ArrayGeometry
         wavfile.write(folder / f"frame_{frame}.wav", round(array.sample_rate_hz), mono.astype(np.int16))
 
 
-def _sources(visit: SceneVisit, case: Case) -> list[dict[str, Any]]:
+def _sources(visit: PlannedScene, case: SoundCase) -> list[dict[str, Any]]:
     """What truth.json says of the sounding source, in COLMAP's world and units."""
     place = visit.gauge.points(case.item.box.center_m)
     source = TrueSource(case.item.name, place, BUILTIN_PREFIX + case.sound, (case.on_s,), case.item.name)
     return [{**Truth(sources=(source,)).as_json()["sources"][0], "blocked": case.blocked}]
 
 
-def _truth(visit: SceneVisit, rt60_s: float) -> dict[str, Any]:
+def _truth(visit: PlannedScene, rt60_s: float) -> dict[str, Any]:
     """The rest of truth.json, in COLMAP's world and units."""
     scale = visit.gauge.units_per_m
     turn = visit.gauge.T_room_world[:3, :3].T

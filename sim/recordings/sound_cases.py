@@ -18,7 +18,7 @@ _EVERY = 6  # case begins in the middle, another one is blocked
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class SoundCase:
     """item: what sounds; sound: a builtin's name; on_s: when; blocked: something stands on the direct path."""
 
     item: RoomObject
@@ -27,7 +27,7 @@ class Case:
     blocked: bool
 
 
-def choose_cases(room: Room, own: Case, visible: Sequence[str], count: int, seed: int) -> list[Case]:
+def choose_sound_cases(room: Room, own: SoundCase, visible: Sequence[str], count: int, seed: int) -> list[SoundCase]:
     """Other cases than a scene's `own`, among the objects named in `visible`; on_s of `own` is the whole scene.
 
     Rivals of the sounding one's kind come first, then others that can sound, then the sounding object itself with other
@@ -48,5 +48,5 @@ def choose_cases(room: Room, own: Case, visible: Sequence[str], count: int, seed
         sounds = [sound for sound in SOUNDS if item is not own.item or sound != own.sound]
         start_s = float(end_s // 2) if (seed + number) % _EVERY == 0 else 0.0
         sound = sounds[turn % len(sounds)]
-        cases.append(Case(item, sound, (start_s, end_s), (seed + number) % _EVERY == _EVERY // 2))
+        cases.append(SoundCase(item, sound, (start_s, end_s), (seed + number) % _EVERY == _EVERY // 2))
     return cases

@@ -8,7 +8,7 @@ import numpy as np
 
 from echoseg_ros.types import Box
 from echoseg_sim.rooms import layout, small_objects
-from echoseg_sim.rooms.furnishing import FurniturePiece
+from echoseg_sim.rooms.furniture_placement import PlacedFurniture
 from echoseg_sim.rooms.layout import Footprint
 from echoseg_sim.rooms.mesh import Mesh, extent, placed
 from echoseg_sim.rooms.palette import Palette
@@ -16,7 +16,7 @@ from echoseg_sim.rooms.palette import Palette
 _GAP_M = 0.06  # between objects
 
 # Where a kind is usually put; anything else may take it if these are full.
-USUAL = {
+USUAL_PLACES = {
     "microwave": ("counter", "sideboard", "table"), "kettle": ("counter", "table", "sideboard"),
     "coffee_maker": ("counter", "sideboard", "table"), "mug": ("table", "counter", "coffee_table"),
     "bottle": ("table", "counter", "bookshelf"), "bowl": ("table", "coffee_table", "counter"),
@@ -28,7 +28,7 @@ USUAL = {
     "lamp": ("sideboard", "table", "bookshelf"), "toy": ("floor", "bookshelf", "coffee_table", "sideboard"),
     "washing_machine": ("floor",),
 }  # fmt: skip
-REPEATED = ("phone", "radio", "alarm_clock", "speaker", "kettle", "fan", "toy")
+REPEATABLE_KINDS = ("phone", "radio", "alarm_clock", "speaker", "kettle", "fan", "toy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +43,25 @@ class RoomObject:
     sound: str | None
 
 
-def scatter(palette: Palette, size: tuple[float, float, float], pieces: list[FurniturePiece], clear: list[Footprint],
+def place_objects(palette: Palette, size: tuple[float, float, float], pieces: list[PlacedFurniture], clear: list[Footprint],
              instances: str) -> list[RoomObject]:  # fmt: skip
     """Objects on floor and furniture, each at rest and clear of the others."""
     taken = [piece.footprint for piece in pieces if piece.kind != "rug" and not piece.surfaces] + list(clear)
     floor_taken = [piece.footprint for piece in pieces] + list(clear)
     objects: list[RoomObject] = []
     for kind in _shopping_list(palette.rng, instances):
-        mesh = small_objects.build(kind, palette)
+        mesh = small_objects.build_mesh(kind, palette)
         low, high = extent(mesh)
         dims = (float(high[0] - low[0]), float(high[1] - low[1]), float(high[2]))
         standing = [item.footprint for item in objects]
         place = find_place(palette.rng, kind, dims, size, pieces, taken + standing, floor_taken + standing)
         if place is None:
             continue
-        objects.append(put(kind, mesh, place))
-    return named(objects)
+        objects.append(place_object(kind, mesh, place))
+    return with_unique_names(objects)
 
 
-def put(kind: str, mesh: Mesh, place: Footprint) -> RoomObject:
+def place_object(kind: str, mesh: Mesh, place: Footprint) -> RoomObject:
     """The thing at its place, called by its kind."""
     moved = placed(mesh, (*place.center_m, place.z_m[0]), place.yaw_rad)
     return RoomObject(kind, kind, place.box(), place, moved, small_objects.SOUNDS.get(kind))
@@ -71,13 +71,13 @@ def _shopping_list(rng: np.random.Generator, instances: str) -> list[str]:
     """Kinds to place, the important ones first; one of each sounding kind unless "multi" repeats one."""
     kinds = [
         str(kind)
-        for kind in rng.permutation([kind for kind in small_objects.BUILDERS if kind not in small_objects.LARGE])
+        for kind in rng.permutation([kind for kind in small_objects.BUILDERS if kind not in small_objects.LARGE_KINDS])
     ]
     silent = [kind for kind in kinds if kind not in small_objects.SOUNDS]
     wanted = kinds[:13] + [str(kind) for kind in rng.choice(silent, 4)]
     if instances == "single":
         return wanted
-    repeated = str(rng.choice(REPEATED))
+    repeated = str(rng.choice(REPEATABLE_KINDS))
     return [repeated] * 3 + [kind for kind in wanted if kind != repeated]
 
 
@@ -86,21 +86,21 @@ def find_place(
     kind: str,
     dims: tuple[float, float, float],
     size: tuple[float, float, float],
-    pieces: list[FurniturePiece],
+    pieces: list[PlacedFurniture],
     taken: list[Footprint],
     floor_taken: list[Footprint],
 ) -> Footprint | None:
     """Where a thing of a kind and outer dimensions may stand; first where it usually does."""
-    usual = [str(k) for k in rng.permutation(USUAL[kind])]
+    usual = [str(k) for k in rng.permutation(USUAL_PLACES[kind])]
     others = [
         str(k)
         for k in rng.permutation(["table", "counter", "sideboard", "bookshelf", "coffee_table"])
         if k not in usual
     ]
-    others += [k for k in ("vanity", "rack") if kind not in small_objects.LARGE]
+    others += [k for k in ("vanity", "rack") if kind not in small_objects.LARGE_KINDS]
     for where in usual + others:
         if where == "floor":
-            place = layout.along_wall(rng, layout.walls_of(*size[:2]), dims, 0.07, floor_taken, _GAP_M)
+            place = layout.find_place_at_wall(rng, layout.walls_of(*size[:2]), dims, 0.07, floor_taken, _GAP_M)
             if place is not None:
                 return place
             continue
@@ -111,13 +111,13 @@ def find_place(
                 surface.yaw_rad
                 + (rng.uniform(-0.4, 0.4) if where not in ("table", "coffee_table") else rng.uniform(-np.pi, np.pi))
             )
-            place = layout.on_surface(rng, surface, dims, yaw, taken, _GAP_M)
+            place = layout.find_place_on_surface(rng, surface, dims, yaw, taken, _GAP_M)
             if place is not None:
                 return place
     return None
 
 
-def named(objects: list[RoomObject]) -> list[RoomObject]:
+def with_unique_names(objects: list[RoomObject]) -> list[RoomObject]:
     """Kinds that occur once keep their kind as name, others get a number."""
     kinds = [item.kind for item in objects]
     return [
