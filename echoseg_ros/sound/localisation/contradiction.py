@@ -1,9 +1,10 @@
-"""Old evidence that newer evidence contradicts: a source moved, or fell silent while another one began.
+"""Contradictions: old evidence that newer evidence contradicts, because a source moved or was replaced by another.
 
-Sums over the whole memory hold on to a place as long as it was heard there. So it is asked of each place that is
-believed: is another place now heard about as clearly as this one was, was it not before, and is this one not heard beside
-it any more? What was heard from there then counts less and less, and in full again as soon as it is heard there again. A
-pause alone contradicts nothing; nor do reflections past an obstacle, which come less clearly or from behind a wall.
+Sums over the whole memory favour a place for as long as they hold evidence for it. A place of an earlier estimate is
+therefore contradicted if the newest windows show another place about as clearly as the old windows showed this one, the
+old windows did not show that other place, and the newest windows do not show this place beside it. Windows for a
+contradicted place lose weight over time. They regain full weight once new windows show the place again. A pause alone
+contradicts nothing. Neither do reflections past an obstacle, which are less clear or come from behind a wall.
 """
 
 from __future__ import annotations
@@ -14,157 +15,172 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.sound.localisation.back_projection import EvidenceMemory, beam_kept
+from echoseg_ros.sound.localisation.back_projection import share_outside_beam
+from echoseg_ros.sound.localisation.evidence_memory import EvidenceMemory
 from echoseg_ros.types import Float64Array
 
+# From slots of windows to the place [3] of their sound and its contrast, or None if they have no clear place.
 FindRival = Callable[[NDArray[np.int64]], tuple[Float64Array, float] | None]
 
-# So many active seconds are the newest evidence; what they contradict counts half after so many seconds.
-RECENT_S, HALF_LIFE_S = 4.0, 1.0
-# What counts less than this no longer counts at all.
-LEAST_FADED = 0.05
-# A place is heard no more below this share of what it showed before, and again above that one.
-SILENT, HEARD = 0.3, 0.6
-# And by this much of the means' standard error.
+# Active time that counts as the newest evidence, s.
+RECENT_S = 4.0
+# Time in which contradicted windows lose half of their weight, s.
+HALF_LIFE_S = 1.0
+# Weight below which contradicted windows are ignored.
+MIN_WEIGHT = 0.05
+# A place is silent below this share of its earlier contrast.
+SILENT_SHARE = 0.3
+# A silent place is heard again above this share.
+HEARD_SHARE = 0.6
+# Least decrease of the contrast, in standard errors of the difference.
 SIGMAS = 3.0
-# The other place is heard as clearly as this share of what this one showed, and lies so far away.
-CLEAR, APART_M = 0.5, 0.5
-# The newest windows differ enough from the others to be looked at closely below this share.
-CHANGED = 0.75
-# The other place was heard no more clearly than this share of it before: of two that sound all the time, one hides the
-# other whenever the array comes near it.
-NEW = 0.3
-# Of a beam towards the other place, this must be left at this one: otherwise they cannot be told apart.
-LEAST_KEPT = 0.2
+# Least contrast of the rival place, as a share of the earlier contrast of the silent place.
+MIN_RIVAL_SHARE = 0.5
+# Distance from which on two places differ, m.
+SEPARATE_M = 0.5
+# Recent contrast at an estimate, as a share of the earlier one, below which the windows are tested for a rival.
+CHANGED_SHARE = 0.75
+# Largest earlier contrast of the rival, as a share of its recent one. Of two steady sources, one hides the other
+# whenever the array comes close to it.
+NEW_SHARE = 0.3
+# Share of the contrast at the silent place that remains without the rival's beam, at least. Below it, the two places
+# cannot be told apart.
+MIN_OUTSIDE_BEAM = 0.2
 
 
 @dataclass(frozen=True)
 class Contradiction:
-    """place_m: [3] that is heard no more since the newest evidence is for rival_m [3]; since_ns: when that was first so.
+    """A place [3] that is silent since since_ns, when the newest evidence was first for the rival place [3].
 
-    shown: contrast there before; the place is believed again once it shows this again, or when what was heard up to
-    until_ns is forgotten.
+    earlier_contrast: contrast at the place before. The contradiction ends once the contrast returns, or when the windows
+    up to until_ns have left the memory.
     """
 
     place_m: Float64Array
     rival_m: Float64Array
     since_ns: int
     until_ns: int
-    shown: float
+    earlier_contrast: float
 
 
 class Contradictions:
-    """Which places are contradicted now. Owned by the tracker."""
+    """The places that are contradicted now. Owned by the source estimator."""
 
     def __init__(self, memory: EvidenceMemory) -> None:
         self._memory = memory
         self.clear()
 
     def clear(self) -> None:
-        """Forget them."""
+        """Remove all contradictions."""
         self._found: list[Contradiction] = []
 
     def rescale(self, factor: float) -> None:
-        """The world is `factor` times as large as was thought."""
+        """Multiply all places by a factor, when the scale of the map changes."""
         self._found = [replace(c, place_m=factor * c.place_m, rival_m=factor * c.rival_m) for c in self._found]
 
-    def fade(self, slots: NDArray[np.int64]) -> Float64Array:
-        """[W] by how much the windows still count: those that are for a contradicted place less than 1."""
+    def window_factors(self, slots: NDArray[np.int64]) -> Float64Array:
+        """[W] factor on the weight of each window: below 1 for windows that are for a contradicted place."""
         factors = np.ones(len(slots))
         for found in self._found:
-            towards = self._memory.towards(slots, found.place_m)
-            is_for = (towards > self._memory.towards(slots, found.rival_m)) & (towards > SILENT * found.shown)
+            contrasts = self._memory.contrasts_towards(slots, found.place_m)
+            is_for = contrasts > self._memory.contrasts_towards(slots, found.rival_m)
+            is_for &= contrasts > SILENT_SHARE * found.earlier_contrast
             factors = np.where(is_for, factors * self._factor(found), factors)
         return factors
 
-    def is_over(self, place_m: Float64Array) -> bool:
-        """Whether what was heard at a place [3] no longer counts at all."""
+    def is_ignored(self, place_m: Float64Array) -> bool:
+        """Whether the windows for a place [3] are ignored."""
         return any(
-            float(np.linalg.norm(found.place_m - place_m)) < APART_M and self._factor(found) < LEAST_FADED
+            float(np.linalg.norm(found.place_m - place_m)) < SEPARATE_M and self._factor(found) < MIN_WEIGHT
             for found in self._found
         )
 
     def _factor(self, found: Contradiction) -> float:
+        """Weight of the windows for a contradicted place, halved every HALF_LIFE_S."""
         return float(0.5 ** (max(0, self._memory.newest_ns - found.since_ns) / 1e9 / HALF_LIFE_S))
 
-    def update(self, slots: NDArray[np.int64], believed_m: Sequence[Float64Array], find_rival: FindRival) -> None:
-        """Look at the places that were believed last, and at those that were contradicted, after new evidence.
+    def update(self, slots: NDArray[np.int64], estimates_m: Sequence[Float64Array], find_rival: FindRival) -> None:
+        """Test the places of the last estimates and of the known contradictions against the newest windows.
 
-        find_rival: where the sound of some windows comes from [3] and how clearly it is heard there; None if that cannot be
-        told well.
+        slots: [W] of all windows in memory.
         """
-        oldest_ns = int(self._memory.times(slots[:1])[0][0])
+        oldest_ns = int(self._memory.stamps_and_durations(slots[:1])[0][0])
         before = [known for known in self._found if oldest_ns <= known.until_ns]
         recent, self._found = self._recent(slots), []
         if recent.all() or (
-            not before and not any(self._has_changed(slots, recent, place_m) for place_m in believed_m)
+            not before and not any(self._has_changed(slots, recent, place_m) for place_m in estimates_m)
         ):
             return
-        rival, until_ns = find_rival(slots[recent]), int(self._memory.times(slots[~recent][-1:])[0][0])
+        rival = find_rival(slots[recent])
+        until_ns = int(self._memory.stamps_and_durations(slots[~recent][-1:])[0][0])
         for known in before:
             rival_m = known.rival_m if rival is None else rival[0]
-            if self._now(slots, recent, known.place_m, rival_m) < HEARD * known.shown:
+            if self._recent_contrast(slots, recent, known.place_m, rival_m) < HEARD_SHARE * known.earlier_contrast:
                 self._found.append(replace(known, rival_m=rival_m))
         if rival is None:
             return
-        for place_m in believed_m:
-            if all(float(np.linalg.norm(known.place_m - place_m)) > APART_M for known in before):
-                shown = self._given_up(slots, recent, place_m, *rival)
-                if shown is not None:
-                    self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns, until_ns, shown))
+        for place_m in estimates_m:
+            if all(float(np.linalg.norm(known.place_m - place_m)) > SEPARATE_M for known in before):
+                earlier = self._contradicted_contrast(slots, recent, place_m, *rival)
+                if earlier is not None:
+                    self._found.append(Contradiction(place_m, rival[0], self._memory.newest_ns, until_ns, earlier))
 
     def _recent(self, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """[W] the last windows, RECENT_S of activity together, at least one."""
+        """[W] whether a window is one of the newest, RECENT_S of active time together, at least one."""
         active_s = self._memory.activity(slots) * self._memory.spacing_s(slots)
         recent = np.cumsum(active_s[::-1])[::-1] <= RECENT_S
         recent[-1] = True
         return np.asarray(recent)
 
     def _has_changed(self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Float64Array) -> bool:
-        towards = self._memory.towards(slots, place_m).astype(float)
-        return self._mean(slots, towards, recent) < CHANGED * self._mean(slots, towards, ~recent)
+        """Whether the recent contrast at an estimate is clearly below the earlier one."""
+        contrasts = self._memory.contrasts_towards(slots, place_m).astype(float)
+        return self._mean(slots, contrasts, recent) < CHANGED_SHARE * self._mean(slots, contrasts, ~recent)
 
-    def _now(
+    def _recent_contrast(
         self, slots: NDArray[np.int64], recent: NDArray[np.bool_], place_m: Float64Array, rival_m: Float64Array
     ) -> float:
-        """Contrast that the newest windows show at a place beside its rival; all of it where they cannot be told apart."""
-        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
-        apart = float(np.linalg.norm(place_m - rival_m)) > APART_M and kept[recent].mean() > LEAST_KEPT
-        towards = self._memory.towards(slots, place_m).astype(float)
-        return self._mean(slots, towards * kept if apart else towards, recent)
+        """Mean contrast of the newest windows at a place, without the beam of its rival where the two differ enough."""
+        outside = share_outside_beam(self._memory.array_positions_m(slots), place_m, rival_m)
+        is_separate = (
+            float(np.linalg.norm(place_m - rival_m)) > SEPARATE_M and outside[recent].mean() > MIN_OUTSIDE_BEAM
+        )
+        contrasts = self._memory.contrasts_towards(slots, place_m).astype(float)
+        return self._mean(slots, contrasts * outside if is_separate else contrasts, recent)
 
-    def _given_up(
+    def _contradicted_contrast(
         self,
         slots: NDArray[np.int64],
         recent: NDArray[np.bool_],
         place_m: Float64Array,
         rival_m: Float64Array,
-        clear: float,
+        rival_contrast: float,
     ) -> float | None:
-        """What a place showed before it fell silent, beside its rival; None if it did not, or not surely.
+        """Earlier contrast of a place that the newest windows contradict, without the beam of its rival; else None.
 
-        The rival has to be heard as clearly as the place was, and not before, and the change must be no chance.
+        The rival must be as clear as the place was, must be new, and the decrease must be significant.
         """
-        kept = beam_kept(self._memory.places(slots), place_m, rival_m)
-        if float(np.linalg.norm(place_m - rival_m)) < APART_M or kept[recent].mean() < LEAST_KEPT:
+        outside = share_outside_beam(self._memory.array_positions_m(slots), place_m, rival_m)
+        if float(np.linalg.norm(place_m - rival_m)) < SEPARATE_M or outside[recent].mean() < MIN_OUTSIDE_BEAM:
             return None
-        towards = self._memory.towards(slots, place_m).astype(float)
-        beside, rival = towards * kept, self._memory.towards(slots, rival_m) * kept
-        now, shown = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)
-        is_sure = (
-            now < SILENT * shown
-            and shown - now >= SIGMAS * self._error(slots, beside, recent)
-            and clear >= CLEAR * self._mean(slots, towards, ~recent)
-            and self._mean(slots, rival, ~recent) <= NEW * self._mean(slots, rival, recent)
+        contrasts = self._memory.contrasts_towards(slots, place_m).astype(float)
+        beside, rival = contrasts * outside, self._memory.contrasts_towards(slots, rival_m) * outside
+        now, earlier = self._mean(slots, beside, recent), self._mean(slots, beside, ~recent)
+        is_contradicted = (
+            now < SILENT_SHARE * earlier
+            and earlier - now >= SIGMAS * self._standard_error(slots, beside, recent)
+            and rival_contrast >= MIN_RIVAL_SHARE * self._mean(slots, contrasts, ~recent)
+            and self._mean(slots, rival, ~recent) <= NEW_SHARE * self._mean(slots, rival, recent)
         )
-        return shown if is_sure else None
+        return earlier if is_contradicted else None
 
     def _mean(self, slots: NDArray[np.int64], values: Float64Array, chosen: NDArray[np.bool_]) -> float:
+        """Mean of the values [W] of the chosen windows, weighted by activity."""
         activity = self._memory.activity(slots)[chosen]
         return float(values[chosen] @ activity / max(float(activity.sum()), 1e-9))
 
-    def _error(self, slots: NDArray[np.int64], values: Float64Array, recent: NDArray[np.bool_]) -> float:
-        """Standard error of the difference of two means, as if every second said something new."""
+    def _standard_error(self, slots: NDArray[np.int64], values: Float64Array, recent: NDArray[np.bool_]) -> float:
+        """Standard error of the difference of recent and earlier mean, with one independent value a second."""
         active_s = self._memory.activity(slots) * self._memory.spacing_s(slots)
         variance = 0.5 * (float(np.var(values[recent])) + float(np.var(values[~recent])))
         return float(np.sqrt(variance * (1 / active_s[recent].sum() + 1 / active_s[~recent].sum())))

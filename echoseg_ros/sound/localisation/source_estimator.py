@@ -1,10 +1,10 @@
-"""Where the sound comes from: sources in the map from the evidence of many poses.
+"""Source estimator: sources in the map from the evidence of many array positions.
 
-The score of a place is the weighted mean over windows of the direction map towards it (linear back-projection). It is
-a composite log-likelihood: its windows are not independent, because a reflection biases all windows of a standing
-array alike. So windows are gathered into blocks by where the array stood, and the score is scaled such that its
-curvature agrees with how much the blocks contradict each other (the magnitude adjustment of Pauli, Racugno & Ventura
-2011, over the sandwich covariance). Range thus stays open until the array has moved.
+The score of a position is the weighted mean over windows of their contrast towards it (linear back-projection). It is a
+composite log-likelihood: its windows are not independent, because a reflection biases all windows of a standing array
+alike. Windows are therefore grouped into blocks by array position, and the score is scaled to give a curvature that
+agrees with the scatter of the blocks (the magnitude adjustment of Pauli, Racugno & Ventura 2011, over the sandwich
+covariance). The range thus stays open until the array has moved.
 """
 
 from __future__ import annotations
@@ -15,63 +15,57 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from echoseg_ros.config import SourceConfig
-from echoseg_ros.sound.localisation.back_projection import BLOCK_M, PLACE_M, EvidenceMemory, Windows
-from echoseg_ros.sound.localisation.contradiction import LEAST_FADED, Contradictions
-from echoseg_ros.sound.localisation.hypotheses import Sounding, ceiling_over, comes_straight, sounds_in
-from echoseg_ros.sound.localisation.posterior import Grid, Posterior, grid_around, highest, locate
-from echoseg_ros.sound.localisation.reflectors import Reflector, find_reflectors
+from echoseg_ros.sound.localisation.back_projection import WindowGroups
+from echoseg_ros.sound.localisation.ceiling import find_ceiling
+from echoseg_ros.sound.localisation.contradiction import MIN_WEIGHT, Contradictions
+from echoseg_ros.sound.localisation.evidence_memory import BLOCK_M, POSITION_CELL_M, EvidenceMemory
+from echoseg_ros.sound.localisation.hypotheses import LocatedSound, find_sounds, has_direct_path
+from echoseg_ros.sound.localisation.lobe_matching import DirectionMaps
+from echoseg_ros.sound.localisation.mapped_room import SURFACE_M, MappedRoom
+from echoseg_ros.sound.localisation.position_estimate import SurfaceOdds, position_peaks, position_within
+from echoseg_ros.sound.localisation.posterior import (
+    PositionPosterior,
+    SearchGrid,
+    highest_peak,
+    locate_source,
+    search_grid,
+)
+from echoseg_ros.sound.localisation.reflectors import Reflector
 from echoseg_ros.types import Float32Array, Float64Array, SoundEvidence
 
-# Time of active windows before anything is said.
+# Active time before the first estimate, s.
 MIN_ACTIVE_S = 0.75
-# The highest place of noise from everywhere has this contrast after one second, and less with the root of the time:
-# 0.08 to 0.11 in 6 runs each of a cube of 8, a square of 4 and two ears.
+# Peak contrast of diffuse noise after 1 s; it falls with the square root of time.
 DIFFUSE_CONTRAST = 0.11
-# Sources sit on things: a place on a floor or wall, on other mapped surface, and in a thing that stands on it, is this much
-# likelier than one in free air, this far around it: heard from one place, the line of sight ends at what it meets.
-WALL_ODDS, SURFACE_ODDS, THING_ODDS, SURFACE_M = 2.0, 60.0, 250.0, 0.06
-
-# A sound that no place explains well enough (hypotheses.comes_straight) is where the back-projection is highest, however
-# wide; it is in none of the things until it was heard from so many places: from there on the back-projection is good enough to
-# name one.
+# Array positions from which on the back-projection alone may name an instance. Before, a sound without a direct path is
+# in none.
 MIN_POSITIONS_TO_NAME = 12
-# Straight sounds that are all this likely outside by the back-projection are in no thing in here (20 runs each at 0.4 and
-# 0.7 s: things in view reach 0.81, what the next room's noise was taken for 1.0).
+# Outside probability of all sources above which they are in no instance.
 SURE_OUTSIDE = 0.95
-# More than one source is looked for when the array has been at so many places.
-LEAST_PLACES = 4
-# The ceiling is listened for so often.
+# Array positions from which on a hypothesis may have several sounds.
+MIN_POSITIONS_FOR_SEVERAL = 4
+# Period of the search for the ceiling, s.
 CEILING_EVERY_S = 5.0
-# How well a posterior tells places within a thing apart, and the even density that it is never trusted beyond.
-WITHIN_M, EVEN_PER_M3 = 0.05, 1.0
-# What is seen of a thing is its surface; it sounds from within: variance of that, as a share of that of its places.
-INNER_SHARE = 0.065
-
-# A wall that less than this share of the map lies behind bounds the room; the front of a shelf does not.
-OUTER_SHARE = 0.01
-
-NOTHING = np.empty((0, 3), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class SourceEstimate:
-    """What the windows in memory say about one source.
+    """A source as the windows in memory show it.
 
-    position_m, covariance_m2: mean and spread of where it is; contrast: its score, 0 = diffuse, 1 = a lone plane wave;
-    posterior: where it may be before the map's surface is taken into account; stamps_ns, durations_s: [W] the windows;
-    towards: [W] each window's activity-weighted contrast towards it; alternatives: (probability, mean position [3]) of
-    every place that fits, the likeliest (position_m) first; heard_from_m: [3] where the array was last; outside: how
-    likely it is behind the map's walls; things: [T + 1] how likely it is in each of the things that were asked for, and
-    last elsewhere; None where the evidence came without lobes; heard_at: at how many places of the array.
+    position_m, covariance_m2: mean [3] and covariance [3, 3] in the map; contrast: score at the peak, 0 = diffuse,
+    1 = a lone plane wave; posterior: of the position, without the surface of the map; stamps_ns, durations_s: [W] of the
+    windows; window_contrasts: [W] contrast of each window towards the source, times its activity; alternatives:
+    (probability, mean [3]) of every peak, the most probable first; array_position_m: [3] of the newest window;
+    outside_probability: that the source is behind the outer walls of the map; instance_probabilities: [I + 1] of each given
+    instance and, last, of elsewhere, None for evidence without lobes; array_position_count: number of array positions.
     """
 
     position_m: Float64Array
     covariance_m2: Float64Array
     contrast: float
-    posterior: Posterior
+    posterior: PositionPosterior
     stamps_ns: NDArray[np.int64]
     durations_s: Float64Array
     window_contrasts: Float64Array
@@ -83,264 +77,246 @@ class SourceEstimate:
 
 
 class SourceEstimator:
-    """Evidence in, sources out. Holds the evidence of the last `sources.memory_s`; one thread uses it."""
+    """Estimates sources from the evidence of the last `sources.memory_s`. One thread uses it."""
 
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
         self.memory = EvidenceMemory(config.memory_s)
-        self._surface: NDArray[np.floating[Any]] | None = None
-        self._reflectors: tuple[Reflector, ...] = ()
-        self._outer_walls: tuple[Reflector, ...] = ()
+        self._room: MappedRoom | None = None
         self._ceiling: Reflector | None = None
         self._ceiling_ns: int | None = None
-        self._beside_walls: NDArray[np.floating[Any]] = NOTHING
         self._contradictions = Contradictions(self.memory)
-        self._believed_m: list[Float64Array] = []
+        self._estimates_m: list[Float64Array] = []
 
     @property
     def position_error_m(self) -> float:
-        """Error of a position that no evidence removes."""
+        """Standard deviation of a position that no evidence removes."""
         return self._config.position_error_m
 
     def add(self, evidence: SoundEvidence) -> None:
-        """Remember a window."""
+        """Add a window to the evidence memory."""
         self.memory.add(evidence)
 
     def rescale(self, factor: float) -> None:
-        """The world is `factor` times as large as was thought."""
+        """Multiply all positions by a factor, when the scale of the map changes."""
         self.memory.rescale(factor)
         self._contradictions.rescale(factor)
-        self._believed_m = [place_m * factor for place_m in self._believed_m]
+        self._estimates_m = [position_m * factor for position_m in self._estimates_m]
         self._ceiling, self._ceiling_ns = None, None
 
     def clear(self) -> None:
-        """Forget all evidence."""
+        """Remove all evidence."""
         self.memory.clear()
         self._contradictions.clear()
-        self._believed_m = []
+        self._estimates_m = []
 
     def score(self, points_map: NDArray[np.floating[Any]]) -> Float32Array:
-        """[P] in [0, 1]: how much of what was heard comes from the direction of each point [P, 3]; 0 if nothing was."""
-        slots, weights = self._weighted()
+        """[P] back-projected contrast at map points [P, 3], clipped to [0, 1]; 0 without evidence."""
+        slots, weights = self._weighted_windows()
         if len(slots) == 0 or len(points_map) == 0:
             return np.zeros(len(points_map), dtype=np.float32)
-        return np.clip(self.memory.grouped_windows(slots, weights, PLACE_M).score(points_map), 0.0, 1.0)
+        return np.clip(self.memory.grouped_windows(slots, weights, POSITION_CELL_M).score(points_map), 0.0, 1.0)
 
-    def window_preferences(self, place_m: Float64Array, rival_m: Float64Array | None) -> tuple[NDArray[np.int64], Float64Array]:
-        """([W] stamps, [W] how far each window prefers a place [3] over its rival, or over the mean of all directions).
+    def window_preferences(
+        self, position_m: Float64Array, rival_m: Float64Array | None
+    ) -> tuple[NDArray[np.int64], Float64Array]:
+        """([W] stamps, [W] preference of each window for a position [3] over a rival, or over the mean direction).
 
-        Weighted as in the score, of which these are the summands.
+        The preference is the weighted contrast, a summand of the score.
         """
-        slots, weights = self._weighted()
-        gain = self.memory.towards(slots, place_m)
+        slots, weights = self._weighted_windows()
+        contrasts = self.memory.contrasts_towards(slots, position_m)
         if rival_m is not None:
-            gain = gain - self.memory.towards(slots, rival_m)
-        return self.memory.times(slots)[0], weights * gain
+            contrasts = contrasts - self.memory.contrasts_towards(slots, rival_m)
+        return self.memory.stamps_and_durations(slots)[0], weights * contrasts
 
     def update_estimates(
-        self, surface_points: NDArray[np.floating[Any]], things: Sequence[Float64Array] = ()
+        self, surface_points: NDArray[np.floating[Any]], instance_points: Sequence[Float64Array] = ()
     ) -> tuple[SourceEstimate, ...]:
-        """The sources, strongest first; () while nothing stands out of silence or diffuse noise.
+        """Estimate the sources, strongest first; () while nothing exceeds silence or diffuse noise.
 
-        surface_points: [S, 3] a sample of the map's surface (may be empty), which sources tend to sit on; things: [n, 3]
-        places each in the things that stand on it. More than one source needs evidence with lobes. What was believed
-        before fades where the newest evidence contradicts it.
+        Windows for an earlier estimate lose weight where the newest windows contradict them.
+
+        surface_points: [S, 3] sample of the map's surface (may be empty), near which sources are more likely;
+        instance_points: [n, 3] points at which each instance may sound. Several sources need evidence with lobes.
         """
         slots = self.memory.slots()
         if self.memory.activity(slots).sum() > 0:
             self._contradictions.update(
-                slots, self._believed_m, lambda few: self._clearest(few, things, surface_points)
+                slots, self._estimates_m, lambda few: self._clearest_place(few, instance_points, surface_points)
             )
-        beliefs = self._estimate(surface_points, things)
-        self._believed_m = [belief.position_m for belief in beliefs]
-        return beliefs
+        estimates = self._estimates(surface_points, instance_points)
+        self._estimates_m = [estimate.position_m for estimate in estimates]
+        return estimates
 
-    def _estimate(
-        self, surface_points: NDArray[np.floating[Any]], things: Sequence[Float64Array]
+    def _estimates(
+        self, surface_points: NDArray[np.floating[Any]], instance_points: Sequence[Float64Array]
     ) -> tuple[SourceEstimate, ...]:
-        slots, weights = self._weighted()
+        slots, weights = self._weighted_windows()
         if len(slots) == 0 or float(self.memory.activity(slots) @ self.memory.spacing_s(slots)) < MIN_ACTIVE_S:
             return ()
-        windows = self.memory.grouped_windows(slots, weights, PLACE_M)
+        windows = self.memory.grouped_windows(slots, weights, POSITION_CELL_M)
         blocks = self.memory.grouped_windows(slots, weights, BLOCK_M)
-        grid = grid_around(surface_points, windows.places)
-        reflectors = self._reflectors_of(surface_points, windows.places.mean(axis=0))
-        least = float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(self._averaged_s(slots, weights))))
-        near = self.memory.near(slots, weights)
-        first = locate(windows, blocks, grid, reflectors, self.memory.dimensions, near=near)
-        if first.score < least:
+        grid = search_grid(surface_points, windows.positions_m)
+        room = self._update_room(surface_points, windows.positions_m.mean(axis=0))
+        near = self.memory.near_field_windows(slots, weights)
+        strongest = locate_source(windows, blocks, grid, room.reflectors, self.memory.dimensions, near=near)
+        if strongest.score < self._min_contrast(slots, weights):
             return ()
-        thing_points = np.concatenate([NOTHING, *things])
-        likelier = [
-            (cKDTree(points, balanced_tree=False, compact_nodes=False), odds)
-            for points, odds in (
-                (surface_points, WALL_ODDS),
-                (self._beside_walls, SURFACE_ODDS),
-                (thing_points, THING_ODDS),
-            )  # fmt: skip
-            if len(points)
-        ]
-        heard = self.memory.heard(slots, weights)
-        if heard is None:
-            return (self._belief(first, likelier, (), None),)
-        space = (grid.low_m, grid.high_m)
+        odds = SurfaceOdds(room, instance_points)
+        observed = self.memory.direction_maps(slots, weights)
+        if observed is None:
+            return (self._source_estimate(strongest, odds, room, (), None),)
+        sounds = self._located_sounds(observed, instance_points, room, grid)
+        if not has_direct_path(sounds, self.memory.dimensions):
+            estimate = self._source_estimate(strongest, odds, room, (), None)
+            few = sounds[0].array_position_count < MIN_POSITIONS_TO_NAME
+            return (_elsewhere(estimate, len(instance_points)) if few else estimate,)
+        posteriors = [strongest] if len(sounds) == 1 else self._separated(sounds, windows, blocks, grid, room)
+        outside = all(
+            self._outside_probability(posterior, room) > SURE_OUTSIDE and not sound.is_blocked
+            for posterior, sound in zip(posteriors, sounds, strict=True)
+        )
+        pairs = zip(posteriors, sounds, strict=True)
+        if outside and len(instance_points):  # in none of the instances in the room, however well these explain them
+            found = [self._source_estimate(posterior, odds, room, (), sound) for posterior, sound in pairs]
+            return tuple(_elsewhere(estimate, len(instance_points)) for estimate in found)
+        return tuple(self._source_estimate(posterior, odds, room, instance_points, sound) for posterior, sound in pairs)
+
+    def _located_sounds(
+        self,
+        observed: DirectionMaps,
+        instance_points: Sequence[Float64Array],
+        room: MappedRoom,
+        grid: SearchGrid,
+    ) -> tuple[LocatedSound, ...]:
+        """The sounds of the best hypothesis, without ignored places if others are left.
+
+        Only one sound without a known reflector or from few array positions, where a reflection looks like a sound.
+        """
+        space, dimensions = (grid.low_m, grid.high_m), self.memory.dimensions
         newest_ns = self.memory.newest_ns
         if self._ceiling_ns is None or not 0 <= newest_ns - self._ceiling_ns < CEILING_EVERY_S * 1e9:
-            (strongest,) = sounds_in(heard, things, reflectors, *space, 1, self.memory.dimensions)
-            self._ceiling, self._ceiling_ns = ceiling_over(heard, strongest.place_m, reflectors), newest_ns
-        if self._ceiling is not None:
-            reflectors = (*reflectors, self._ceiling)
-        # Where no wall is known, or from hardly more than one place, a reflection cannot be told from a second sound.
-        is_told = len(reflectors) > 0 and len(heard.weights) >= LEAST_PLACES
-        most = self._config.max_sources if is_told else 1
-        sounds = sounds_in(heard, things, reflectors, *space, most, self.memory.dimensions)
-        sounds = tuple(s for s in sounds if not self._contradictions.is_over(s.place_m)) or sounds
-        if not comes_straight(sounds, self.memory.dimensions):
-            belief = self._belief(first, likelier, (), None)
-            if sounds[0].places < MIN_POSITIONS_TO_NAME:
-                belief = replace(belief, instance_probabilities=np.append(np.zeros(len(things)), 1.0))
-            return (belief,)
-        posteriors = [first] if len(sounds) == 1 else self._apart(sounds, windows, blocks, grid)
-        # All through a wall, by where they are back-projected to: in none of the things in here, whatever they explain.
-        within = things
-        if all(self._outside(p) > SURE_OUTSIDE and not s.blocked for p, s in zip(posteriors, sounds, strict=True)):
-            within = ()
-        beliefs = [self._belief(p, likelier, within, s) for p, s in zip(posteriors, sounds, strict=True)]
-        if len(within) < len(things):
-            nowhere = np.append(np.zeros(len(things)), 1.0)
-            beliefs = [replace(belief, instance_probabilities=nowhere) for belief in beliefs]
-        return tuple(beliefs)
+            (strongest,) = find_sounds(observed, instance_points, room.reflectors, *space, 1, dimensions)
+            self._ceiling = find_ceiling(observed, strongest.position_m, room.reflectors)
+            self._ceiling_ns = newest_ns
+        reflectors = self._with_ceiling(room.reflectors)
+        may_be_several = len(reflectors) > 0 and len(observed.weights) >= MIN_POSITIONS_FOR_SEVERAL
+        max_sounds = self._config.max_sources if may_be_several else 1
+        sounds = find_sounds(observed, instance_points, reflectors, *space, max_sounds, dimensions)
+        return tuple(s for s in sounds if not self._contradictions.is_ignored(s.position_m)) or sounds
 
-    def _apart(self, sounds: Sequence[Sounding], windows: Windows, blocks: Windows, grid: Grid) -> list[Posterior]:
-        """Where each of several sounds may be, with the beams of the others taken out of the maps."""
+    def _separated(
+        self,
+        sounds: Sequence[LocatedSound],
+        windows: WindowGroups,
+        blocks: WindowGroups,
+        grid: SearchGrid,
+        room: MappedRoom,
+    ) -> list[PositionPosterior]:
+        """Position posterior of each of several sounds, with the beams of the others removed from the maps."""
         posteriors = []
         for k, sound in enumerate(sounds):
             own, own_blocks = windows, blocks
             for other in (*sounds[:k], *sounds[k + 1 :]):
-                own, own_blocks = own.without(other.place_m), own_blocks.without(other.place_m)
-            posteriors.append(locate(own, own_blocks, grid, self._reflectors, self.memory.dimensions, sound.place_m))
+                own, own_blocks = own.without_beam(other.position_m), own_blocks.without_beam(other.position_m)
+            posteriors.append(
+                locate_source(own, own_blocks, grid, room.reflectors, self.memory.dimensions, sound.position_m)
+            )
         return posteriors
 
-    def _clearest(
-        self, slots: NDArray[np.int64], things: Sequence[Float64Array], surface_points: NDArray[np.floating[Any]]
+    def _clearest_place(
+        self,
+        slots: NDArray[np.int64],
+        instance_points: Sequence[Float64Array],
+        surface_points: NDArray[np.floating[Any]],
     ) -> tuple[Float64Array, float] | None:
-        """(place [3], contrast) that some windows are for, by themselves; None if no place explains them well."""
-        everywhere_m = self.memory.places(self.memory.slots())
-        grid = grid_around(surface_points, everywhere_m)
-        reflectors = self._reflectors_of(surface_points, everywhere_m.mean(axis=0))
-        if self._ceiling is not None:
-            reflectors = (*reflectors, self._ceiling)
+        """(place [3], contrast) of the sound of some windows alone; None if no place in the room explains them well."""
+        positions_m = self.memory.array_positions_m(self.memory.slots())
+        grid = search_grid(surface_points, positions_m)
+        room = self._update_room(surface_points, positions_m.mean(axis=0))
+        reflectors = self._with_ceiling(room.reflectors)
         weights = self.memory.activity(slots)
-        windows, blocks = (self.memory.grouped_windows(slots, weights, cell_m) for cell_m in (PLACE_M, BLOCK_M))
-        heard = self.memory.heard(slots, weights)
-        if heard is None:
-            place_m, contrast = highest(windows, blocks, grid)
+        windows, blocks = (self.memory.grouped_windows(slots, weights, cell_m) for cell_m in (POSITION_CELL_M, BLOCK_M))
+        observed = self.memory.direction_maps(slots, weights)
+        if observed is None:
+            place_m, contrast = highest_peak(windows, blocks, grid)
         else:
-            sounds = sounds_in(heard, things, reflectors, grid.low_m, grid.high_m, 1, self.memory.dimensions)
-            if not comes_straight(sounds, self.memory.dimensions):
+            sounds = find_sounds(
+                observed, instance_points, reflectors, grid.low_m, grid.high_m, 1, self.memory.dimensions
+            )
+            if not has_direct_path(sounds, self.memory.dimensions):
                 return None
-            place_m = sounds[0].place_m
+            place_m = sounds[0].position_m
             contrast = float(windows.score(place_m[None])[0])
         if any(reflector.is_behind(place_m[None], SURFACE_M)[0] for reflector in reflectors):
-            return None  # the image in a wall of what an obstacle hides
+            return None  # the mirror image of a source behind an obstacle
         return place_m, contrast
 
-    def _reflectors_of(
-        self, surface_points: NDArray[np.floating[Any]], seen_from_m: Float64Array
-    ) -> tuple[Reflector, ...]:
-        """The walls of the newest surface; looked for once a surface."""
-        if self._surface is not surface_points:
-            self._surface, self._reflectors = surface_points, find_reflectors(surface_points, seen_from_m)
-            on_wall = np.zeros(len(surface_points), dtype=bool)
-            for reflector in self._reflectors:
-                on_wall |= reflector.is_near(surface_points, SURFACE_M)
-            self._beside_walls = surface_points[~on_wall]
-            self._outer_walls = tuple(
-                reflector for reflector in self._reflectors
-                if reflector.normal[2] < 0.5 and reflector.is_behind(surface_points, SURFACE_M).mean() < OUTER_SHARE
-            )  # fmt: skip
-        return self._reflectors
+    def _update_room(self, surface_points: NDArray[np.floating[Any]], array_position_m: Float64Array) -> MappedRoom:
+        """The room of a surface; computed once for each surface."""
+        if self._room is None or self._room.surface_points is not surface_points:
+            self._room = MappedRoom.from_surface(surface_points, array_position_m)
+        return self._room
 
-    def _outside(self, posterior: Posterior) -> float:
-        """Probability, before anything is known of things, that the place lies beyond a wall."""
-        if self.memory.dimensions == 2:  # its places reach through walls whenever the height is open
-            return 0.0
-        behind = np.zeros(len(posterior.cells), dtype=bool)
-        for wall in self._outer_walls:
-            behind |= wall.is_behind(posterior.cells, SURFACE_M)
-        return float(posterior.mass[behind].sum())
+    def _with_ceiling(self, reflectors: tuple[Reflector, ...]) -> tuple[Reflector, ...]:
+        return reflectors if self._ceiling is None else (*reflectors, self._ceiling)
 
-    def _averaged_s(self, slots: NDArray[np.int64], weights: Float64Array) -> float:
-        """Time over which the score averages: of equal windows their sum, less the more their weights differ."""
-        return float(weights.sum() ** 2 / np.sum(weights**2) * np.mean(self.memory.spacing_s(slots)))
+    def _outside_probability(self, posterior: PositionPosterior, room: MappedRoom) -> float:
+        """Probability that the source is outside; 0 for a flat array, whose posterior reaches through walls."""
+        return 0.0 if self.memory.dimensions == 2 else room.outside_probability(posterior)
 
-    def _weighted(self) -> tuple[NDArray[np.int64], Float64Array]:
-        """Windows in memory [W] and their weights: their activity, less than in proportion in large blocks.
+    def _min_contrast(self, slots: NDArray[np.int64], weights: Float64Array) -> float:
+        """Least contrast of a source, by the time over which the score averages: less time for uneven weights."""
+        averaged_s = float(weights.sum() ** 2 / np.sum(weights**2) * np.mean(self.memory.spacing_s(slots)))
+        return float(np.hypot(self._config.min_contrast, DIFFUSE_CONTRAST / np.sqrt(averaged_s)))
 
-        Windows whose place newer ones contradict count less.
+    def _weighted_windows(self) -> tuple[NDArray[np.int64], Float64Array]:
+        """Slots [W] of the windows in memory and their weights [W].
+
+        The weight is the activity, times the factor of contradictions, divided by the root of the sum in its block.
         """
         slots = self.memory.slots()
-        faded = self._contradictions.fade(slots)
-        slots, faded = slots[faded > LEAST_FADED], faded[faded > LEAST_FADED]
-        activity = self.memory.activity(slots) * faded
+        factors = self._contradictions.window_factors(slots)
+        slots, factors = slots[factors > MIN_WEIGHT], factors[factors > MIN_WEIGHT]
+        activity = self.memory.activity(slots) * factors
         if activity.sum() <= 0:
             return slots[:0], activity[:0]
-        block = self.memory.cells(slots, BLOCK_M)
+        block = self.memory.position_cells(slots, BLOCK_M)
         in_block = np.bincount(block, weights=activity)[block]
         return slots, activity / np.sqrt(np.maximum(in_block, 1.0))
 
-    def _belief(
+    def _source_estimate(
         self,
-        posterior: Posterior,
-        likelier: list[tuple[cKDTree, float]],
-        things: Sequence[Float64Array],
-        sound: Sounding | None,
+        posterior: PositionPosterior,
+        odds: SurfaceOdds,
+        room: MappedRoom,
+        instance_points: Sequence[Float64Array],
+        sound: LocatedSound | None,
     ) -> SourceEstimate:
-        odds = np.ones(len(posterior.cells))
-        for places, more in likelier:
-            off_m, _ = places.query(posterior.cells, distance_upper_bound=4 * SURFACE_M)
-            odds += more * np.exp(-0.5 * (off_m / SURFACE_M) ** 2)
-        mass = posterior.mass * odds
-        peaks = _places(posterior, mass / mass.sum(), self._config.position_error_m)
-        outside = self._outside(posterior)
+        """The estimate of one source. The position is that of its instance, or of the most probable peak.
+
+        The mean of several peaks would be wrong: between a place and its mirror image there is neither.
+        """
+        peaks = position_peaks(posterior, odds.weighted_mass(posterior), self._config.position_error_m)
+        outside = self._outside_probability(posterior, room)
         probabilities = None if sound is None else sound.probabilities(outside)
-        # Of several peaks the heaviest: the mean of a place and its mirror image is neither.
-        _, position_m, covariance_m2 = peaks[0]
-        if probabilities is not None and len(things) and (best := int(np.argmax(probabilities))) < len(things):
-            position_m, covariance_m2 = _within(posterior, things[best], self._config.position_error_m)
-        slots = self.memory.slots()  # what is contradicted was heard all the same
-        towards = self.memory.towards(slots, position_m) * self.memory.activity(slots)
+        position_m, covariance_m2 = peaks[0].mean_m, peaks[0].covariance_m2
+        if probabilities is not None and len(instance_points):
+            best = int(np.argmax(probabilities))
+            if best < len(instance_points):
+                position_m, covariance_m2 = position_within(
+                    posterior, instance_points[best], self._config.position_error_m
+                )
+        slots = self.memory.slots()  # all of them: contradicted windows belong to the heard intervals
+        contrasts = self.memory.contrasts_towards(slots, position_m) * self.memory.activity(slots)
         return SourceEstimate(
-            position_m, covariance_m2, posterior.score, posterior, *self.memory.times(slots), towards,
-            tuple((probability, mean_m) for probability, mean_m, _ in peaks), self.memory.places(slots[-1:])[0],
-            outside, probabilities, 0 if sound is None else sound.places,
+            position_m, covariance_m2, posterior.score, posterior, *self.memory.stamps_and_durations(slots), contrasts,
+            tuple((peak.probability, peak.mean_m) for peak in peaks), self.memory.array_positions_m(slots[-1:])[0],
+            outside, probabilities, 0 if sound is None else sound.array_position_count,
         )  # fmt: skip
 
 
-def _within(posterior: Posterior, places: Float64Array, error_m: float) -> tuple[Float64Array, Float64Array]:
-    """(mean [3], covariance [3, 3]) of a source in a thing: its places, by what the posterior says of each."""
-    blur_m = max(WITHIN_M, posterior.spacing_m)
-    apart2 = np.sum((places[:, None] - posterior.cells[None]) ** 2, axis=2)
-    density = np.exp(-0.5 * apart2 / blur_m**2) @ posterior.mass / ((2 * np.pi) ** 1.5 * blur_m**3)
-    around = places - places.mean(axis=0)
-    extent = around.T @ around / len(places) + error_m**2 * np.eye(3)
-    inner = np.exp(-0.5 * np.einsum("pi,pi->p", around, np.linalg.solve(extent, around.T).T) / INNER_SHARE)
-    weights = (density + EVEN_PER_M3) * inner
-    weights = weights / weights.sum()
-    mean_m = weights @ places
-    return mean_m, (places - mean_m).T @ ((places - mean_m) * weights[:, None]) + error_m**2 * np.eye(3)
-
-
-def _places(posterior: Posterior, mass: Float64Array, error_m: float) -> list[tuple[float, Float64Array, Float64Array]]:
-    """(probability, mean [3], covariance [3, 3] with what nothing removes) of each peak, the likeliest first."""
-    found = []
-    for part in np.unique(posterior.part):
-        own = posterior.part == part
-        probability = float(mass[own].sum())
-        if probability <= 0:
-            continue
-        cells, weights = posterior.cells[own], mass[own] / probability
-        mean_m = weights @ cells
-        spread = (cells - mean_m).T @ ((cells - mean_m) * weights[:, None])
-        found.append((probability, mean_m, spread + error_m**2 * np.eye(3)))
-    return sorted(found, key=lambda place: -place[0])
+def _elsewhere(estimate: SourceEstimate, instances: int) -> SourceEstimate:
+    """The estimate with probability 1 of elsewhere."""
+    return replace(estimate, instance_probabilities=np.append(np.zeros(instances), 1.0))

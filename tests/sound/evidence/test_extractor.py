@@ -17,7 +17,7 @@ from echoseg_ros.sound.array.directions import fibonacci_sphere, peak_direction
 from echoseg_ros.sound.evidence.bin_weights import MIN_DIRECT_SHARE, MIN_WEIGHT, REVERBERATION_S
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.sound.evidence.gcc_phat import correlations, cross_spectra, phase_transform, steered_sum
-from echoseg_ros.sound.localisation.back_projection import EvidenceMemory
+from echoseg_ros.sound.localisation.evidence_memory import EvidenceMemory
 from echoseg_ros.types import AudioWindow
 
 LINE = {"sample_rate_hz": 16000, "microphones_m": [[0.03 * i, 0, 0] for i in range(4)]}
@@ -150,7 +150,7 @@ def test_windows_in_the_map_are_corrected_as_the_reference_says() -> None:
     for k, (window, pose) in enumerate(zip(evidence, poses, strict=True)):
         memory.add(replace(window, stamp_ns=k * 500_000_000, T_map_array=pose))
     weights = np.array([0.25, 0.75])
-    near = memory.near(memory.slots(), weights)
+    near = memory.near_field_windows(memory.slots(), weights)
     assert near is not None
     for k, (window, pose) in enumerate(zip(evidence, poses, strict=True)):
         at_array = 0.3 * window.directions_array[::40].astype(float)

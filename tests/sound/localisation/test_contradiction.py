@@ -113,7 +113,7 @@ def test_what_is_for_neither_place_does_not_fade() -> None:
     third = evidence_along(cube(), path(30), [np.array([4.5, 1.0, 0.5])] * 30, 7)
     for window in third:
         tracker.add(replace(window, stamp_ns=window.stamp_ns + round(76 * STEP_S * 1e9)))
-    slots, _ = tracker._weighted()
+    slots, _ = tracker._weighted_windows()
     assert len(slots) >= 36 + 28
 
 
@@ -130,7 +130,7 @@ def test_a_contradiction_ends_with_what_it_contradicts() -> None:
     for window in evidence_along(cube(), path(8), [FIRST_M] * 8, 8):
         tracker.add(replace(window, stamp_ns=window.stamp_ns + round(76 * STEP_S * 1e9)))
     tracker.update_estimates(NOWHERE)
-    slots, _ = tracker._weighted()
+    slots, _ = tracker._weighted_windows()
     assert len(slots) == len(tracker.memory.slots())
 
 

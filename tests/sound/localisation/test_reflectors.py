@@ -7,7 +7,7 @@ import pytest
 from waves import cube, evidence_along, path
 
 from echoseg_ros.config import SourceConfig
-from echoseg_ros.sound.localisation.reflectors import PULLS, Reflector, find_reflectors, unpulled
+from echoseg_ros.sound.localisation.reflectors import PULLS, Reflector, find_reflectors, undo_pull
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import Float64Array, SoundEvidence
 
@@ -47,7 +47,7 @@ def test_walls_and_floor_are_found_and_the_table_is_none(yaw_deg: int) -> None:
 def test_distances_are_those_in_front_of_what_is_known_of_a_wall() -> None:
     wall = next(f for f in find_reflectors(room_surface(0.0), INSIDE) if f.normal[0] > 0.9)
     points = np.array([[0.4, 2.0, 1.0], [-0.2, 2.0, 1.0], [0.4, 7.0, 1.0]])
-    np.testing.assert_allclose(wall.distance(points), [0.4, np.inf, np.inf], atol=0.02)
+    np.testing.assert_allclose(wall.distance_m(points), [0.4, np.inf, np.inf], atol=0.02)
 
 
 def test_too_little_surface_has_no_walls() -> None:
@@ -62,12 +62,12 @@ def test_what_a_wall_pulls_is_undone(pull: float) -> None:
     truth = np.stack([np.linspace(0.01, 3.0, 50), np.full(50, 1.0), np.full(50, 2.0)], axis=1)
     apparent = truth.copy()
     apparent[:, 0] *= 1 - pull * np.exp(-((truth[:, 0] / beam_m) ** 2))
-    places, stretch = unpulled(apparent, (wall,), beam_m, pull)
+    places, stretch = undo_pull(apparent, (wall,), beam_m, pull)
     np.testing.assert_allclose(places, truth, atol=0.01)
     slope = np.gradient(truth[:, 0], apparent[:, 0])
     np.testing.assert_allclose(stretch[1:-1], slope[1:-1], rtol=0.1)
     behind = apparent * [-1, 1, 1]
-    places, stretch = unpulled(behind, (wall,), beam_m, pull)
+    places, stretch = undo_pull(behind, (wall,), beam_m, pull)
     np.testing.assert_array_equal(places, behind)
     assert (stretch == 1).all()
 

@@ -11,7 +11,7 @@ from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array.directions import cube_nodes, fibonacci_sphere
 from echoseg_ros.sound.localisation import source_estimator
 from echoseg_ros.sound.localisation.back_projection import FACE_CELLS, CubeResampler
-from echoseg_ros.sound.localisation.hypotheses import Sounding
+from echoseg_ros.sound.localisation.hypotheses import LocatedSound
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import SoundEvidence
 
@@ -195,9 +195,11 @@ def test_what_comes_through_a_wall_is_in_no_thing_before_it(blocked: bool, monke
     Something heard past an obstacle may well be back-projected there: to its mirror image.
     """
     before_m = np.array([5.75, 2.2, 1.0]) + 0.1 * np.random.default_rng(0).uniform(-1, 1, (40, 3))
-    sound = Sounding(before_m[0], 0, 5.0, 5.0, np.array([0.0, 0.5]), 30, blocked=blocked)
-    monkeypatch.setattr(source_estimator, "sounds_in", lambda *_: (sound,))
+    sound = LocatedSound(before_m[0], 0, 5.0, 5.0, np.array([0.0, 0.5]), 30, is_blocked=blocked)
+    monkeypatch.setattr(source_estimator, "find_sounds", lambda *_: (sound,))
     evidence = evidence_along(cube(), path(30, 2.5), [np.array([7.4, 2.6, 1.0])] * 30, 0, room=False)
     (belief,) = tracker_of(evidence).update_estimates(room_surface(), [before_m])
     assert belief.outside_probability > source_estimator.SURE_OUTSIDE and belief.instance_probabilities is not None
-    assert (belief.instance_probabilities[0] > 0.5) == blocked and belief.instance_probabilities.sum() == pytest.approx(1.0)
+    assert (belief.instance_probabilities[0] > 0.5) == blocked and belief.instance_probabilities.sum() == pytest.approx(
+        1.0
+    )
