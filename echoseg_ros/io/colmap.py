@@ -1,7 +1,7 @@
-"""COLMAP's sparse models: cameras, images and points3D, binary or text; written as binary.
+"""Sparse models of COLMAP: cameras, images and points3D, read as binary or text, written as binary.
 
-COLMAP gives world to camera with quaternions in w, x, y, z order and pixel centres at +0.5; here the poses are
-T_world_camera. The world has COLMAP's scale, not metres.
+COLMAP stores T_camera_world with quaternions in w, x, y, z order; this module gives T_world_camera. The centre of the first
+pixel is (0.5, 0.5) in both. The world has no metric scale.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from echoseg_ros.errors import DatasetError, PoseError
 from echoseg_ros.geometry import inverse, quaternion_xyzw, transform_from_quaternion
 from echoseg_ros.types import Camera, Float64Array
 
+# Files of a model, without suffix.
 PARTS = ("cameras", "images", "points3D")
 
-# Models by COLMAP's number; only the first two are without distortion.
-_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
+# Camera models by COLMAP's number; only the first two have no distortion.
+_CAMERA_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
            "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE")  # fmt: skip
-_PARAMETERS = {"SIMPLE_PINHOLE": 3, "PINHOLE": 4}
+# Number of parameters of the camera models without distortion.
+_PARAMETER_COUNTS = {"SIMPLE_PINHOLE": 3, "PINHOLE": 4}
+# Layouts of the binary files.
 _KEYPOINT = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
 _TRACK = np.dtype([("image", "<i4"), ("keypoint", "<i4")])
 _POINT = struct.Struct("<Q3d3BdQ")
@@ -32,7 +35,7 @@ _POINT = struct.Struct("<Q3d3BdQ")
 
 @dataclass(frozen=True, eq=False)
 class ColmapImage:
-    """A registered image. keypoints_px: [K, 2]; point_ids: [K] int64, the point a keypoint shows, -1 = none."""
+    """A registered image. keypoints_px: [K, 2]; point_ids: [K] int64, id of the point at each keypoint, -1 = none."""
 
     name: str
     camera_id: int
@@ -43,10 +46,10 @@ class ColmapImage:
 
 @dataclass(frozen=True, eq=False)
 class ColmapPoints:
-    """The sparse cloud, in the order of its ids.
+    """The sparse cloud, sorted by id.
 
-    ids: [N] int64; positions: [N, 3]; rgb: [N, 3] uint8; tracks: one [T] int64 a point, the ids of the images that
-    show it; keypoints: likewise, which keypoint of that image it is.
+    ids: [N] int64; positions: [N, 3] in the world; rgb: [N, 3] uint8; tracks: per point [T] int64, ids of the images that
+    show it; keypoints: per point [T] int64, index of its keypoint in each of these images.
     """
 
     ids: NDArray[np.int64]
@@ -66,34 +69,34 @@ class ColmapModel:
 
 
 def missing_parts(folder: Path) -> list[str]:
-    """Which of PARTS a model folder lacks, neither as .bin nor as .txt."""
+    """The PARTS that a model folder has neither as .bin nor as .txt."""
     return [part for part in PARTS if _file(Path(folder), part) is None]
 
 
 def read_model(folder: Path) -> ColmapModel:
-    """The model in a folder; of a part that is there twice the binary file counts.
+    """The model in a folder; where a part has both files, the binary one is read.
 
-    Raises DatasetError for a missing or damaged part, and for a camera with distortion.
+    Raises DatasetError for a missing or damaged part and for a camera with distortion.
     """
     folder = Path(folder)
     missing = missing_parts(folder)
     if missing:
         raise DatasetError(f"{folder}: no {', '.join(missing)} (.bin or .txt)")
     return ColmapModel(
-        _part(folder, "cameras", _cameras_of_bytes, _cameras_of_text),
-        _part(folder, "images", _images_of_bytes, _images_of_text),
-        _in_order(_part(folder, "points3D", _points_of_bytes, _points_of_text)),
+        _read_part(folder, "cameras", _cameras_from_bytes, _cameras_from_text),
+        _read_part(folder, "images", _images_from_bytes, _images_from_text),
+        _sorted_points(_read_part(folder, "points3D", _points_from_bytes, _points_from_text)),
     )
 
 
 def write_model(folder: Path, model: ColmapModel) -> None:
-    """Write cameras.bin, images.bin and points3D.bin; all cameras as PINHOLE."""
+    """Write cameras.bin, images.bin and points3D.bin; all cameras are written as PINHOLE."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     cameras = [struct.pack("<Q", len(model.cameras))]
     for number, c in model.cameras.items():
         cameras.append(
-            struct.pack("<iiQQ4d", number, _MODELS.index("PINHOLE"), c.width, c.height, c.fx, c.fy, c.cx, c.cy)
+            struct.pack("<iiQQ4d", number, _CAMERA_MODELS.index("PINHOLE"), c.width, c.height, c.fx, c.fy, c.cx, c.cy)
         )
     (folder / "cameras.bin").write_bytes(b"".join(cameras))
     images = [struct.pack("<Q", len(model.images))]
@@ -129,36 +132,38 @@ def _file(folder: Path, part: str) -> Path | None:
     return next((f for f in (folder / f"{part}.bin", folder / f"{part}.txt") if f.is_file()), None)
 
 
-def _part(folder: Path, part: str, of_bytes: Callable[[bytes], Any], of_text: Callable[[str], Any]) -> Any:
+def _read_part(folder: Path, part: str, from_bytes: Callable[[bytes], Any], from_text: Callable[[str], Any]) -> Any:
+    """The parsed file of a part. Raises DatasetError."""
     file = _file(folder, part)
-    assert file is not None  # read_model has looked
+    assert file is not None  # read_model has checked
     try:
-        return of_bytes(file.read_bytes()) if file.suffix == ".bin" else of_text(file.read_text())
+        return from_bytes(file.read_bytes()) if file.suffix == ".bin" else from_text(file.read_text())
     except DatasetError as error:
         raise DatasetError(f"{file}: {error}") from error
     except (struct.error, ValueError, IndexError, KeyError, OSError, PoseError, OverflowError, MemoryError) as error:
-        raise DatasetError(f"{file}: not a whole COLMAP {part} file ({error})") from error
+        raise DatasetError(f"{file}: not a complete COLMAP {part} file ({error})") from error
 
 
 def _camera(model: str, width: int, height: int, parameters: list[float]) -> Camera:
-    if model not in _PARAMETERS:
+    """A camera of COLMAP's numbers. Raises DatasetError for distortion, ValueError for numbers out of range."""
+    if model not in _PARAMETER_COUNTS:
         raise DatasetError(
-            f"camera model {model} has distortion: want {' or '.join(_PARAMETERS)} (undistort the images)"
+            f"camera model {model} has distortion: want {' or '.join(_PARAMETER_COUNTS)} (undistort the images)"
         )
-    if len(parameters) != _PARAMETERS[model] or min(width, height) < 1 or not np.isfinite(parameters).all():
+    if len(parameters) != _PARAMETER_COUNTS[model] or min(width, height) < 1 or not np.isfinite(parameters).all():
         raise ValueError(f"{model} camera of {width}x{height} with parameters {parameters}")
-    fx, fy = parameters[0], parameters[-3]  # SIMPLE_PINHOLE has one f for both
+    fx, fy = parameters[0], parameters[-3]  # SIMPLE_PINHOLE has one focal length for both
     return Camera(width, height, fx, fy, parameters[-2], parameters[-1])
 
 
 def _pose(quaternion_wxyz: Any, translation: Any) -> Float64Array:
-    """T_world_camera of COLMAP's numbers."""
+    """T_world_camera [4, 4] from the rotation and translation of T_camera_world."""
     w, x, y, z = quaternion_wxyz
     return inverse(transform_from_quaternion(np.asarray(translation, float), np.array([x, y, z, w], float)))
 
 
-class _Bytes:
-    """A file read from front to end."""
+class _BinaryReader:
+    """Reads values from bytes in sequence."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -179,16 +184,16 @@ class _Bytes:
         return self._data[start:end].decode()
 
 
-def _cameras_of_bytes(data: bytes) -> dict[int, Camera]:
-    file, cameras = _Bytes(data), {}
+def _cameras_from_bytes(data: bytes) -> dict[int, Camera]:
+    file, cameras = _BinaryReader(data), {}
     for _ in range(file.take("<Q")[0]):
         number, kind, width, height = file.take("<iiQQ")
-        model = _MODELS[kind] if 0 <= kind < len(_MODELS) else f"number {kind}"
-        cameras[number] = _camera(model, width, height, list(file.take(f"<{_PARAMETERS.get(model, 0)}d")))
+        model = _CAMERA_MODELS[kind] if 0 <= kind < len(_CAMERA_MODELS) else f"number {kind}"
+        cameras[number] = _camera(model, width, height, list(file.take(f"<{_PARAMETER_COUNTS.get(model, 0)}d")))
     return cameras
 
 
-def _cameras_of_text(text: str) -> dict[int, Camera]:
+def _cameras_from_text(text: str) -> dict[int, Camera]:
     cameras = {}
     for line in _lines(text):
         number, model, width, height, *parameters = line.split()
@@ -196,8 +201,8 @@ def _cameras_of_text(text: str) -> dict[int, Camera]:
     return cameras
 
 
-def _images_of_bytes(data: bytes) -> dict[int, ColmapImage]:
-    file, images = _Bytes(data), {}
+def _images_from_bytes(data: bytes) -> dict[int, ColmapImage]:
+    file, images = _BinaryReader(data), {}
     for _ in range(file.take("<Q")[0]):
         number, *pose, camera_id = file.take("<i7di")
         name = file.text()
@@ -208,8 +213,8 @@ def _images_of_bytes(data: bytes) -> dict[int, ColmapImage]:
     return images
 
 
-def _images_of_text(text: str) -> dict[int, ColmapImage]:
-    """Two lines an image; the second one, its keypoints, may be empty."""
+def _images_from_text(text: str) -> dict[int, ColmapImage]:
+    """Two lines per image; the second, its keypoints, may be empty."""
     lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
     images, at = {}, 0
     while at < len(lines):
@@ -226,11 +231,12 @@ def _images_of_text(text: str) -> dict[int, ColmapImage]:
     return images
 
 
+# Id, position, colour, track, keypoints.
 _PointRow = tuple[int, Any, Any, NDArray[np.int64], NDArray[np.int64]]
 
 
-def _points_of_bytes(data: bytes) -> list[_PointRow]:
-    file = _Bytes(data)
+def _points_from_bytes(data: bytes) -> list[_PointRow]:
+    file = _BinaryReader(data)
     rows: list[_PointRow] = []
     for _ in range(file.take("<Q")[0]):
         number, x, y, z, red, green, blue, _error, length = file.take(_POINT.format)
@@ -241,7 +247,7 @@ def _points_of_bytes(data: bytes) -> list[_PointRow]:
     return rows
 
 
-def _points_of_text(text: str) -> list[_PointRow]:
+def _points_from_text(text: str) -> list[_PointRow]:
     rows: list[_PointRow] = []
     for line in _lines(text):
         words = line.split()
@@ -252,7 +258,7 @@ def _points_of_text(text: str) -> list[_PointRow]:
     return rows
 
 
-def _in_order(rows: list[_PointRow]) -> ColmapPoints:
+def _sorted_points(rows: list[_PointRow]) -> ColmapPoints:
     rows = sorted(rows, key=lambda row: row[0])
     return ColmapPoints(
         np.array([row[0] for row in rows], dtype=np.int64),

@@ -1,7 +1,7 @@
-"""A scene in the layout of the data set 3DAVS-S34-O7: frames, their sound, masks, split and COLMAP's model.
+"""A scene in the layout of the data set 3DAVS-S34-O7: images, sound, masks, split and COLMAP model.
 
-Frame k, the number in its file's name, lasts the second [k, k + 1) of the sound. Positions are in COLMAP's world and
-in its units, which have no known scale. Only `train` frames may feed a method; `test` frames score it.
+Frame k (k is the number in its file name) covers the second [k, k + 1) of the sound. Positions are in the world of COLMAP,
+whose scale is unknown. Only train frames may feed a method; test frames score it.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from echoseg_ros.io.colmap import ColmapModel, missing_parts, read_model
 from echoseg_ros.io.dataset_split import Split, frame_number, read_splits
 from echoseg_ros.types import Camera, Float64Array, RgbImage
 
+# Parts of a scene.
 INPUT, IMAGES, BINAURAL, MONO, MASKS, MODEL = (
     "input", "images", "audio_clips_binaural", "audio_clips_mono", "semantic_masks", "sparse/0",
 )  # fmt: skip
+# Truth of a simulated scene.
 TRUTH_FILE = "truth.json"
-# The part of the data set a scene lies in says how many objects of the sounding kind it holds.
+# Number of objects of the sounding kind in the scenes of each part of the data set.
 INSTANCES = {"part_1": "single", "part_2": "multi"}
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetFrame:
-    """A registered frame. name: as COLMAP has it; camera: COLMAP's, at its size; split: None = in neither of the two."""
+    """A registered frame. name: in the COLMAP model; camera: of the COLMAP model; split: None = in neither split."""
 
     number: int
     name: str
@@ -47,10 +49,11 @@ class DatasetFrame:
 
 
 class DatasetScene:
-    """One scene folder. frames: the registered ones by number; unregistered: numbers of those COLMAP has no pose for.
+    """A scene folder.
 
-    `require` names further parts that must be there (MASKS, MONO). Raises DatasetError in one line that lists all
-    missing parts, or says what cannot be understood.
+    frames: registered frames, sorted by number; unregistered: numbers of frames without a pose in the COLMAP model;
+    require: further parts that the scene must have (MASKS, MONO). Raises DatasetError, one line that lists all missing
+    parts or names the part that cannot be read.
     """
 
     def __init__(self, path: Path, require: Sequence[str] = ()) -> None:
@@ -64,27 +67,27 @@ class DatasetScene:
 
     @property
     def train(self) -> tuple[DatasetFrame, ...]:
-        """The frames that may feed a method."""
+        """The train frames, which may feed a method."""
         return tuple(frame for frame in self.frames if frame.split == "train")
 
     @property
     def test(self) -> tuple[DatasetFrame, ...]:
-        """The frames that score it."""
+        """The test frames, which score a method."""
         return tuple(frame for frame in self.frames if frame.split == "test")
 
     def with_sound(self, folder: Path) -> DatasetScene:
-        """The same scene with the binaural clips of another folder. Raises DatasetError if it holds two of a frame."""
+        """Copy of the scene with the binaural clips of another folder. Raises DatasetError for two clips of one frame."""
         other = copy.copy(self)
         other._files = {**self._files, BINAURAL: _numbered(folder)}
         return other
 
     @property
     def instances(self) -> str:
-        """ "single" or "multi" by the part of the data set the scene lies in, "" where the path does not tell."""
+        """ "single" or "multi" by the part of the data set in the path; "" if the path has none."""
         return next((INSTANCES[part] for part in reversed(self.path.absolute().parts) if part in INSTANCES), "")
 
     def picture(self, frame: DatasetFrame) -> tuple[RgbImage, Camera]:
-        """The frame [H, W, 3] and the camera at its size: undistorted from images/, else from input/."""
+        """The image [H, W, 3] of a frame, from images/ (undistorted) or else input/, and the camera at its size."""
         file = self._files[IMAGES].get(frame.number) or self._files[INPUT].get(frame.number)
         if file is None:
             raise DatasetError(f"{self.path}: no image of frame {frame.number} in {IMAGES}/ or {INPUT}/")
@@ -92,14 +95,14 @@ class DatasetScene:
         return rgb, frame.camera.resized(rgb.shape[1], rgb.shape[0])
 
     def mask(self, frame: DatasetFrame) -> NDArray[np.bool_]:
-        """[H, W] where the sounding object is seen, at input/'s size; `frame.camera.resized` to it fits."""
+        """[H, W] mask of the sounding object, at the size of input/. Raises DatasetError if missing or damaged."""
         file = self._files[MASKS].get(frame.number)
         if file is None:
             raise DatasetError(f"{self.path}: no mask of frame {frame.number} in {MASKS}/")
         return np.asarray(_read_image(file, cv2.IMREAD_GRAYSCALE) > 127)
 
     def binaural(self, frame: DatasetFrame) -> NDArray[np.float32] | None:
-        """[S, 2] in [-1, 1], the frame's own second: left, right; None where there is no clip of it."""
+        """[S, 2] in [-1, 1], left and right ear in the second of the frame; None if it has no clip."""
         file = self._files[BINAURAL].get(frame.number)
         if file is None:
             return None
@@ -111,7 +114,7 @@ class DatasetScene:
         return samples[:rate_hz]
 
     def mono(self, frame: DatasetFrame) -> tuple[int, NDArray[np.float32]] | None:
-        """Sample rate and [S] in [-1, 1], what is told of the frame's sound without direction; None without a clip of it."""
+        """Sample rate in Hz and [S] in [-1, 1], the sound of the frame without direction; None if it has no clip."""
         file = self._files[MONO].get(frame.number)
         if file is None:
             return None
@@ -120,26 +123,27 @@ class DatasetScene:
 
     @cached_property
     def sample_rate_hz(self) -> int:
-        """Of the binaural clips, as the first train frame's has it. Raises DatasetError if there are none."""
+        """Sample rate of the first binaural clip, Hz. Raises DatasetError if there is none."""
         files = [
             self._files[BINAURAL][f.number] for f in (*self.train, *self.test) if f.number in self._files[BINAURAL]
         ]
         if not files:
-            raise DatasetError(f"{self.path / BINAURAL}: no <any>_<number>.wav of a frame")
+            raise DatasetError(f"{self.path / BINAURAL}: no clip of a frame; want NAME_<number>.wav")
         return _read_wav(files[0])[0]
 
     def seed_points(self) -> Float64Array:
-        """[N, 3] sparse points in the world that at least two train images show: those that owe nothing to a test view.
+        """[N, 3] sparse points in the world that at least two train images show: they do not need a test view.
 
-        Their colours are not given: COLMAP averages them over all views, test views too.
+        Their colours are left out: COLMAP averages colours over all views, test views included.
         """
         train = np.array([frame.image_id for frame in self.train], dtype=np.int64)
         points = self._model.points
-        seen = [len(np.intersect1d(track, train)) >= 2 for track in points.tracks]
-        return points.positions[np.array(seen, dtype=bool)]
+        is_seed = [len(np.intersect1d(track, train)) >= 2 for track in points.tracks]
+        seeds: Float64Array = points.positions[np.array(is_seed, dtype=bool)]
+        return seeds
 
     def truth(self) -> dict[str, Any] | None:
-        """The content of a simulated scene's truth.json, in the scene's world and units; None without one."""
+        """Content of truth.json of a simulated scene, in the world and units of the scene; None without the file."""
         file = self.path / TRUTH_FILE
         if not file.is_file():
             return None
@@ -182,7 +186,7 @@ class DatasetScene:
 
 
 def find_scenes(root: Path) -> list[Path]:
-    """Scene folders at or below `root`, at any depth, by their sparse/0. Raises DatasetError if there is none."""
+    """Folders with sparse/0 at or below `root`, at any depth. Raises DatasetError if there is none."""
     root = Path(root)
     scenes = sorted(_scenes_below(root))
     if not scenes:
@@ -195,11 +199,11 @@ def _scenes_below(root: Path) -> Iterator[Path]:
         if (Path(folder) / MODEL).is_dir():
             below.clear()
             yield Path(folder)
-        below[:] = [name for name in below if not name.startswith(".")]  # a scene that is being written
+        below[:] = [name for name in below if not name.startswith(".")]  # hidden: a scene that is being written
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
-    """Images or sounds of a folder by the number in their names; others are left out. Raises DatasetError for doubles."""
+    """Images or sounds of a folder by the number in their names. Raises DatasetError for two with the same number."""
     suffixes = (".wav",) if folder.name in (BINAURAL, MONO) else _IMAGE_SUFFIXES
     files: dict[int, Path] = {}
     for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
@@ -220,7 +224,7 @@ def _read_image(file: Path, flags: int) -> NDArray[Any]:
 
 
 def _read_wav(file: Path) -> tuple[int, NDArray[np.float32]]:
-    """Sample rate and [S, channels] in [-1, 1]."""
+    """Sample rate in Hz and samples [S, channels] in [-1, 1]. Raises DatasetError."""
     try:
         rate_hz, samples = wavfile.read(file)
     except (OSError, ValueError, EOFError) as error:
@@ -231,5 +235,5 @@ def _read_wav(file: Path) -> tuple[int, NDArray[np.float32]]:
     elif samples.dtype.kind == "i":
         scaled /= -float(np.iinfo(samples.dtype).min)
     if not len(scaled) or not np.isfinite(scaled).all():
-        raise DatasetError(f"{file}: holds no samples, or such as are not finite")
+        raise DatasetError(f"{file}: holds no samples, or samples that are not finite")
     return int(rate_hz), scaled.reshape(len(scaled), -1)

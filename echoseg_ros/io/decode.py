@@ -1,4 +1,4 @@
-"""ROS messages become arrays. Works on messages of rosbags and of rclpy alike: only the fields' names count."""
+"""Decoding of ROS messages of rosbags and of rclpy, which have the same field names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from echoseg_ros.errors import AudioFormatError, CloudFormatError, ImageFormatEr
 from echoseg_ros.geometry import transform_from_quaternion
 from echoseg_ros.types import AudioFormat, Camera, Float64Array, FloatImage, RgbImage
 
-# ROS counts pixel centres as whole numbers, the types of this package put them at +0.5.
+# The centre of the first pixel is (0, 0) in ROS and (0.5, 0.5) in this package.
 ROS_PIXEL_OFFSET_PX = 0.5
 
-# encoding: channels, bytes a channel, conversion to RGB (None: it is RGB)
-_COLOUR: dict[str, tuple[int, int, int | None]] = {
+# Colour images by encoding: channels, bytes per channel, conversion to RGB (None: none).
+_COLOUR_ENCODINGS: dict[str, tuple[int, int, int | None]] = {
     "rgb8": (3, 1, None),
     "8uc3": (3, 1, cv2.COLOR_BGR2RGB),
     "bgr8": (3, 1, cv2.COLOR_BGR2RGB),
@@ -36,16 +36,17 @@ _COLOUR: dict[str, tuple[int, int, int | None]] = {
     "yuyv": (2, 1, cv2.COLOR_YUV2RGB_YUYV),
 }
 
-# encoding: numpy type, metres a unit
-_DEPTH: dict[str, tuple[str, float]] = {
+# Depth images by encoding: numpy type, metres per unit.
+_DEPTH_ENCODINGS: dict[str, tuple[str, float]] = {
     "16uc1": ("u2", 0.001),
     "mono16": ("u2", 0.001),
     "32fc1": ("f4", 1.0),
     "64fc1": ("f8", 1.0),
 }
 
-# encoding: numpy type, the value that means "cannot be judged" (none: such images are often 0 and 255, one object)
-_MASKS: dict[str, tuple[str, int | None]] = {
+# Mask images by encoding: numpy type, value for "cannot be judged". 8-bit images have none: they are often one object
+# of value 255.
+_MASK_ENCODINGS: dict[str, tuple[str, int | None]] = {
     "16uc1": ("u2", 65535),
     "mono16": ("u2", 65535),
     "16sc1": ("i2", None),
@@ -54,42 +55,42 @@ _MASKS: dict[str, tuple[str, int | None]] = {
     "8uc1": ("u1", None),
 }
 
-# sample format: bytes a sample, scale to [-1, 1]
-_SAMPLES: dict[str, tuple[int, float]] = {
+# Audio by sample format: bytes per sample, scale to [-1, 1].
+_SAMPLE_FORMATS: dict[str, tuple[int, float]] = {
     "S16LE": (2, 2.0**-15),
     "S24LE": (3, 2.0**-23),
     "S32LE": (4, 2.0**-31),
     "F32LE": (4, 1.0),
 }
 
-# sensor_msgs/PointField: numpy type by the number of the datatype
+# numpy type by the datatype number of sensor_msgs/PointField.
 _POINT_FIELDS: dict[int, str] = {7: "f4", 8: "f8"}
 
-# compressed_depth_image_transport puts a header of this length before the PNG.
+# Length of the header that compressed_depth_image_transport puts before the PNG, bytes.
 _COMPRESSED_DEPTH_HEADER_BYTES = 12
 
 
 def stamp_ns(header: Any) -> int:
-    """The header's stamp in nanoseconds."""
+    """Stamp of a header in nanoseconds."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
 def decode_image(message: Any) -> RgbImage:
-    """[H, W, 3] uint8 RGB of a sensor_msgs Image or CompressedImage. Raises ImageFormatError.
+    """[H, W, 3] uint8 RGB of an Image or CompressedImage. Raises ImageFormatError.
 
-    Writable; may share memory with the message.
+    The result is writable and may share memory with the message.
     """
     if hasattr(message, "format"):
         return decode_compressed(message)
     encoding = str(message.encoding).lower()
-    if encoding not in _COLOUR:
-        raise ImageFormatError(f"image encoding {message.encoding!r}: want one of {', '.join(_COLOUR)}")
-    channels, item_bytes, conversion = _COLOUR[encoding]
+    if encoding not in _COLOUR_ENCODINGS:
+        raise ImageFormatError(f"image encoding {message.encoding!r}: want one of {', '.join(_COLOUR_ENCODINGS)}")
+    channels, item_bytes, conversion = _COLOUR_ENCODINGS[encoding]
     pixels = _pixels(message, channels, f"u{item_bytes}", "image")
     if item_bytes == 2:
         pixels = (pixels >> 8).astype(np.uint8)
     if conversion is None:
-        return pixels if pixels.flags.writeable else pixels.copy()  # torch takes no read-only memory
+        return pixels if pixels.flags.writeable else pixels.copy()  # torch refuses read-only memory
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
 
 
@@ -100,19 +101,20 @@ def decode_compressed(message: Any) -> RgbImage:
 
 
 def decode_depth(message: Any) -> FloatImage:
-    """[H, W] float32 metres, 0 = none, of an Image (16UC1 mm, 32FC1 m) or a compressed 16UC1.
+    """[H, W] float32 metres, 0 = no reading, of an Image (16UC1 mm, 32FC1 m) or a compressed 16UC1.
 
     Raises ImageFormatError.
     """
     if hasattr(message, "format"):
         return _decode_compressed_depth(message)
     encoding = str(message.encoding).lower()
-    if encoding not in _DEPTH:
+    if encoding not in _DEPTH_ENCODINGS:
         raise ImageFormatError(f"depth encoding {message.encoding!r}: want 16UC1 (millimetres) or 32FC1 (metres)")
-    kind, unit_m = _DEPTH[encoding]
-    depth_m = _pixels(message, 1, kind, "depth").astype(np.float32)
+    kind, unit_m = _DEPTH_ENCODINGS[encoding]
+    depth_m: FloatImage = _pixels(message, 1, kind, "depth").astype(np.float32)
     if unit_m != 1.0:
-        return depth_m * np.float32(unit_m)
+        scaled_m: FloatImage = depth_m * np.float32(unit_m)
+        return scaled_m
     return np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
 
 
@@ -125,24 +127,26 @@ def _decode_compressed_depth(message: Any) -> FloatImage:
         raise ImageFormatError(
             f"compressed depth {message.format!r} holds {depth.dtype}: want 16-bit PNG in millimetres"
         )
-    return depth.astype(np.float32) * np.float32(0.001)
+    depth_m: FloatImage = depth.astype(np.float32) * np.float32(0.001)
+    return depth_m
 
 
 def decode_masks(message: Any) -> NDArray[np.int32]:
-    """[H, W] int32 labels of an Image: 0 = no object, above 0 one number an object, -1 = cannot be judged.
+    """[H, W] int32 labels of an Image: 0 = no object, > 0 = number of an object, -1 = cannot be judged.
 
-    16UC1 and mono16 say -1 by 65535, 16SC1 and 32SC1 by any number below 0, mono8 and 8UC1 not at all. Raises
-    ImageFormatError.
+    -1 is coded as 65535 in 16UC1 and mono16, as any negative number in 16SC1 and 32SC1, and does not occur in mono8 and
+    8UC1. Raises ImageFormatError.
     """
     encoding = str(message.encoding).lower()
-    if encoding not in _MASKS:
+    if encoding not in _MASK_ENCODINGS:
         raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of 16UC1, 32SC1, mono8")
-    kind, unjudged = _MASKS[encoding]
+    kind, unjudged = _MASK_ENCODINGS[encoding]
     labels = _pixels(message, 1, kind, "masks").astype(np.int32)
     return np.where(labels == unjudged, np.int32(-1), np.maximum(labels, -1))
 
 
 def _imdecode(message: Any, data: NDArray[np.uint8], flags: int) -> NDArray[Any]:
+    """The image in the bytes of a compressed message. Raises ImageFormatError."""
     image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
         raise ImageFormatError(f"compressed image of {len(data)} bytes, format {message.format!r}, cannot be decoded")
@@ -150,7 +154,7 @@ def _imdecode(message: Any, data: NDArray[np.uint8], flags: int) -> NDArray[Any]
 
 
 def _pixels(message: Any, channels: int, kind: str, what: str) -> NDArray[Any]:
-    """[H, W] or [H, W, channels] of an Image's bytes, rows unpadded."""
+    """[H, W] or [H, W, channels] pixels of an Image without the padding of its rows. Raises ImageFormatError."""
     width, height, step = int(message.width), int(message.height), int(message.step)
     size = f"{what} of {width}x{height} {message.encoding}"
     if width <= 0 or height <= 0:
@@ -166,11 +170,12 @@ def _pixels(message: Any, channels: int, kind: str, what: str) -> NDArray[Any]:
             :, :row_bytes
         ]
     shape = (height, width) if channels == 1 else (height, width, channels)
-    return np.ascontiguousarray(data.ravel()[: row_bytes * height]).view(dtype).reshape(shape)
+    pixels: NDArray[Any] = np.ascontiguousarray(data.ravel()[: row_bytes * height]).view(dtype).reshape(shape)
+    return pixels
 
 
 def decode_camera_info(message: Any) -> Camera:
-    """Pinhole intrinsics of a CameraInfo (its K; distortion is not undone). Raises ImageFormatError."""
+    """Intrinsics of a CameraInfo from its K; distortion is ignored. Raises ImageFormatError."""
     k = np.asarray(getattr(message, "k", ()), dtype=float).ravel()
     width, height = int(message.width), int(message.height)
     if width <= 0 or height <= 0 or k.shape != (9,) or not np.isfinite(k).all() or k[0] <= 0 or k[4] <= 0:
@@ -179,21 +184,21 @@ def decode_camera_info(message: Any) -> Camera:
 
 
 def decode_audio_info(message: Any) -> AudioFormat:
-    """Format of the audio. Raises AudioFormatError for a coding without phase and for unknown samples."""
+    """Format of the audio of an AudioInfo. Raises AudioFormatError for compressed coding or an unknown sample format."""
     coding, sample_format = str(message.coding_format), str(message.sample_format).upper()
     if coding.upper() not in ("WAVE", "WAV", "PCM", "RAW"):
         raise AudioFormatError(f"coding_format {coding} has no phase: set format to wave")
-    if sample_format not in _SAMPLES:
-        raise AudioFormatError(f"sample_format {message.sample_format!r}: want one of {', '.join(_SAMPLES)}")
+    if sample_format not in _SAMPLE_FORMATS:
+        raise AudioFormatError(f"sample_format {message.sample_format!r}: want one of {', '.join(_SAMPLE_FORMATS)}")
     channels, rate_hz = int(message.channels), int(message.sample_rate)
     if channels < 1 or rate_hz < 1:
-        raise AudioFormatError(f"audio_info says {channels} channels at {rate_hz} Hz: want at least 1 of both")
+        raise AudioFormatError(f"audio_info of {channels} channels at {rate_hz} Hz: want at least 1 of both")
     return AudioFormat(rate_hz, channels, sample_format, "WAVE")
 
 
 def decode_audio(data: Any, audio_format: AudioFormat) -> NDArray[np.float32]:
-    """[S, M] float32 in [-1, 1] of interleaved bytes (anything with the buffer protocol). Raises AudioFormatError."""
-    width, scale = _SAMPLES[audio_format.sample_format]
+    """[S, M] float32 in [-1, 1] of interleaved bytes (any object with the buffer protocol). Raises AudioFormatError."""
+    width, scale = _SAMPLE_FORMATS[audio_format.sample_format]
     raw = np.frombuffer(data, np.uint8)
     frame_bytes = width * audio_format.channels
     if len(raw) == 0 or len(raw) % frame_bytes:
@@ -204,28 +209,29 @@ def decode_audio(data: Any, audio_format: AudioFormat) -> NDArray[np.float32]:
     if audio_format.sample_format == "F32LE":
         samples = raw.view("<f4").astype(np.float32)
         if not np.isfinite(samples).all():
-            raise AudioFormatError("audio message holds NaN or infinite samples")
+            raise AudioFormatError("audio message holds NaN or infinite samples: want finite numbers")
     else:
         samples = _integers(raw, width).astype(np.float32) * np.float32(scale)
     return samples.reshape(-1, audio_format.channels)
 
 
 def _integers(raw: NDArray[np.uint8], width: int) -> NDArray[Any]:
+    """Signed little-endian integers of `width` bytes."""
     if width != 3:
         return raw.view(f"<i{width}")
-    # Put the three bytes on top of an int32, so that the shift back carries the sign.
+    # Three bytes in the upper part of an int32: the shift back extends the sign.
     wide = np.zeros((len(raw) // 3, 4), np.uint8)
     wide[:, 1:] = raw.reshape(-1, 3)
     return wide.view("<i4").ravel() >> 8
 
 
 def encode_s16le(samples: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Interleaved S16LE bytes of [S, M] samples; beyond [-1, 1] they are clipped."""
+    """Interleaved S16LE bytes of samples [S, M]; samples outside of [-1, 1] are clipped."""
     return np.clip(np.round(samples * 2.0**15), -(2**15), 2**15 - 1).astype("<i2").ravel().view(np.uint8)
 
 
 def decode_points(message: Any) -> NDArray[np.float32]:
-    """[N, 3] float32 of a PointCloud2's fields x, y, z (float32 or float64), without those that are not finite.
+    """[N, 3] float32 of the fields x, y, z (float32 or float64) of a PointCloud2, without points that are not finite.
 
     Raises CloudFormatError.
     """

@@ -1,12 +1,13 @@
-"""Gaussian maps as PLY files with the 3DGS standard fields, which any viewer opens, and fields of our own after them.
+"""Gaussian maps as PLY files: the 3DGS standard fields, which viewers read, then fields of this package.
 
-Fields are found by name, so that the files of INRIA's trainer (Kerbl et al. 2023: normals, f_rest_* before opacity), of
-gsplat (no normals), of SuperSplat and others are read; what is written has INRIA's order.
+Fields are found by name: files of the INRIA trainer (Kerbl et al. 2023: normals, f_rest_* before opacity), of gsplat (no
+normals), of SuperSplat and others are read. Written files have the order of the INRIA trainer.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,11 @@ from numpy.typing import NDArray
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.io import splats
 from echoseg_ros.io.gaussian_file import SH_C0, GaussianFile, rest_names
-from echoseg_ros.io.ply_container import PlyContent, has_ply_type, read_rows, write_rows
+from echoseg_ros.io.ply_container import PlyContainer, has_ply_type, read_container, write_container
 
 __all__ = ["COMPRESSED_SUFFIX", "SH_C0", "STANDARD_FIELDS", "GaussianFile", "read_ply", "write_ply"]
 
-# A path that ends like this is written in SuperSplat's compressed layout.
+# Suffix of files in the compressed layout of SuperSplat (splats.py).
 COMPRESSED_SUFFIX = ".compressed.ply"
 
 _NORMALS = ("nx", "ny", "nz")
@@ -29,35 +30,39 @@ _REQUIRED = tuple(name for name in STANDARD_FIELDS if name not in _NORMALS)
 
 
 def write_ply(path: Path, gaussians: GaussianFile) -> None:
-    """Write atomically: the old file stays until the new one is whole and on disk.
+    """Write a map file atomically: the old file stays until the new one is complete and on disk.
 
-    A path that ends in .compressed.ply gets a quarter of the size, without extra fields other than f_rest_*.
-    Two savings to one path at the same time do not mix: the one that ends last stays.
+    A path that ends in COMPRESSED_SUFFIX gets the compressed layout: a quarter of the size, of the extra fields only
+    f_rest_*. Of two simultaneous writes to one path the last to finish stays. Raises ValueError for an extra field of
+    another length or of a type that PLY does not have.
     """
     path = Path(path)
     if path.name.endswith(COMPRESSED_SUFFIX):
-        write_rows(path, splats.packed(gaussians), "compressed by echoseg_ros")
+        write_container(path, splats.compressed_elements(gaussians), "compressed by echoseg_ros")
     else:
-        write_rows(path, {"vertex": _rows(gaussians)})
+        write_container(path, {"vertex": _rows(gaussians)})
 
 
 def read_ply(path: Path) -> GaussianFile:
-    """Read a 3DGS map file, plain or compressed, binary.
+    """Read a binary 3DGS map file, standard or compressed layout. Normals other than zero are extra fields.
 
-    Raises MapFileError naming what is wrong, or what the file is instead. Normals other than zero are extra fields.
+    Raises MapFileError, which names the damage or the kind of the file.
     """
-    file = read_rows(path)
-    if splats.is_packed(file):
-        gaussians = splats.unpacked(file)
+    file = read_container(path)
+    if splats.is_compressed(file):
+        gaussians = splats.decompressed(file)
     else:
-        _check_kind(file)
+        _check_is_gaussians(file)
         gaussians = _gaussians(file.rows("vertex"))
     if not gaussians.is_finite():
-        raise MapFileError(f"map file {path}: holds numbers that are not finite")
+        raise MapFileError(
+            f"map file {path}: holds numbers that are not finite; want finite means, colours, opacities, scales and rotations"
+        )
     return gaussians
 
 
-def _check_kind(file: PlyContent) -> None:
+def _check_is_gaussians(file: PlyContainer) -> None:
+    """Raises MapFileError, which names the kind of the file, if fields of 3D Gaussians are missing."""
     fields, count = file.fields("vertex"), file.count("vertex")
     missing = [name for name in _REQUIRED if name not in fields]
     if not missing:
@@ -73,21 +78,24 @@ def _check_kind(file: PlyContent) -> None:
     raise MapFileError(f"map file {file.path}: not 3D Gaussians, {what}")
 
 
-def _gaussians(rows: NDArray) -> GaussianFile:
+def _gaussians(rows: NDArray[Any]) -> GaussianFile:
+    """The Gaussians in the rows of the element vertex."""
+
     def stacked(*names: str) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # a double too large is not finite, and refused
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is refused
             return np.stack([rows[name].astype(np.float32) for name in names], axis=1)
 
     fields = rows.dtype.names or ()
-    own = [name for name in fields if name not in STANDARD_FIELDS or (name in _NORMALS and rows[name].any())]
+    extra_names = [name for name in fields if name not in STANDARD_FIELDS or (name in _NORMALS and rows[name].any())]
     return GaussianFile(
         stacked("x", "y", "z"), stacked("f_dc_0", "f_dc_1", "f_dc_2"), stacked("opacity")[:, 0],
         stacked("scale_0", "scale_1", "scale_2"), stacked("rot_0", "rot_1", "rot_2", "rot_3"),
-        {name: rows[name].astype(rows[name].dtype.newbyteorder("="), copy=True) for name in own},
+        {name: rows[name].astype(rows[name].dtype.newbyteorder("="), copy=True) for name in extra_names},
     )  # fmt: skip
 
 
-def _rows(gaussians: GaussianFile) -> NDArray:
+def _rows(gaussians: GaussianFile) -> NDArray[Any]:
+    """[N] rows of the element vertex in the standard layout. Raises ValueError for an extra field that does not fit."""
     count, extra = len(gaussians.means), gaussians.extra
     for name, values in extra.items():
         if values.shape != (count,) or not has_ply_type(values):

@@ -1,4 +1,7 @@
-"""PLY as a container: a header in text, then rows of fixed size (Turk, "The PLY Polygon File Format", 1994)."""
+"""PLY as a container: a header in text, then tables with rows of fixed size.
+
+Turk, "The PLY Polygon File Format", 1994.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.io.files import replacing
 
-# numpy's code of a type, and what PLY calls it; the first name is the one we write.
+# PLY names of a numpy type code; the first name is written.
 _NAMES = {
     "i1": ("char", "int8"),
     "u1": ("uchar", "uint8"),
@@ -26,25 +30,26 @@ _NAMES = {
 }
 _TYPES = {name: code for code, names in _NAMES.items() for name in names}
 _BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
+# Largest size of a header that is searched for its end, bytes.
 _MAX_HEADER_BYTES = 65536
 _END = re.compile(rb"\nend_header[ \t]*\r?\n")
-# Other files of Gaussians or of what holds them, by their first bytes.
-_OTHERS = {b"\x1f\x8b": "gzip, as .spz", b"PK\x03\x04": "a zip, as .sog", b"NGSP": ".spz"}
+# Other file formats of Gaussians by their first bytes.
+_OTHER_FORMATS = {b"\x1f\x8b": "gzip, as .spz", b"PK\x03\x04": "a zip, as .sog", b"NGSP": ".spz"}
 
 
 @dataclass(frozen=True)
 class PlyElement:
-    """A table of the file. dtype: type of one row; None where rows differ in size (lists) or the file is text."""
+    """A table of the file. dtype: type of a row; None if rows differ in size (lists) or the file is text."""
 
     name: str
     count: int
     fields: tuple[str, ...]
-    dtype: np.dtype | None
+    dtype: np.dtype[Any] | None
 
 
 @dataclass(frozen=True)
-class PlyContent:
-    """A file with its header taken apart. format: as the header has it; start: where the first row begins."""
+class PlyContainer:
+    """A file with its parsed header. format: name in the header; start: offset of the first row, bytes."""
 
     path: Path
     content: bytes
@@ -53,15 +58,15 @@ class PlyContent:
     elements: dict[str, PlyElement]
 
     def fields(self, name: str) -> tuple[str, ...]:
-        """Names of an element's fields; none where it is missing."""
+        """Names of the fields of an element; none if it is missing."""
         return self.elements[name].fields if name in self.elements else ()
 
     def count(self, name: str) -> int:
-        """Rows of an element; 0 where it is missing."""
+        """Number of rows of an element; 0 if it is missing."""
         return self.elements[name].count if name in self.elements else 0
 
-    def rows(self, name: str) -> NDArray:
-        """[count] structured array of an element's rows. Raises MapFileError where the file is shorter or text."""
+    def rows(self, name: str) -> NDArray[Any]:
+        """[count] structured array of the rows of an element. Raises MapFileError if the file is shorter or text."""
         if self.format not in _BYTE_ORDERS:
             raise MapFileError(f"map file {self.path}: format {self.format}, want binary_little_endian")
         start = self.start
@@ -73,7 +78,7 @@ class PlyContent:
             start += element.count * element.dtype.itemsize
         raise KeyError(name)
 
-    def _rows(self, element: PlyElement, dtype: np.dtype, start: int) -> NDArray:
+    def _rows(self, element: PlyElement, dtype: np.dtype[Any], start: int) -> NDArray[Any]:
         wanted, there = element.count * dtype.itemsize, max(len(self.content) - start, 0)
         if there < wanted:
             size = f"{there} bytes of {wanted} for {element.count} rows of {element.name}"
@@ -81,8 +86,8 @@ class PlyContent:
         return np.frombuffer(self.content, dtype, element.count, start)
 
 
-def read_rows(path: Path) -> PlyContent:
-    """Read a file and its header; comments and obj_info are skipped. Raises MapFileError naming what is wrong."""
+def read_container(path: Path) -> PlyContainer:
+    """Read a file and parse its header; comments and obj_info are skipped. Raises MapFileError."""
     path = Path(path)
     try:
         content = path.read_bytes()
@@ -90,7 +95,7 @@ def read_rows(path: Path) -> PlyContent:
         raise MapFileError(f"map file {path}: {error.strerror}") from error
     end = _END.search(content, 0, _MAX_HEADER_BYTES)
     if not content.startswith((b"ply\n", b"ply\r\n", b"ply ")) or end is None:
-        kind = next((f" ({kind})" for start, kind in _OTHERS.items() if content.startswith(start)), "")
+        kind = next((f" ({kind})" for start, kind in _OTHER_FORMATS.items() if content.startswith(start)), "")
         raise MapFileError(f"map file {path}: not a PLY file{kind}")
     words = [line.split() for line in content[: end.start()].decode("ascii", "replace").splitlines()]
     formats = [line[1] for line in words if len(line) > 1 and line[0] == "format"]
@@ -100,11 +105,11 @@ def read_rows(path: Path) -> PlyContent:
         elements = _elements(words, _BYTE_ORDERS.get(formats[0]))
     except ValueError as error:
         raise MapFileError(f"map file {path}: {error}") from error
-    return PlyContent(path, content, formats[0], end.end(), elements)
+    return PlyContainer(path, content, formats[0], end.end(), elements)
 
 
-def write_rows(path: Path, elements: dict[str, NDArray], comment: str | None = None) -> None:
-    """Write structured arrays [count] as elements, little endian; the old file stays until the new one is on disk."""
+def write_container(path: Path, elements: dict[str, NDArray[Any]], comment: str | None = None) -> None:
+    """Write structured arrays [count] as elements, little endian, atomically; the content is on disk afterwards."""
     header = ["ply", "format binary_little_endian 1.0", *([f"comment {comment}"] if comment else [])]
     for name, rows in elements.items():
         header.append(f"element {name} {len(rows)}")
@@ -117,17 +122,17 @@ def write_rows(path: Path, elements: dict[str, NDArray], comment: str | None = N
         os.fsync(file.fileno())
 
 
-def has_ply_type(values: NDArray) -> bool:
-    """Whether PLY has numbers of this type."""
+def has_ply_type(values: NDArray[Any]) -> bool:
+    """Whether PLY has the number type of an ndarray."""
     return _code(values.dtype) in _NAMES
 
 
-def _code(dtype: np.dtype) -> str:
-    return dtype.newbyteorder("<").str[1:]
+def _code(dtype: np.dtype[Any]) -> str:
+    return str(dtype.newbyteorder("<").str[1:])
 
 
 def _elements(words: list[list[str]], byte_order: str | None) -> dict[str, PlyElement]:
-    """Raises ValueError for what cannot be an element."""
+    """The elements of a header, given as words by line. Raises ValueError for a line that cannot be read."""
     result: dict[str, PlyElement] = {}
     starts = [i for i, line in enumerate(words) if line and line[0] == "element"]
     for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
@@ -140,7 +145,8 @@ def _elements(words: list[list[str]], byte_order: str | None) -> dict[str, PlyEl
     return result
 
 
-def _row_type(properties: list[list[str]], byte_order: str | None) -> np.dtype | None:
+def _row_type(properties: list[list[str]], byte_order: str | None) -> np.dtype[Any] | None:
+    """Type of a row; None for lists and text. Raises ValueError for a line that cannot be read."""
     for line in properties:
         is_list = len(line) == 5 and line[1] == "list"
         if not is_list and (len(line) != 3 or line[1] not in _TYPES):

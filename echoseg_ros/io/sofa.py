@@ -61,4 +61,5 @@ def _cartesian(dataset: Any) -> Float64Array:
 
 
 def _unit(vectors: Float64Array) -> Float64Array:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: Float64Array = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths

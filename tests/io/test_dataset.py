@@ -90,7 +90,7 @@ def test_a_truncated_model_is_named(tmp_path: Path, part: str) -> None:
     write_model(tmp_path, dataset_maker.make_model([0, 1, 2]))
     file = tmp_path / f"{part}.bin"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DatasetError, match=f"{part}.bin: not a whole COLMAP {part} file"):
+    with pytest.raises(DatasetError, match=f"{part}.bin: not a complete COLMAP {part} file"):
         read_model(tmp_path)
 
 
