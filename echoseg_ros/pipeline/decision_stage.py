@@ -13,7 +13,7 @@ from echoseg_ros.config import Config
 from echoseg_ros.objects.decision_cadence import Cadence
 from echoseg_ros.objects.instance_choice import InstanceChooser
 from echoseg_ros.objects.reasons import Why, explain
-from echoseg_ros.sound.localisation.back_projection import MAX_WINDOWS
+from echoseg_ros.sound.localisation.evidence_memory import MAX_WINDOWS
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import MapSnapshot, SoundEvidence, Verdict, is_backward_jump
 from echoseg_ros.units import MapScale, scaled_evidence, scaled_snapshot, scaled_verdict
