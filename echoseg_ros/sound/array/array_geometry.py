@@ -106,7 +106,8 @@ class ArrayGeometry:
         """
         unit: Float64Array = np.asarray(directions, dtype=np.float64)
         if self.head is None:
-            return -(unit @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
+            delays_s: Float64Array = -(unit @ self.microphones_m.T) / SPEED_OF_SOUND_M_PER_S
+            return delays_s
         return self._head_delays(unit)
 
     def near_field_delays_s(self, points: NDArray[np.floating[Any]]) -> Float64Array:
@@ -116,19 +117,21 @@ class ArrayGeometry:
         around it; with measured responses the near-field change of a sphere's delays is added to the far-field delays.
         """
         places: Float64Array = np.asarray(points, dtype=np.float64)
+        distances_m: Float64Array = np.linalg.norm(places, axis=1, keepdims=True)
         if self.head is None:
-            path_m: Float64Array = np.linalg.norm(places[:, None] - self.microphones_m, axis=2)
-            return (path_m - np.linalg.norm(places, axis=1, keepdims=True)) / SPEED_OF_SOUND_M_PER_S
+            paths_m: Float64Array = np.linalg.norm(places[:, None] - self.microphones_m, axis=2)
+            return (paths_m - distances_m) / SPEED_OF_SOUND_M_PER_S
         radius_m, ears = self.head.radius_m or DEFAULT_HEAD_RADIUS_M, self._ear_directions()
         near_s = SPHERE_DELAY_FACTOR * sphere_path_m(places, ears, radius_m) / SPEED_OF_SOUND_M_PER_S
         if self.head.sofa is None:
             return near_s
-        unit = places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
+        unit = places / np.maximum(distances_m, 1e-9)
         return self.far_field_delays_s(unit) + near_s - _sphere_delays(unit, ears, radius_m)
 
     def _ear_directions(self) -> Float64Array:
         """[2, 3] unit vectors from the centre of the head towards the ears."""
-        return self.microphones_m / np.linalg.norm(self.microphones_m, axis=1, keepdims=True)
+        distances_m: Float64Array = np.linalg.norm(self.microphones_m, axis=1, keepdims=True)
+        return self.microphones_m / distances_m
 
     def _head_delays(self, directions: Float64Array) -> Float64Array:
         assert self.head is not None
@@ -138,9 +141,11 @@ class ArrayGeometry:
 
 
 def _sphere_delays(directions: Float64Array, ears: Float64Array, radius_m: float) -> Float64Array:
+    """[D, M] delays around a sphere: straight to a visible ear, else along the arc to the hidden one."""
     cosine = np.clip(directions @ ears.T, -1.0, 1.0)
-    shadowed_arc = np.arccos(cosine) - np.pi / 2
-    return SPHERE_DELAY_FACTOR * radius_m / SPEED_OF_SOUND_M_PER_S * np.where(cosine >= 0, -cosine, shadowed_arc)
+    hidden_arc = np.arccos(cosine) - np.pi / 2
+    path_radii: Float64Array = np.where(cosine >= 0, -cosine, hidden_arc)
+    return SPHERE_DELAY_FACTOR * radius_m / SPEED_OF_SOUND_M_PER_S * path_radii
 
 
 def array_from_frames(

@@ -35,7 +35,8 @@ def cube_nodes(cells: int) -> Float64Array:
             face[..., axis], face[..., (axis + 1) % 3], face[..., (axis + 2) % 3] = sign, u, v
             faces.append(face)
     nodes = np.stack(faces).reshape(-1, 3)
-    return nodes / np.linalg.norm(nodes, axis=1, keepdims=True)
+    lengths: Float64Array = np.linalg.norm(nodes, axis=1, keepdims=True)
+    return nodes / lengths
 
 
 def peak_direction(evidence: SoundEvidence) -> Float64Array:
@@ -45,7 +46,7 @@ def peak_direction(evidence: SoundEvidence) -> Float64Array:
     """
     directions: Float64Array = evidence.directions_array.astype(float)
     energy = evidence.energy.sum(axis=0).astype(float)
-    best = directions[int(np.argmax(energy))]
+    best: Float64Array = directions[int(np.argmax(energy))]
     radius_rad = FIT_SPACINGS * np.sqrt(4 * np.pi / len(directions))
     near = directions @ best > np.cos(radius_rad)
     across = np.linalg.svd(best[None])[2][1:]  # [2, 3] axes of the tangent plane
@@ -57,4 +58,4 @@ def peak_direction(evidence: SoundEvidence) -> Float64Array:
     vertex = axes[:, curved] @ ((axes[:, curved].T @ [-d, -e]) / curvature[curved])
     vertex *= min(1.0, radius_rad / max(float(np.linalg.norm(vertex)), 1e-12))
     peak: Float64Array = best + vertex @ across
-    return peak / np.linalg.norm(peak)
+    return peak / float(np.linalg.norm(peak))

@@ -47,7 +47,7 @@ _MIN_SIGMA_YAW_RAD = np.radians(1.0)
 _MIN_SIGMA_SCALE = 0.01
 # Offset and yaw count as known below these standard deviations.
 MAX_SIGMA_OFFSET_S = 0.05
-MAX_SIGMA_YAW_RAD = np.radians(3.0)
+MAX_SIGMA_YAW_RAD = float(np.radians(3.0))
 
 
 @dataclass(frozen=True)

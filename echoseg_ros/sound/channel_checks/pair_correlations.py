@@ -124,5 +124,5 @@ def _cross_spectra(
     weights = weights * np.clip(10 * np.log10(power / floor) / 30, 0.03, 1)
     whitened = spectra / np.maximum(magnitude, 1e-12)
     first, second = whitened[pairs[:, 0]], whitened[pairs[:, 1]]
-    cross = np.einsum("tf,ptf,ptf->pf", weights / weights.sum(), first, np.conj(second))
+    cross: NDArray[np.complex128] = np.einsum("tf,ptf,ptf->pf", weights / weights.sum(), first, np.conj(second))
     return cross.astype(np.complex64)

@@ -170,11 +170,13 @@ class _CommonPlaceContrast:
 
         order: [M] the microphone that each channel is assumed to be; scale: actual over stated sample rate.
         """
-        maps = self._maps(order, scale) - self._mean
+        maps: Float32Array = self._maps(order, scale) - self._mean
         if self._nearest is None:
-            return maps.max(axis=1).astype(float)
-        sums = np.take_along_axis(maps, self._nearest, axis=1)  # [W, places]
-        return sums[:, int(np.argmax(sums.sum(axis=0)))].astype(float)
+            peaks: Float32Array = maps.max(axis=1)
+            return peaks.astype(float)
+        sums: Float32Array = np.take_along_axis(maps, self._nearest, axis=1)  # [W, places]
+        best: Float32Array = sums[:, int(np.argmax(sums.sum(axis=0)))]
+        return best.astype(float)
 
     def _maps(self, order: NDArray[np.int64], scale: float) -> Float32Array:
         """[W, D] steered power of each window."""

@@ -94,7 +94,8 @@ def _tonality(bin_power: Float32Array) -> Float32Array:
     """[F] in [0, 1]: level of a bin's mean power [F] above the bins around it; a lasting tone is its own floor."""
     around = scipy.ndimage.median_filter(bin_power, TONE_NEIGHBOURS, mode="nearest")
     above_db = 10 * np.log10(bin_power / around)
-    return np.clip((above_db - np.float32(TONE_DB)) / np.float32(FULL_WEIGHT_DB), np.float32(0), np.float32(1))
+    tonality: Float32Array = (above_db - np.float32(TONE_DB)) / np.float32(FULL_WEIGHT_DB)
+    return np.clip(tonality, np.float32(0), np.float32(1))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -202,7 +202,8 @@ class EvidenceExtractor:
         correlation = correlations(cross.astype(np.complex64), self._cos, self._sin, self._band_of_bin, BANDS)
         pair_sum = steered_sum(correlation, self._lag_index, self._lag_share).T
         power = np.bincount(self._band_of_bin, weights=np.trace(metric, axis1=1, axis2=2).real * bin_share)
-        return np.maximum((power[:, None] + 2 * pair_sum) / self._array.microphones, MIN_TRANSMISSION)
+        transmission: Float64Array = (power[:, None] + 2 * pair_sum) / self._array.microphones
+        return np.maximum(transmission, MIN_TRANSMISSION)
 
     def _contrast_activity(self, energy: Float32Array, weights: Float32Array) -> float:
         """Activity in [0, 1] by the contrast of the map, against that of independent noise in the microphones."""

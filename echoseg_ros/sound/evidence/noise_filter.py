@@ -58,9 +58,9 @@ def loaded(covariance: Complex64Array) -> Complex64Array:
     """The covariance [F, M, M] with a little independent noise added, so that it has an inverse."""
     count = covariance.shape[1]
     mean = np.trace(covariance, axis1=1, axis2=2).real / count
-    return covariance + (np.float32(_LOADING) * mean + np.float32(1e-20))[:, None, None] * np.eye(
-        count, dtype=np.float32
-    )
+    noise = np.float32(_LOADING) * mean + np.float32(1e-20)
+    result: Complex64Array = covariance + noise[:, None, None] * np.eye(count, dtype=np.float32)
+    return result
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Faults put into simulated recordings have to be named; good recordings have to stay unblamed."""
+"""Faults put into simulated recordings are reported; good recordings have none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.sound.array.array_geometry import array_to_mapping, load_array
 from echoseg_ros.sound.channel_checks.channel_check import check_bag_channels, check_channels
 from echoseg_ros.sound.channel_checks.channel_faults import ArrayRecording
-from echoseg_ros.types import AudioFormat
+from echoseg_ros.types import AudioFormat, Float32Array
 
 START_NS = 100_000_000_000
 CASES = [("cube8", 1), ("square4", 1), ("square4", 3)]
@@ -28,51 +28,51 @@ def walk(name: str, seed: int) -> Walk:
     return record_walk(load_array(name), seed, seconds=10.0)
 
 
-def findings(name: str, seed: int, samples: np.ndarray) -> list[tuple[str, tuple[int, ...]]]:
+def faults(name: str, seed: int, samples: Float32Array) -> list[tuple[str, tuple[int, ...]]]:
     found = check_channels(ArrayRecording(samples, START_NS, 16000.0, track(walk(name, seed))), load_array(name))
-    return [(finding.kind, finding.channels) for finding in found]
+    return [(fault.kind, fault.channels) for fault in found]
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
-def test_a_good_recording_is_not_blamed(name: str, seed: int) -> None:
-    assert findings(name, seed, walk(name, seed).samples) == []
+def test_a_good_recording_has_no_faults(name: str, seed: int) -> None:
+    assert faults(name, seed, walk(name, seed).samples) == []
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
 @pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 3)])
-def test_swapped_channels_are_named(name: str, seed: int, pair: tuple[int, int]) -> None:
-    """(0, 2) and (1, 3) of the square are mirror images of it: only the motion tells."""
+def test_swapped_channels_are_found(name: str, seed: int, pair: tuple[int, int]) -> None:
+    """Swapping (0, 2) or (1, 3) of the square gives its mirror image, which only the motion reveals."""
     samples = walk(name, seed).samples.copy()
     samples[:, pair] = samples[:, pair[::-1]]
-    assert findings(name, seed, samples) == [("swapped", pair)]
+    assert faults(name, seed, samples) == [("swapped", pair)]
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
 @pytest.mark.parametrize("channel", [0, 2])
-def test_inverted_dead_and_clipped_channels_are_named(name: str, seed: int, channel: int) -> None:
+def test_inverted_dead_and_clipped_channels_are_found(name: str, seed: int, channel: int) -> None:
     good = walk(name, seed).samples
     inverted, dead, clipped = good.copy(), good.copy(), good.copy()
     inverted[:, channel] *= -1
     dead[:, channel] = 1e-5 * np.random.default_rng(0).standard_normal(len(dead))
     limit = np.quantile(np.abs(good[:, channel]), 0.995)
     clipped[:, channel] = np.clip(good[:, channel], -limit, limit)
-    assert findings(name, seed, inverted) == [("inverted", (channel,))]
-    assert findings(name, seed, dead) == [("dead", (channel,))]
-    assert findings(name, seed, clipped) == [("clipped", (channel,))]
+    assert faults(name, seed, inverted) == [("inverted", (channel,))]
+    assert faults(name, seed, dead) == [("dead", (channel,))]
+    assert faults(name, seed, clipped) == [("clipped", (channel,))]
 
 
-@pytest.mark.parametrize("said_hz", [8000.0, 32000.0])
-def test_a_wrong_rate_is_told_from_the_delays(said_hz: float) -> None:
-    """The driver counts samples at the rate it believes in, so the stamps agree with it."""
-    poses = track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / said_hz))
+@pytest.mark.parametrize("stated_hz", [8000.0, 32000.0])
+def test_a_wrong_rate_is_found_by_the_delays(stated_hz: float) -> None:
+    """The driver counts samples at the stated rate, so that the stamps agree with it."""
+    poses = track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / stated_hz))
     (found,) = check_channels(
-        ArrayRecording(walk("cube8", 1).samples, START_NS, said_hz, poses),
-        replace(load_array("cube8"), sample_rate_hz=said_hz),
+        ArrayRecording(walk("cube8", 1).samples, START_NS, stated_hz, poses),
+        replace(load_array("cube8"), sample_rate_hz=stated_hz),
     )
     assert found.kind == "sample_rate" and found.actual_rate_hz == pytest.approx(16000, rel=0.08)
 
 
-def test_a_wrong_rate_is_told_from_the_stamps() -> None:
+def test_a_wrong_rate_is_found_by_the_stamps() -> None:
     stamps = [(k * 1600, START_NS + k * 100_000_000) for k in range(100)]
     poses = track(walk("square4", 1))
     recording = ArrayRecording(walk("square4", 1).samples, START_NS, 44100.0, poses, stamps)
@@ -101,4 +101,4 @@ def test_a_bag_with_an_inverted_channel(tmp_path: Path) -> None:
     with pytest.raises(ArrayError, match="no array.yaml"):
         check_bag_channels(tmp_path / "bag")
     (tmp_path / "bag" / "array.yaml").write_text(yaml.safe_dump(array_to_mapping(array)))
-    assert [str(finding) for finding in check_bag_channels(tmp_path / "bag")] == ["channel 2 has inverted polarity"]
+    assert [str(fault) for fault in check_bag_channels(tmp_path / "bag")] == ["channel 2 has inverted polarity"]
