@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from echoseg_ros.config import SoundConfig
@@ -83,7 +85,7 @@ def path(steps: int, length_m: float = 1.5, start_m: tuple[float, float, float] 
     return poses
 
 
-def evidence_along(array: ArrayGeometry, poses: list[np.ndarray], sources_m: list[np.ndarray | None], seed: int,
+def evidence_along(array: ArrayGeometry, poses: list[np.ndarray], sources_m: Sequence[np.ndarray | None], seed: int,
                    room: bool = True, hop_s: float = 0.25, direct: float = 1.0) -> list[SoundEvidence]:  # fmt: skip
     """One window a pose; sources_m: what sounds in each window, None = nothing; direct: see `images`."""
     rng = np.random.default_rng(seed)
