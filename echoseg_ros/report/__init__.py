@@ -1,0 +1,1 @@
+"""Files of a run: JSON documents, map, pictures, sound of the sources, metrics against the truth, and rendered views."""

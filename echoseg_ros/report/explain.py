@@ -1,4 +1,4 @@
-"""The reasons for a run's verdict in words: `echoseg explain RUN --object ID`."""
+"""Reasons of the last verdict of a run in words: `echoseg explain RUN --object ID`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from echoseg_ros.io.files import read_json
 
 
 def explanation_text(run: Path, object_id: int | None = None) -> str:
-    """Why an object is believed to sound or not (without an id: every object that sounds).
+    """The reasons for and against an object as the place of a source; without an id, of all sounding objects.
 
-    Raises FolderError if the run has no reasons, or none for that object.
+    Raises FolderError if the run has no why.json, or no reasons for that object.
     """
     reasons: list[dict[str, Any]] = read_json(Path(run) / "why.json")
     if object_id is None:
@@ -23,24 +23,26 @@ def explanation_text(run: Path, object_id: int | None = None) -> str:
     if not chosen:
         known = sorted({why["object_id"] for why in reasons})
         raise FolderError(
-            f"{run}: object {object_id} is not among the likeliest of any source; there are {known or 'none'}"
+            f"{run}: object {object_id} is not among the most probable of any source; want one of {known or 'none'}"
         )
     return "\n\n".join(map(_text, chosen))
 
 
 def _text(why: dict[str, Any]) -> str:
+    """One entry of why.json in words."""
     rival = _name(why["rival_id"])
     lines = [
         f"source {why['source_id']}: object {why['object_id']} with {why['probability']:.1%}, "
         + (f"ahead of {rival} with {why['rival_probability']:.1%}" if why["rank"] == 0
            else f"number {why['rank'] + 1}; {rival} has {why['rival_probability']:.1%}"),
-        *_table("heard", f"windows that prefer the object's place, and that of {rival}", why["windows"]),
-        *_table("seen", "views that showed the object, and that had it in view and did not", why["views"]),
+        *_table("heard", f"audio windows for the object, and for {rival}", why["windows"]),
+        *_table("seen", "views that proposed the object, and views that had it in view and did not", why["views"]),
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def _table(verb: str, title: str, reasons: list[dict[str, float]]) -> list[str]:
+    """Lines with the reasons for and against, strongest first."""
     lines = [f"  {verb}: {title}"]
     for side, sign in (("for", 1), ("against", -1)):
         on_side = sorted((r for r in reasons if r["share"] * sign > 0), key=lambda r: -abs(r["share"]))

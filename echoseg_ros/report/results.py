@@ -1,4 +1,4 @@
-"""What a run leaves behind: run.json, objects.json, why.json, timeline.json, metrics.json and map.ply."""
+"""The files of a run: run.json, objects.json, why.json, timeline.json, metrics.json and map.ply."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from echoseg_ros.types import Box, Float64Array, Interval, MapSnapshot, Sounding
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run was made with. start_ns: stamp of the bag's first message, from which all times are counted."""
+    """Circumstances of a run. start_ns: stamp of the first message, zero of all times; T_map_world: [4, 4]."""
 
     config: Config
     command: str
@@ -40,7 +40,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class MapState:
-    """What the files of a run need of the map, copied: any thread may use it. instance_ids: [N], -1 for none."""
+    """Copy of the map for the files of a run, for any thread. instance_ids: [N], -1 for none; psnr_db: of held-out views."""
 
     map: MapCopy
     instance_ids: NDArray[np.int32]
@@ -49,7 +49,7 @@ class MapState:
 
     @staticmethod
     def of(map_stage: MapStage, stamp_ns: int) -> MapState:
-        """Copy, on the thread that owns the map."""
+        """Copy the map; call it on the thread that owns the map."""
         copy = map_stage.mapper.copy()
         snapshot = map_stage.snapshot(stamp_ns)
         return MapState(copy, ids_of(copy.uids, snapshot.instances), snapshot, map_stage.psnr_db())
@@ -64,7 +64,7 @@ class RunFiles:
     audio_intensity: NDArray[np.float32]
 
     def write(self, out: Path) -> None:
-        """Each file appears whole or not at all."""
+        """Write all files atomically into the folder `out`."""
         for name, content in self.documents.items():
             write_json(Path(out) / name, content)
         self.state.map.write(Path(out) / "map.ply", self.state.instance_ids, self.audio_intensity)
@@ -96,14 +96,14 @@ def write_run(out: Path, info: RunInfo, run: ReplayedRun) -> None:
 
 
 def audio_intensity(decision: DecisionStage, means: NDArray[np.float32], verdict: Verdict) -> NDArray[np.float32]:
-    """[N] how much of what was heard comes from each Gaussian; the loudest is 1 while there is a source at all."""
+    """[N] in [0, 1], share of the heard sound from each Gaussian; the largest is 1 if the verdict has a source."""
     score = decision.score(means)
     loudest = float(score.max(initial=0.0))
     return score / np.float32(loudest) if verdict.sources and loudest > 0 else score
 
 
 def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict[str, Any]:
-    """The content of objects.json: sounding objects, sources by activity, every instance."""
+    """Content of objects.json: sounding objects, sources by activity, all instances."""
     return {
         "objects": [_object_json(sounding, start_ns) for sounding in verdict.sounding],
         "sources": [_source_json(s) for s in sorted(verdict.sources, key=lambda s: -s.activity)],
@@ -112,7 +112,7 @@ def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict
 
 
 def why_json(reasons: tuple[Why, ...], start_ns: int) -> list[dict[str, Any]]:
-    """The content of why.json: for each source its likeliest objects, what moved them (t_s, share), who was next."""
+    """Content of why.json: the most probable objects of each source with reasons (t_s, share) and the rival."""
     return [
         {
             "source_id": why.source_id,
@@ -129,7 +129,7 @@ def why_json(reasons: tuple[Why, ...], start_ns: int) -> list[dict[str, Any]]:
 
 
 def metrics_json(counters: RunCounters, gaussians: int, psnr_db: float | None) -> dict[str, Any]:
-    """The content of metrics.json as far as no truth is needed."""
+    """Content of metrics.json without the metrics that need the truth."""
     busiest_s = max(counters.busy_s.values(), default=0.0)
     return {
         "realtime_factor": round(counters.recorded_s / busiest_s, 3) if busiest_s > 0 else None,
@@ -205,7 +205,7 @@ def _source_json(source: SoundSource) -> dict[str, Any]:
 
 
 def _box_json(box: Box) -> dict[str, Any]:
-    """position_m is the box's centre, to which size and orientation belong, not the centroid of the Gaussians."""
+    """Position, size and orientation of a box; the position is its centre, not the centroid of the Gaussians."""
     return {
         "position_m": _rounded(box.center_m),
         "size_m": _rounded(box.size_m),

@@ -1,4 +1,4 @@
-"""A finished run, read back: its map, its objects, and how they look from any pose."""
+"""Reading of the folder of a run: its documents, its map, and masks of its instances from any pose."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 from echoseg_ros.config import Config
 from echoseg_ros.errors import MapFileError
 from echoseg_ros.io.files import read_json
-from echoseg_ros.mapping.map_copy import OWN_FIELDS
+from echoseg_ros.mapping.map_copy import ECHOSEG_FIELDS
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.objects.object_mask import object_mask
 from echoseg_ros.types import Camera, Float64Array
 
 
 class RunFolder:
-    """What `echoseg run` or the demo wrote. Raises FolderError or MapFileError if something is missing or damaged."""
+    """The folder that `echoseg run` or the demo wrote.
+
+    objects, timeline, reasons, metrics, truth: contents of the JSON files (reasons: why.json, [] without it); config:
+    settings of the run; mapper: holds its map; instance_id: [N] int32 and audio_intensity: [N] float32 of each Gaussian.
+    Raises FolderError or MapFileError if a file is missing or damaged.
+    """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self.path = Path(path)
@@ -35,8 +40,8 @@ class RunFolder:
         self.config = Config().updated(run["config"])
         self.mapper = Mapper(self.config, device)
         extra = self.mapper.load(self.path / "map.ply")
-        if missing := [name for name in OWN_FIELDS if name not in extra]:
-            raise MapFileError(f"map file {self.path / 'map.ply'}: not of a run, lacks {', '.join(missing)}")
+        if missing := [name for name in ECHOSEG_FIELDS if name not in extra]:
+            raise MapFileError(f"map file {self.path / 'map.ply'}: not the map of a run, lacks {', '.join(missing)}")
         self.instance_id: NDArray[np.int32] = extra["instance_id"].astype(np.int32)
         self.audio_intensity: NDArray[np.float32] = extra["audio_intensity"].astype(np.float32)
 
@@ -46,6 +51,6 @@ class RunFolder:
         return [entry["id"] for entry in sorted(self.objects["objects"], key=lambda entry: -entry["probability"])]
 
     def mask(self, ids: list[int], camera: Camera, T_map_camera: Float64Array) -> NDArray[np.bool_]:
-        """[H, W] pixels that show the instances `ids`."""
+        """[H, W] mask of the instances `ids`."""
         uids = self.mapper.gaussians.uids.cpu().numpy()[np.isin(self.instance_id, ids)]
         return object_mask(self.mapper, uids, camera, T_map_camera)

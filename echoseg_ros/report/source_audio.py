@@ -1,4 +1,4 @@
-"""What was heard of each source, as sound files for people."""
+"""Writing of the beam towards each source as a sound file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from echoseg_ros.sound.labels.beamformer import BeamSignal
 
-# A beam is as faint as what was recorded: files are made as loud as that, dBFS at their peak.
+# Peak level of a written file, dBFS; the recorded sound is often faint.
 PEAK_DB = -6.0
 
 
 def write_beams(out: Path, beams: Mapping[int, BeamSignal]) -> None:
-    """OUT/source_ID.wav (mono, 16 bit) for each source; those of an earlier run in the folder go."""
+    """Write OUT/source_ID.wav (mono, 16 bit) for each source; files of an earlier run are removed."""
     import soundfile
 
     for old in Path(out).glob("source_*.wav"):
