@@ -32,12 +32,14 @@ test-robot: ## the tests with the packages of a robot: numpy 1.26, OpenCV 4
 	@$(MAKE) --no-print-directory setup VENV=.venv-robot CONSTRAINTS=constraints-robot.txt
 	.venv-robot/bin/pytest -q $(TESTS)
 
-# mypy finds the package echoseg_sim by its name only through a folder of that name.
-lint: setup ## ruff and mypy
+# mypy and import-linter find the package echoseg_sim by its name only through a folder of that name.
+lint: setup ## ruff, mypy --strict, layers, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p build/types && ln -sfn ../../sim build/types/echoseg_sim
-	$(BIN)/mypy
+	$(BIN)/mypy echoseg_ros build/types/echoseg_sim tests tools
+	PYTHONPATH=build/types $(BIN)/lint-imports --no-logo
+	$(BIN)/vulture
 
 format: setup ## rewrite the code as ruff likes it
 	$(BIN)/ruff check --fix .

@@ -75,7 +75,7 @@ def test_a_run_takes_the_settings_beside_the_bag_beneath_its_own(
     bag.mkdir()
     given.write_text("map: {seed: 2, steps_per_s: 2}")
     seen = {}
-    monkeypatch.setattr("echoseg_ros.pipeline.replay.run_bag", lambda bag, out, config, *_: seen.update(config.flat()))
+    monkeypatch.setattr("echoseg_ros.report.run_bag.run_bag", lambda bag, out, config, *_: seen.update(config.flat()))
     monkeypatch.setattr("echoseg_ros.report.run_completion.complete_run_folder", lambda *_: "")
     command = ["run", str(bag), "--out", "x", "--config", str(given), "--set", "map.steps_per_s=3"]
     assert main(command) == 0

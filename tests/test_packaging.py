@@ -29,8 +29,8 @@ def test_versions_agree() -> None:
 
 @pytest.mark.parametrize("command", ["echoseg", *NODES])
 def test_commands_are_declared(command: str) -> None:
-    module = "echoseg_ros.cli" if command == "echoseg" else f"echoseg_ros.nodes.{command}"
-    assert entry_points(group="console_scripts")[command].value == f"{module}:main"
+    target = "echoseg_ros.cli:main" if command == "echoseg" else f"echoseg_ros.nodes.runtime:{command}"
+    assert entry_points(group="console_scripts")[command].value == target
 
 
 @installed_here

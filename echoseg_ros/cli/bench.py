@@ -62,7 +62,8 @@ def _add_ros(names: Commands) -> None:
 
 
 def _bench_map(a: argparse.Namespace) -> None:
-    from echoseg_ros.eval.map.bench_map import BenchSettings, bench_map
+    from echoseg_ros.eval.map.bench_map import bench_map
+    from echoseg_ros.eval.map.bench_map_cases import BenchSettings
 
     bench_map(a.out, a.runs, a.data, a.only, a.command, a.fresh, BenchSettings(progress=not a.quiet))
 

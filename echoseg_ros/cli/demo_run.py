@@ -143,7 +143,7 @@ def _recorded(spec: DemoSpec, bag: Path, recorder: Any) -> dict[str, Any]:
     import numpy as np
 
     run = read_json(spec.out / "run.json")
-    write_json(spec.out / "timeline.json", recorder.history.as_json(run["start_ns"]))
+    write_json(spec.out / "timeline.json", recorder.timeline.as_json(run["start_ns"]))
     truth = read_json(bag / "truth.json")
     write_json(spec.out / "run.json", {**run, "command": spec.command, "T_map_world": truth["T_map_world"]})
     latencies = recorder.latencies_ms

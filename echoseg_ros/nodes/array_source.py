@@ -1,4 +1,4 @@
-"""The array as the parameters describe it: from its file, with its pose or every microphone's place from TF."""
+"""The array of the parameters: from its file, with the array's pose or each microphone's position from TF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_ARRAY = "cube8"
 
 
 class ArraySource:
-    """`array` is what the file says until `find` has what TF says."""
+    """`array` is that of the file until `find` has completed it from TF."""
 
     def __init__(self, node: EchosegBase) -> None:
         self._node = node
@@ -22,12 +22,15 @@ class ArraySource:
         self.from_tf = bool(self._frames or node.params.array_frame)
 
     def listen(self) -> None:
-        """Subscribe to transforms where they are needed."""
+        """Subscribe to transforms if the array needs them."""
         if self.from_tf:
             self._node.subscribe_to_transforms()
 
     def find(self, audio: AudioFormat) -> ArrayGeometry:
-        """The array that recorded such audio. Raises PoseError while TF does not know it, ArrayError if it cannot be one."""
+        """The array for audio of this format.
+
+        Raises PoseError while TF lacks a frame, ArrayError if the array does not fit the audio.
+        """
         if not self._frames or len(self._frames) == self.array.microphones:
             self.array.check_channel_count(audio.channels)
         elif audio.channels != len(self._frames):
@@ -40,7 +43,7 @@ class ArraySource:
         name, log = self._node.config.sound.array, self._node.get_logger()
         if name == "auto":
             if not self._frames:
-                log.warning(f"sound.array is not set: taking {DEFAULT_ARRAY}")
+                log.warning(f"sound.array is not set: {DEFAULT_ARRAY} is used")
             name = DEFAULT_ARRAY
         array = load_array(name)
         if self._frames and array.microphones != len(self._frames):
@@ -52,7 +55,7 @@ class ArraySource:
         return replace(self.array, T_camera_array=self._T_camera(self._node.params.array_frame))
 
     def _from_frames(self, audio: AudioFormat) -> ArrayGeometry:
-        """Places from TF; channel order, gains, delays and head from a file of as many microphones."""
+        """Positions from TF; channel order, gains, delays and head from a file with the same number of microphones."""
         T_camera_array = self._T_camera(self._node.params.array_frame) if self._node.params.array_frame else None
         frames = [self._T_camera(frame) for frame in self._frames]
         found = array_from_frames(frames, audio.sample_rate_hz, T_camera_array=T_camera_array)

@@ -68,7 +68,7 @@ class AudioInputs:
     def _find_array(self, audio: AudioFormat) -> None:
         """Check the array against the audio; an array from TF is looked up. Raises PoseError, ArrayError."""
         if self._has_array:
-            self._source.array.check_channels(audio.channels)
+            self._source.array.check_channel_count(audio.channels)
         else:
             self._live.use_array(self._source.find(audio))
             self._has_array = True

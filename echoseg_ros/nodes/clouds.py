@@ -1,4 +1,4 @@
-"""PointCloud2 out and in: the map, the segments, the evidence."""
+"""PointCloud2 messages: the map, the segments and the evidence out, evidence of sound_nodes in."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cloud(points: NDArray[Any], at_ns: int, frame: str) -> PointCloud2:
 
 
 def map_cloud(snapshot: MapSnapshot, frame: str, max_points: int) -> PointCloud2:
-    """The surface with its colours, at most `max_points` points, evenly left out."""
+    """The coloured surface, evenly thinned to at most `max_points` points."""
     keep = slice(None, None, -(-len(snapshot.surface_points) // max_points) or 1)
     points = np.zeros(len(snapshot.surface_points[keep]), MAP_POINT)
     _fill(points, snapshot.surface_points[keep], snapshot.surface_rgb[keep])
@@ -52,7 +52,7 @@ def map_cloud(snapshot: MapSnapshot, frame: str, max_points: int) -> PointCloud2
 
 
 def segments_cloud(snapshot: MapSnapshot, verdict: Verdict | None, frame: str, max_points: int) -> PointCloud2:
-    """Points of all instances: colour, which instance, and how probable it is that it sounds."""
+    """Points of all instances: colour, instance id, and probability that the instance sounds."""
     total = sum(len(instance.points_map) for instance in snapshot.instances)
     every = max(1, -(-total // max_points))
     parts = []
@@ -68,7 +68,7 @@ def segments_cloud(snapshot: MapSnapshot, verdict: Verdict | None, frame: str, m
 
 
 def sounding_probabilities(verdict: Verdict | None) -> dict[int, float]:
-    """Probability of each instance to be where some source is."""
+    """By instance id, the probability that at least one source is in the instance."""
     silence: dict[int, float] = {}
     for source in verdict.sources if verdict else ():
         for instance_id, probability in source.candidates:
@@ -78,7 +78,7 @@ def sounding_probabilities(verdict: Verdict | None) -> dict[int, float]:
 
 
 def evidence_cloud(evidence: SoundEvidence, frame: str) -> PointCloud2:
-    """One point a direction and band, band by band; `band` counts from 0, the lowest."""
+    """One point per direction and band, band by band; `band` counts from 0, the lowest."""
     bands, directions = evidence.energy.shape
     points = np.zeros((bands, directions), EVIDENCE_POINT)
     for axis, name in enumerate("xyz"):
@@ -90,14 +90,14 @@ def evidence_cloud(evidence: SoundEvidence, frame: str) -> PointCloud2:
 
 
 def cloud_evidence(message: PointCloud2, T_map_array: Float64Array, duration_s: float) -> SoundEvidence:
-    """What `evidence_cloud` made. The cloud does not say the bands' limits and the level: they are NaN.
+    """The evidence of a cloud made by `evidence_cloud`. Limits of the bands and level are not in the cloud: they are NaN.
 
-    Raises EchosegError if the cloud is something else.
+    Raises EchosegError for any other cloud.
     """
     points = _points(message)
     bands = int(points["band"].max()) + 1 if len(points) else 0
     if bands < 1 or len(points) % bands or not all(np.isfinite(points[name]).all() for name in EVIDENCE_FIELDS):
-        raise EchosegError(f"evidence of {len(points)} points in {bands} bands: want every direction in every band")
+        raise EchosegError(f"evidence of {len(points)} points in {bands} bands: want the same directions in each")
     points = points.reshape(bands, -1)
     return SoundEvidence(
         stamp_ns=stamp_ns(message.header),
@@ -125,12 +125,14 @@ def _points(message: PointCloud2) -> NDArray[Any]:
         }
     )
     if len(message.data) < message.point_step * message.width * message.height:
-        raise EchosegError(f"evidence cloud holds {len(message.data)} bytes, less than its size says")
+        raise EchosegError(
+            f"evidence cloud holds {len(message.data)} bytes: want {message.point_step * message.width * message.height} by its size"
+        )
     return np.frombuffer(message.data, kind, message.width * message.height)
 
 
 def _offset(kind: np.dtype[Any], name: str) -> int:
-    assert kind.fields is not None  # structured, as all above
+    assert kind.fields is not None  # a structured type
     return int(kind.fields[name][1])
 
 

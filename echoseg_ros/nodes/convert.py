@@ -1,4 +1,4 @@
-"""Between ROS messages and the package's types: headers, poses, images, detections. Clouds and markers: see there."""
+"""Conversion between ROS messages and the package's types: headers, poses, images, detections."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from std_msgs.msg import Header
 from vision_msgs.msg import BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose
 
 from echoseg_ros.geometry import quaternion_xyzw
-from echoseg_ros.io.decode import decode_depth, decode_image, decode_masks, decode_points, stamp_ns
+from echoseg_ros.io.decode import decode_depth, decode_masks, decode_points, stamp_ns
 from echoseg_ros.types import (
     Box,
     DepthData,
     Float64Array,
-    ImageData,
     Instance,
     MaskImage,
     RgbImage,
@@ -30,32 +29,27 @@ from echoseg_ros.types import (
 )
 
 ELSEWHERE = "elsewhere"
-# A source's box spans this many standard deviations to each side.
+# Half size of a source's box in standard deviations.
 _BOX_SIGMAS = 2.0
 
 
-def image_data(message: Any) -> ImageData:
-    """Of an Image or CompressedImage. Raises ImageFormatError."""
-    return ImageData(stamp_ns(message.header), decode_image(message))
-
-
 def depth_data(message: Any) -> DepthData:
-    """Of an Image or CompressedImage. Raises ImageFormatError."""
+    """Depth of an Image or CompressedImage. Raises ImageFormatError."""
     return DepthData(stamp_ns(message.header), decode_depth(message))
 
 
 def mask_image(message: Any) -> MaskImage:
-    """Of an Image of labels. Raises ImageFormatError."""
+    """Masks of an Image of labels. Raises ImageFormatError."""
     return MaskImage(stamp_ns(message.header), decode_masks(message))
 
 
 def seed_points(message: Any) -> SeedPoints:
-    """Of a PointCloud2 in the map. Raises CloudFormatError."""
+    """Points of a PointCloud2 in the map frame. Raises CloudFormatError."""
     return SeedPoints(stamp_ns(message.header), decode_points(message))
 
 
 def header(at_ns: int, frame: str) -> Header:
-    """Stamp and frame."""
+    """A header with stamp and frame."""
     seconds, nanoseconds = divmod(int(at_ns), 1_000_000_000)
     return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame)
 
@@ -73,7 +67,7 @@ def vector(values: Sequence[float] | Float64Array) -> Vector3:
 
 
 def quaternion(values_xyzw: Sequence[float] | Float64Array) -> Quaternion:
-    """Of [4] in x, y, z, w order."""
+    """A Quaternion of [4] in the order x, y, z, w."""
     x, y, z, w = (float(value) for value in values_xyzw)
     return Quaternion(x=x, y=y, z=z, w=w)
 
@@ -81,12 +75,12 @@ def quaternion(values_xyzw: Sequence[float] | Float64Array) -> Quaternion:
 def pose(
     position_m: Sequence[float] | Float64Array, orientation_xyzw: Sequence[float] | Float64Array = (0, 0, 0, 1)
 ) -> Pose:
-    """Of [3] and [4]."""
+    """A Pose of position [3] and orientation [4]."""
     return Pose(position=point(position_m), orientation=quaternion(orientation_xyzw))
 
 
 def transform_stamped(at_ns: int, parent: str, child: str, T_parent_child: Float64Array) -> TransformStamped:
-    """For /tf."""
+    """A transform for /tf."""
     rotation = quaternion(quaternion_xyzw(T_parent_child[:3, :3]))
     transform = Transform(translation=vector(T_parent_child[:3, 3]), rotation=rotation)
     return TransformStamped(header=header(at_ns, parent), child_frame_id=child, transform=transform)
@@ -96,7 +90,7 @@ def rgb_image(at_ns: int, frame: str, rgb: RgbImage) -> Image:
     """An rgb8 Image of [H, W, 3] uint8."""
     height, width = rgb.shape[:2]
     message = Image(header=header(at_ns, frame), height=height, width=width, encoding="rgb8", step=3 * width)
-    # rclpy takes array.array as it is; bytes cost twice, a numpy array hundreds of times as much.
+    # rclpy takes an array.array as it is; bytes cost twice as much, a numpy array hundreds of times as much.
     message.data = array.array("B", np.ascontiguousarray(rgb).tobytes())
     return message
 
@@ -121,7 +115,7 @@ def object_detections(instances: Sequence[Instance], at_ns: int, frame: str) -> 
 
 
 def source_detections(verdict: Verdict, frame: str) -> Detection3DArray:
-    """The sources: position with covariance; the first class is that of its object or "elsewhere"."""
+    """The sources: position with covariance; the first class is that of the source's object, or "elsewhere"."""
     head = header(verdict.stamp_ns, frame)
     labels = {sounding.instance.id: sounding.label for sounding in verdict.sounding}
     return Detection3DArray(header=head, detections=[_source(head, source, labels) for source in verdict.sources])
@@ -140,9 +134,8 @@ def _instance(head: Header, instance: Instance) -> Detection3D:
 
 
 def _source(head: Header, source: SoundSource, labels: dict[int, str]) -> Detection3D:
-    candidates = sorted(
-        source.candidates, key=lambda c: c[0] != source.object_id
-    )  # its own class first, then as ranked
+    # The assigned class first, the others by rank.
+    candidates = sorted(source.candidates, key=lambda candidate: candidate[0] != source.object_id)
     if not candidates or candidates[0][0] != source.object_id:
         candidates.insert(0, (source.object_id, 0.0))
     results = [

@@ -1,33 +1,48 @@
-"""/diagnostics: what arrives, what does not and why, what the workers cost and lost."""
+"""/diagnostics: which inputs arrive, why others do not, and what the workers cost and dropped."""
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from echoseg_ros.io.topics import STREAM, OutputNames
 from echoseg_ros.nodes.inputs import Input, qos_profile
+from echoseg_ros.nodes.throttle import ThrottledLog
+from echoseg_ros.pipeline.worker import Worker
 
-if TYPE_CHECKING:
-    from echoseg_ros.nodes.node_base import EchosegBase
-
-# So often, that the name of a topic that fell silent is out within two seconds.
+# Period of the messages: a silent topic is named within two seconds.
 PERIOD_S = 0.5
-# Stamps further than this from this node's clock, or from the other topics, cannot be meant.
+# Largest plausible difference between a topic's stamps and this node's clock.
 STAMP_OFF_S = 5.0
 
 _OK, _WARN, _ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 class Diagnostics:
-    """Looks at a node every half second and publishes; a topic that fell silent is also logged."""
+    """Publishes the status of a node and of its inputs every half second; a silent topic is also logged.
 
-    def __init__(self, node: EchosegBase) -> None:
+    inputs: by name, may grow; workers: of the running pipeline; statistics: more figures by name.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        inputs: Mapping[str, Input],
+        workers: Mapping[str, Worker[Any]],
+        log: ThrottledLog,
+        statistics: Callable[[], dict[str, str]],
+    ) -> None:
         self._node = node
+        self._inputs = inputs
+        self._workers = workers
+        self._log = log
+        self._statistics = statistics
         self._publisher = node.create_publisher(DiagnosticArray, OutputNames().diagnostics, qos_profile(STREAM))
         # Wall time: a timer on simulated time would not fire where /clock is what is missing.
         node.create_timer(PERIOD_S, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -41,28 +56,27 @@ class Diagnostics:
                 raise
 
     def _publish(self) -> None:
-        statuses = [self._input_status(name, topic) for name, topic in self._node.inputs.items()]
+        statuses = [self._input_status(name, topic) for name, topic in self._inputs.items()]
         message = DiagnosticArray(status=[self._node_status(), *statuses])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
 
     def _node_status(self) -> DiagnosticStatus:
-        node = self._node
         values = {}
-        for name, worker in node.workers.items():
+        for name, worker in self._workers.items():
             values[f"{name} busy_s"] = f"{worker.busy_s:.2f}"
             values[f"{name} handled"] = str(worker.handled)
             values[f"{name} dropped"] = str(worker.dropped)
-        values.update({f"problem: {cause}": str(count) for cause, count in node.log.counts.items()})
-        values.update(node.statistics())
-        dropped = sum(worker.dropped for worker in node.workers.values())
+        values.update({f"problem: {cause}": str(count) for cause, count in self._log.counts.items()})
+        values.update(self._statistics())
+        dropped = sum(worker.dropped for worker in self._workers.values())
         text = "running" if not dropped else f"running; {dropped} messages dropped because the work takes longer"
-        return self._status(node.get_name(), _OK if not dropped else _WARN, text, values)
+        return self._status(self._node.get_name(), _OK if not dropped else _WARN, text, values)
 
     def _input_status(self, name: str, topic: Input) -> DiagnosticStatus:
         level, text = self._judge(topic)
         if level != _OK:
-            self._node.log.warn(f"{topic.topic} silent", f"{topic.topic}: {text}")
+            self._log.warn(f"{topic.topic} silent", f"{topic.topic}: {text}")
         values = {"topic": topic.topic, "received": str(topic.received), "bad": str(topic.bad)}
         if topic.last_problem:
             values["last problem"] = topic.last_problem

@@ -20,16 +20,16 @@ class EchosegNode(EchosegBase):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("echoseg_node", **options)
-        source, device = ArraySource(self), self.chosen_device()
+        self.array_source, device = ArraySource(self), self.chosen_device()
         self.outputs = NodeOutputs(self, has_map=True, has_sound=True)
-        array = None if source.from_tf else source.array
+        array = None if self.array_source.from_tf else self.array_source.array
         self.live = LivePipeline(self.config, self.outputs, array, device, self.params.use_depth)
-        warm_up(self.config, source.array, device)
+        warm_up(self.config, self.array_source.array, device)
         self.services = MapServices(self, self.live, self.outputs)
         self.start(self.live)
         # Subscribed only now: whoever waits for a subscriber waits for a node that is ready.
         self.subscribe_to_poses(self.live.put)
-        AudioInputs(self, self.live, source, self.outputs.format_refusal)
+        AudioInputs(self, self.live, self.array_source, self.outputs.format_refusal)
         subscribe_to_camera(self, self.live)
 
     def statistics(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Subscriptions that know what arrived, skip what is broken, and adapt to the publisher's quality of service."""
+"""Subscriptions that count messages, skip broken ones, and adapt to the publisher's quality of service."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from echoseg_ros.io.topics import TopicQos
 from echoseg_ros.nodes.throttle import ThrottledLog
 from echoseg_ros.types import BACKWARD_JUMP_NS
 
-# A topic is silent after this, unless it is known to be slower.
+# A topic counts as silent after this time without a message, unless it is known to be slower.
 SILENT_S = 1.0
-# So long only bad messages: the good ones before do not matter any more.
+# After this time with invalid messages only, earlier valid ones no longer count.
 ONLY_BAD_S = 1.0
 
 
 def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = None) -> QoSProfile:
-    """As rclpy wants it."""
+    """The quality of service as rclpy's type."""
     latched = qos.latched if latched is None else latched
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
@@ -32,10 +32,10 @@ def qos_profile(qos: TopicQos, reliable: bool = True, latched: bool | None = Non
 
 
 class Input:
-    """One subscribed topic: `decode(message)` makes an item of it (None: none), `deliver(item)` queues it.
+    """One subscribed topic: `decode(message)` makes an item (None: nothing to deliver), `deliver(item)` queues it.
 
-    Asks for reliable (and latched where the topic is) delivery; when a publisher offers less, subscribes again with
-    what it offers and says so. `on_restart` is called before an item whose stamp goes back is delivered.
+    Requests reliable delivery (and latched, where the topic is); when a publisher offers less, it subscribes again with
+    the offered quality and logs that. `on_restart` is called before an item after a backward time jump is delivered.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Input:
 
     @property
     def type_name(self) -> str:
-        """As the graph writes it: package/msg/Name."""
+        """Type name in the ROS graph: package/msg/Name."""
         package, kind = self.message_type.__module__.split(".")[:2]
         return f"{package}/{kind}/{self.message_type.__name__}"
 
     @property
     def profile(self) -> QoSProfile:
-        """The quality of service asked for now."""
+        """The requested quality of service."""
         return qos_profile(self.qos, self.reliable, self.latched)
 
     @property
@@ -91,13 +91,13 @@ class Input:
 
     @property
     def only_bad(self) -> bool:
-        """Messages were skipped, and none was good for a second before the newest, if ever."""
+        """Whether all messages of the last second were invalid."""
         if not self.bad or self.arrived_s is None:
             return False
         return self.good_s is None or self.arrived_s - self.good_s > ONLY_BAD_S
 
     def forget_times(self) -> None:
-        """Stamps may start again from anywhere."""
+        """Accept any next stamp."""
         self.newest_ns = None
 
     def _subscribe(self, topic: str) -> Any:
@@ -107,14 +107,14 @@ class Input:
         )
 
     def _incompatible(self, event: Any) -> None:
-        """A publisher offers less: take it."""
+        """Subscribe again with what the publisher offers."""
         if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self.reliable:
             self.reliable, offer = False, "best effort"
         elif event.last_policy_kind == QoSPolicyKind.DURABILITY and self.latched:
             self.latched, offer = False, "no latched messages (durability volatile)"
         else:
             return
-        self._node.get_logger().info(f"{self.topic}: the publisher offers {offer}, subscribing so")
+        self._node.get_logger().info(f"{self.topic}: the publisher offers {offer}; subscribed again accordingly")
         old = self._subscription
         self._subscription = self._subscribe(self.topic)
         self._node.destroy_subscription(old)
@@ -128,11 +128,11 @@ class Input:
                 self._check_time(getattr(item, "stamp_ns", None))
                 self._deliver(item)
             self.good_s = self.arrived_s
-        except Exception as error:  # a field that no one foresaw must not end the node
+        except Exception as error:  # an unforeseen field must not end the node
             self.skip(error)
 
     def skip(self, error: Exception) -> None:
-        """Count a bad message and say why, at most once every few seconds."""
+        """Count an invalid message and log its cause."""
         self.bad += 1
         self.last_problem = f"{error or type(error).__name__}"
         self._log.warn(f"{self.topic} {type(error).__name__}", f"{self.topic}: {self.last_problem} (message skipped)")

@@ -1,7 +1,7 @@
-"""What RViz shows: for each sounding object a box, its points, a label; for each source a dot and its uncertainty.
+"""Markers for RViz: box, points and label of each sounding object; position and 95 % ellipsoid of each source.
 
-Namespaces and ids are fixed (the id is the instance's or the source's), every marker has a lifetime, and one that is
-no longer there is deleted at once.
+Namespaces and ids are fixed (the id is the instance's or the source's). Every marker has a lifetime, and a marker that is
+no longer part of the verdict is deleted at once.
 """
 
 from __future__ import annotations
@@ -18,38 +18,43 @@ from echoseg_ros.nodes.convert import header, point, pose, quaternion, vector
 from echoseg_ros.report.draw import colour
 from echoseg_ros.types import Float64Array, MotionHint, SoundingObject, SoundSource, Verdict
 
-# Longer than the time between verdicts, so that nothing flickers; short enough that a dead node leaves no ghosts.
+# Lifetime of a marker: longer than the time between verdicts, short enough that a dead node leaves nothing behind.
 LIFETIME_S = 5
+# Width of the edges of a box.
 EDGE_M = 0.008
+# Size of a point of an object.
 POINT_M = 0.008
+# Diameter of the position of a source.
 DOT_M = 0.05
+# Height of the text.
 TEXT_M = 0.06
-# RViz draws points fast, but a marker travels whole each time.
+# Most points of an object: a marker is sent whole each time.
 MAX_POINTS = 500
-# The ellipsoid holds 95 % of a normal distribution in space: sqrt(chi2(3).ppf(0.95)).
+# Half axes of the 95 % ellipsoid in standard deviations: sqrt(chi2(3).ppf(0.95)).
 ELLIPSOID_SIGMAS = 2.795
-# Beyond this an ellipsoid hides the room.
+# Longest axis of an ellipsoid: a larger one hides the room.
 MAX_ELLIPSOID_M = 3.0
+# Shaft diameter, head diameter and head length of the arrow of a motion hint.
 ARROW_M = (0.02, 0.05, 0.08)
-# A source that belongs to no object.
-NOBODYS = (220, 220, 220)
-# The pairs of corners (x fastest) that an edge joins.
+# Colour of a source that belongs to no object.
+ELSEWHERE_RGB = (220, 220, 220)
+# Pairs of corners (x fastest) that an edge joins.
 _EDGES = [(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a & bit]
 
 
 class MarkerBoard:
-    """Remembers which markers are shown, to delete those that go."""
+    """Knows which markers are shown, to delete those that are not part of the next verdict."""
 
     def __init__(self, frame: str) -> None:
         self._frame = frame
-        self._shown: set[tuple[str, int]] = set()
+        self._current: set[tuple[str, int]] = set()
 
     def update(self, verdict: Verdict) -> MarkerArray:
-        """The markers of a verdict, and DELETE for those of the last one that are not among them."""
+        """The markers of a verdict, and DELETE for those of the last verdict that are not among them."""
         markers = list(_markers(verdict))
-        shown = {(marker.ns, marker.id) for marker in markers}
-        gone = [Marker(ns=ns, id=i, action=Marker.DELETE) for ns, i in sorted(self._shown - shown)]
-        self._shown = shown
+        current = {(marker.ns, marker.id) for marker in markers}
+        gone = [Marker(ns=ns, id=i, action=Marker.DELETE) for ns, i in sorted(self._current - current)]
+        self._current = current
         for marker in [*markers, *gone]:
             marker.header = header(verdict.stamp_ns, self._frame)
         return MarkerArray(markers=[*gone, *markers])
@@ -60,7 +65,7 @@ def _markers(verdict: Verdict) -> Iterator[Marker]:
         yield from _object_markers(sounding, colour(rank))
     for source in verdict.sources:
         ranks = [rank for rank, sounding in enumerate(verdict.sounding) if sounding.source.id == source.id]
-        rgb = colour(ranks[0]) if ranks else NOBODYS
+        rgb = colour(ranks[0]) if ranks else ELSEWHERE_RGB
         yield from _source_markers(source, rgb)
 
 
@@ -104,7 +109,7 @@ def _source_markers(source: SoundSource, rgb: tuple[int, int, int]) -> Iterator[
 
 
 def _hint_markers(source_id: int, hint: MotionHint, rgb: tuple[int, int, int]) -> Iterator[Marker]:
-    """An arrow from the array: the way to move, or the axis to turn about by the right-hand rule; and the words."""
+    """An arrow from the array, along the move or the axis of the turn (right-hand rule), and the hint's text."""
     arrow = _marker("motion_hint", source_id, Marker.ARROW, rgb, 0.9)
     arrow.points = [point(hint.from_map), point(hint.from_map + hint.vector_map)]
     arrow.scale = vector(ARROW_M)
@@ -113,7 +118,7 @@ def _hint_markers(source_id: int, hint: MotionHint, rgb: tuple[int, int, int]) -
 
 
 def _label(namespace: str, marker_id: int, text: str, corners: Float64Array, rgb: tuple[int, int, int]) -> Marker:
-    """Above the highest corner."""
+    """A text above the highest corner."""
     label = _marker(namespace, marker_id, Marker.TEXT_VIEW_FACING, rgb, 1.0)
     middle = corners.mean(axis=0)
     label.pose = pose([middle[0], middle[1], corners[:, 2].max() + 1.5 * TEXT_M])

@@ -17,7 +17,6 @@ from echoseg_ros.nodes.parameters import read_parameters
 from echoseg_ros.nodes.pose_source import PoseSource, Transforms, make_transforms
 from echoseg_ros.nodes.throttle import ThrottledLog
 from echoseg_ros.pipeline.live import LivePipeline
-from echoseg_ros.pipeline.worker import Worker
 from echoseg_ros.types import PoseData
 
 
@@ -37,11 +36,6 @@ class EchosegBase(Node):
         settings = ", ".join(f"{key}={value}" for key, value in self.config.flat().items())
         self.get_logger().info(f"settings: {settings}; {self.params}")
 
-    @property
-    def workers(self) -> dict[str, Worker[Any]]:
-        """The workers of the running pipeline by name, {} before the start."""
-        return {} if self._running is None else self._running.workers
-
     def chosen_device(self) -> str:
         """Device of the map: "auto" is CUDA where it is available. The one place that asks for it."""
         if self.params.device != "auto":
@@ -54,7 +48,7 @@ class EchosegBase(Node):
         """Start the pipeline's threads and the diagnostics: the node is ready."""
         self._running = live
         live.start()
-        self.diagnostics = Diagnostics(self)
+        self.diagnostics = Diagnostics(self, self.inputs, live.workers, self.log, self.statistics)
         self.get_logger().info("ready")
 
     def subscribe_to_poses(self, deliver: Callable[[PoseData], Any]) -> None:

@@ -1,4 +1,4 @@
-"""Replays a bag over ROS: the stored bytes as they are, with /clock, once those who listen are there."""
+"""Publishes a bag over ROS: the stored bytes unchanged, with /clock, once the expected subscribers exist."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from echoseg_ros.io.stored_message import Damage, StoredMessage
 from echoseg_ros.io.topics import LATCHED, TopicNames, TopicQos
 from echoseg_ros.nodes.runtime import use_shared_memory_profile
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# Subscribers that use /clock see time in steps of this.
+# Period of /clock.
 CLOCK_STEP_S = 0.03
-# Enough for the reader to stay ahead of a slow disk, few enough to fit in memory.
+# Messages read ahead of a slow disk.
 READ_AHEAD = 64
 _QUEUE_DEPTH = 100
 
@@ -34,8 +34,8 @@ _QUEUE_DEPTH = 100
 class PlayOptions:
     """How a bag is replayed.
 
-    wait_for: topics that must have a subscriber before the start (those of them that the bag has); patience_s: how
-    long to wait for them, after which it starts anyway; linger_s: how long /clock goes on after the last message.
+    wait_for: topics of the bag that must have a subscriber before the start; patience_s: longest wait for them, after
+    which the replay starts anyway; linger_s: /clock continues this long after the last message.
     """
 
     rate: float = 1.0
@@ -47,7 +47,7 @@ class PlayOptions:
 
 @dataclass
 class Progress:
-    """How far a replay is.
+    """State of a replay.
 
     position_s, duration_s: seconds of the bag; sent: messages so far; late_s: worst delay of a message.
     """
@@ -65,7 +65,7 @@ def play(
     stop: threading.Event | None = None,
     progress: bool = False,
 ) -> Progress:
-    """Replay a bag until its end (or for ever with `loop`), until `stop` is set or SIGINT. Raises BagError.
+    """Replay a bag to its end (repeatedly with `loop`), until `stop` is set, or until SIGINT. Raises BagError.
 
     `on_progress` is called after every message; `progress` shows a bar in the terminal.
     """
@@ -75,7 +75,7 @@ def play(
 
     raw = RawBag(Path(bag))
     for damage in raw.damages:
-        _log.warning("%s", damage.text)
+        logger.warning("%s", damage.text)
     context = rclpy.Context()
     rclpy.init(context=context)
     bar = tqdm(total=round((raw.end_ns - raw.start_ns) / 1e9, 1), desc="playing", unit=" s", disable=not progress)
@@ -140,22 +140,24 @@ class _Player:
         for topic, type_name in self._raw.types.items():
             kind = _message_class(type_name)
             if kind is None:
-                _log.warning("%s: message package of %s is not installed, topic left out", topic, type_name)
+                logger.warning(
+                    "%s: the message package of %s is not installed: this topic is not published", topic, type_name
+                )
                 continue
             qos = LATCHED if topic in self._raw.latched else TopicQos(_QUEUE_DEPTH)
             publishers[topic] = self._node.create_publisher(kind, topic, qos_profile(qos))
         return publishers
 
     def _wait_for_subscribers(self) -> None:
-        """A node subscribes when it is ready; starting earlier would lose the first messages."""
+        """Wait: a node subscribes when it is ready, and an earlier start would lose the first messages."""
         wanted = [topic for topic in self._options.wait_for if topic in self._publishers]
         deadline = time.monotonic() + self._options.patience_s
         if missing := self._unmatched(wanted):
-            _log.info("waiting for a subscriber of %s", ", ".join(missing))
+            logger.info("waiting for a subscriber of %s", ", ".join(missing))
         while (missing := self._unmatched(wanted)) and not self._stopped():
             if time.monotonic() > deadline:
-                _log.warning(
-                    "nobody listens to %s after %.0f s: starting all the same",
+                logger.warning(
+                    "no subscriber of %s after %.0f s: the replay starts without",
                     ", ".join(missing),
                     self._options.patience_s,
                 )
@@ -182,7 +184,7 @@ class _Player:
             self._on_progress(self.progress)
 
     def _wait_until(self, start_s: float, at_s: float) -> None:
-        """Until it is `at_s` in the bag; /clock runs on meanwhile."""
+        """Wait until second `at_s` of the bag; /clock continues."""
         while not self._stopped():
             now_s = (time.monotonic() - start_s) * self._options.rate
             self._tick(self._raw.start_ns + round(min(now_s, at_s) * 1e9))
@@ -191,7 +193,7 @@ class _Player:
             time.sleep(min(CLOCK_STEP_S, (at_s - now_s) / self._options.rate))
 
     def _linger(self) -> None:
-        """Nodes still work on the last messages and measure time by /clock."""
+        """Continue /clock while nodes work on the last messages."""
         start_s = time.monotonic()
         last_ns = self._raw.end_ns
         while not self._stopped() and (passed_s := time.monotonic() - start_s) < self._options.linger_s:
@@ -199,7 +201,7 @@ class _Player:
             time.sleep(CLOCK_STEP_S)
 
     def _tick(self, at_ns: int) -> None:
-        """Publish /clock, not more often than its step."""
+        """Publish /clock, at most once per period."""
         now_s = time.monotonic()
         if now_s - self._clock_s < 0.8 * CLOCK_STEP_S:
             return
@@ -212,14 +214,14 @@ class _Player:
         return self._stop.is_set() or not self._node.context.ok()
 
     def _read_ahead(self) -> Iterator[StoredMessage]:
-        """Messages of the bag, read by another thread so that the disk does not delay them."""
+        """Messages of the bag, read by another thread so that a slow disk does not delay them."""
         waiting: queue.Queue[StoredMessage | None] = queue.Queue(READ_AHEAD)
         done = threading.Event()
 
         def read() -> None:
             for entry in self._raw.messages():
                 if isinstance(entry, Damage):
-                    _log.warning("%s", entry.text)
+                    logger.warning("%s", entry.text)
                     continue
                 while not done.is_set():
                     try:

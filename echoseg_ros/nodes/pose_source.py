@@ -1,4 +1,4 @@
-"""Where the camera is: from PoseStamped, Odometry, or the transform tree (tf2_ros where it is installed)."""
+"""Poses of the camera: from PoseStamped, Odometry, or the transform tree (tf2_ros where it is installed)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from echoseg_ros.types import Float64Array, PoseData
 
 try:
     import tf2_ros
-except ImportError:  # no wheels of it exist; the tree in io/transforms.py takes its place
+except ImportError:  # no wheel exists; io/transform_tree.py takes its place
     tf2_ros = None
 
-# Often enough for audio windows every 0.25 s and images at 30 Hz; poses between are interpolated.
+# Period of the look-up on TF: short enough for images at 30 Hz; poses between are interpolated.
 _POLL_S = 0.02
 _TF_STATIC_QOS = TopicQos(depth=100, latched=True)
 
@@ -35,7 +35,7 @@ MakeInput = Callable[..., Input]
 
 
 class OwnTransforms:
-    """/tf and /tf_static through subscriptions of our own."""
+    """/tf and /tf_static through own subscriptions."""
 
     def __init__(self, make_input: MakeInput) -> None:
         self._tree = TransformTree()
@@ -53,7 +53,7 @@ class OwnTransforms:
         self._tree.add(message, fixed)
 
     def latest(self, target: str, source: str) -> tuple[int, Float64Array] | None:
-        """(stamp_ns, T_target_source) at the newest time both are known."""
+        """(stamp_ns, T_target_source) at the newest time for which both are known."""
         return self._tree.latest(target, source)
 
     def fixed(self, target: str, source: str) -> Float64Array | None:
@@ -65,7 +65,7 @@ class OwnTransforms:
         return self._tree.at(target, source, at_ns)
 
     def clear(self) -> None:
-        """Time went backwards."""
+        """On a backward time jump: forget moving transforms."""
         self._tree.clear_moving()
 
 
@@ -78,7 +78,7 @@ class Tf2Transforms:
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def latest(self, target: str, source: str) -> tuple[int, Float64Array] | None:
-        """(stamp_ns, T_target_source) at the newest time both are known."""
+        """(stamp_ns, T_target_source) at the newest time for which both are known."""
         found = self._look_up(target, source, Time())
         return None if found is None else (stamp_ns(found.header), decode_pose(found))
 
@@ -93,7 +93,7 @@ class Tf2Transforms:
         return None if found is None else decode_pose(found)
 
     def clear(self) -> None:
-        """Time went backwards; the Python buffer does not always notice by itself."""
+        """On a backward time jump: clear the buffer, which does not always notice it."""
         self._buffer.clear()
 
     def _look_up(self, target: str, source: str, time: Time) -> Any | None:
@@ -107,12 +107,12 @@ Transforms = OwnTransforms | Tf2Transforms
 
 
 def make_transforms(node: Node, make_input: MakeInput) -> Transforms:
-    """tf2_ros where it is installed, else our own."""
+    """Transforms through tf2_ros where it is installed, else through own subscriptions."""
     return OwnTransforms(make_input) if tf2_ros is None else Tf2Transforms(node)
 
 
 class PoseSource:
-    """Delivers T_map_camera with its stamp, whatever says it. `camera_frame()` is '' until it is known."""
+    """Delivers T_map_camera with its stamp from the chosen source. `camera_frame()` is '' until it is known."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class PoseSource:
             self.inputs["pose"] = make_input(kind, NODE_INPUTS.pose, AUDIO_STREAM, self._decode, deliver)
 
     def restart(self) -> None:
-        """Time went backwards."""
+        """On a backward time jump: forget moving transforms."""
         self._newest_ns = -1
         if self._transforms is not None:
             self._transforms.clear()
@@ -158,7 +158,7 @@ class PoseSource:
         found = self._transforms.latest(self._params.map_frame, camera) if camera and self._transforms else None
         if found is None:
             return
-        # Where every edge is fixed there is no stamp: the camera stands still, and is there now.
+        # A chain of static transforms has no stamp: the camera stands still.
         at_ns = found[0] or self._node.get_clock().now().nanoseconds
         if at_ns > self._newest_ns:
             self._newest_ns = at_ns

@@ -1,4 +1,4 @@
-"""Listens to what a node publishes and keeps what a report needs: beliefs over time, latency, counts of messages."""
+"""Subscribes to the outputs of a node and keeps what a report needs: timeline, latencies, counts of messages."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from echoseg_ros.errors import EchosegError
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.io.topics import LATCHED, STREAM, OutputNames
 from echoseg_ros.nodes.inputs import qos_profile
-from echoseg_ros.pipeline.timeline import Belief, Moment, Timeline
+from echoseg_ros.pipeline.timeline import Timeline, TimelineEntry, TimelineSource
 
 
 class Recorder:
     """Subscribes in a thread of its own, in its own context; `stop` ends it.
 
-    window_s: length of the node's audio windows, whose centres are the stamps of what it publishes about sound.
+    window_s: length of the node's audio windows; verdicts are stamped with the centre of their window.
     """
 
     def __init__(self, window_s: float) -> None:
         self._half_window_ns = int(window_s * 5e8)
-        self.history = Timeline()
+        self.timeline = Timeline()
         self.latencies_ms: list[float] = []
         self.received: Counter[str] = Counter()
         self.sounding_ids: list[int] = []
@@ -75,14 +75,14 @@ class Recorder:
         self.sounding_ids = [int(detection.id) for detection in message.detections]
 
     def _sources(self, message: Detection3DArray) -> None:
-        beliefs = []
+        sources = []
         for detection in message.detections:
             position = detection.bbox.center.position
             best = detection.results[0].hypothesis
             object_id = object_of_class(best.class_id)
             place = (position.x, position.y, position.z)
-            beliefs.append(Belief(int(detection.id), place, object_id, float(best.score), 0.0))
-        self.history.moments.append(Moment(stamp_ns(message.header) + self._half_window_ns, tuple(beliefs)))
+            sources.append(TimelineSource(int(detection.id), place, object_id, float(best.score), 0.0))
+        self.timeline.entries.append(TimelineEntry(stamp_ns(message.header) + self._half_window_ns, tuple(sources)))
 
     def _spin(self) -> None:
         executor = SingleThreadedExecutor(context=self._context)
@@ -93,7 +93,7 @@ class Recorder:
             pass
 
     def save_map(self, timeout_s: float) -> str:
-        """Ask the node to write its files; returns what it says. Raises EchosegError if it does not answer."""
+        """Call save_map; returns the answer's message. Raises EchosegError without a positive answer."""
         if not self._save.wait_for_service(timeout_s):
             raise EchosegError(f"the node offers no service save_map after {timeout_s:.0f} s")
         future = self._save.call_async(Trigger.Request())
@@ -107,13 +107,13 @@ class Recorder:
         return str(answer.message)
 
     def stop(self) -> None:
-        """Stop listening."""
+        """End the subscriptions."""
         rclpy.try_shutdown(context=self._context)
         self._thread.join(10.0)
         self._node.destroy_node()
 
 
 def object_of_class(class_id: str) -> int | None:
-    """The object's number in "object 3" or "object 3: steady noise" (what it sounds like); None for elsewhere."""
+    """The number in "object 3" or "object 3: steady noise"; None for elsewhere."""
     found = re.match(r"object[ _](\d+)", class_id)
     return int(found.group(1)) if found else None

@@ -7,13 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from echoseg_ros.cores import share_cores
 from echoseg_ros.errors import EchosegError
-
-if TYPE_CHECKING:
-    from echoseg_ros.nodes.node_base import EchosegBase
 
 # Jazzy reads the second name only, Kilted the first.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
@@ -63,7 +60,7 @@ def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _spin(make: Callable[[], EchosegBase], arguments: list[str] | None) -> int:
+def _spin(make: Callable[[], Any], arguments: list[str] | None) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor

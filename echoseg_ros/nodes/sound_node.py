@@ -18,15 +18,15 @@ class SoundNode(EchosegBase):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("sound_node", **options)
-        source = ArraySource(self)
+        self.array_source = ArraySource(self)
         self.outputs = NodeOutputs(self, has_map=False, has_sound=True, always_publish_evidence=True)
-        array = None if source.from_tf else source.array
+        array = None if self.array_source.from_tf else self.array_source.array
         self.live = LivePipeline(self.config, self.outputs, array, device=None)
-        warm_up(self.config, source.array, None)
+        warm_up(self.config, self.array_source.array, None)
         self.start(self.live)
         self.subscribe_for_camera_frame()
         self.subscribe_to_poses(self.live.put)
-        AudioInputs(self, self.live, source, self.outputs.format_refusal)
+        AudioInputs(self, self.live, self.array_source, self.outputs.format_refusal)
 
     def statistics(self) -> dict[str, str]:
         """For the diagnostics."""

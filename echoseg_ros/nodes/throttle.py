@@ -1,4 +1,4 @@
-"""A log that says each cause at most once every few seconds, and how often it happened meanwhile."""
+"""A log that reports each cause at most once per period, with the number of occurrences since the last report."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import time
 from collections import Counter
 from typing import Any
 
+# Shortest time between two reports of one cause.
 PERIOD_S = 5.0
 
 
 class ThrottledLog:
-    """Counts causes and says them through a node's logger; usable from several threads."""
+    """Counts causes and reports them through a node's logger; usable from several threads."""
 
     def __init__(self, logger: Any, period_s: float = PERIOD_S) -> None:
         self._logger = logger
         self._period_s = period_s
         self._lock = threading.Lock()
-        self._said_at: dict[str, float] = {}
+        self._reported_s: dict[str, float] = {}
         self._since: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
@@ -27,8 +28,8 @@ class ThrottledLog:
         with self._lock:
             self.counts[cause] += 1
             self._since[cause] += 1
-            if now - self._said_at.get(cause, -self._period_s) < self._period_s:
+            if now - self._reported_s.get(cause, -self._period_s) < self._period_s:
                 return
-            self._said_at[cause] = now
+            self._reported_s[cause] = now
             times = self._since.pop(cause)
-        self._logger.warning(text if times == 1 else f"{text} ({times} times since it was last said)")
+        self._logger.warning(text if times == 1 else f"{text} ({times} times since the last report)")

@@ -67,8 +67,6 @@ class InstanceChooser:
         self._config = config
         self._tracks: list[Track] = []
         self._next_id = 0
-        # By source, how much of what it sounds like goes to each name; from who listens, before the next decision.
-        self.heard_as: Mapping[int, Mapping[str, float]] = {}
 
     def rescale(self, factor: float) -> None:
         """The world is `factor` times as large as was thought."""
@@ -80,20 +78,29 @@ class InstanceChooser:
         self._tracks.clear()
 
     def decide(
-        self, tracker: SourceEstimator, snapshot: MapSnapshot | None, stamp_ns: int, window_end_ns: int
+        self,
+        estimator: SourceEstimator,
+        snapshot: MapSnapshot | None,
+        stamp_ns: int,
+        window_end_ns: int,
+        name_shares: Mapping[int, Mapping[str, float]] | None = None,
     ) -> Verdict:
-        """The verdict after the newest window. `snapshot` may be None while there is no map yet."""
+        """The verdict after the newest window. `snapshot` may be None while there is no map yet.
+
+        name_shares: by source id, the share of each name that the tagger knows, for `choice.audio_visual`.
+        """
+        name_shares = name_shares or {}
         surface = snapshot.surface_points if snapshot is not None else np.empty((0, 3), dtype=np.float32)
         instances = snapshot.instances if snapshot is not None else ()
-        beliefs = tracker.update_estimates(surface, [_places(instance) for instance in instances])
+        beliefs = estimator.update_estimates(surface, [_places(instance) for instance in instances])
         tracks = self._match(beliefs)
         shares = _shares(beliefs)
         sources, sounding = [], []
         for belief, track, share in zip(beliefs, tracks, shares, strict=True):
-            candidates = posterior_over(belief, instances, tracker.position_error_m)
+            candidates = posterior_over(belief, instances, estimator.position_error_m)
             candidates = reweighted(candidates, _by_views(instances))
             if self._config.audio_visual == "names":
-                candidates = reweighted(candidates, instance_factors(instances, self.heard_as.get(track.id, {})))
+                candidates = reweighted(candidates, instance_factors(instances, name_shares.get(track.id, {})))
             probabilities = dict(candidates)
             track.object_id = self._steady(track.object_id, probabilities)
             heard = _update_heard(track, belief)

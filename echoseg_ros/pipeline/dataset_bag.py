@@ -1,7 +1,7 @@
-"""A scene of the data set as a bag: what a robot that saw and heard only the train frames would have recorded.
+"""A scene of the data set as a bag of its train frames.
 
-Nothing of a test frame goes in: no image, no pose, not its second of sound (the stream has a gap there), and no sparse
-point that fewer than two train images show. Units stay the data set's; only a rotation makes the map level.
+Nothing of a test frame is in it: no image, no pose, no sound (the stream has a gap there), and no sparse point that
+fewer than two train images show. Units are those of the data set; a rotation makes the map level.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from echoseg_ros.types import AudioChunk, AudioFormat, Float64Array, PoseData
 logger = logging.getLogger(__name__)
 
 _SECOND_NS = 1_000_000_000
-# A frame's pose is told where an audio window about that moment lies wholly in the frame's second, give or take the
-# clock's error; the windows across two seconds, which hear the camera in two places, are left without a pose.
+# Poses are written at times for which an audio window lies within the frame's second; windows across two seconds, in which
+# the camera jumps, have no pose.
 _MARGIN_NS = round(SoundConfig().window_s / 2 * 1e9) - 5_000_000
-_POSE_OFFSETS_NS = tuple(round(t) for t in np.linspace(_MARGIN_NS, _SECOND_NS - _MARGIN_NS, 11))  # the middle is one
-# Longer than the steps within a second, shorter than from one second's last pose to the next one's first.
+_POSE_OFFSETS_NS = tuple(round(t) for t in np.linspace(_MARGIN_NS, _SECOND_NS - _MARGIN_NS, 11))
+# Longest interpolation between poses: more than the steps within a second, less than from one second to the next.
 _POSE_MAX_GAP_S = 0.3
-# Longer than any scene.
+# Length of the evidence memory: longer than any scene.
 _MEMORY_S = 600.0
 _CHUNKS_PER_S = 20
 
 
 def dataset_array() -> ArrayGeometry:
-    """The ears of the data set: binaural, the camera in the middle of the head (a scene has no metres to put it elsewhere)."""
+    """The ears of the data set: binaural, with the camera at the centre of the head, since a scene has no metres."""
     array = load_array("binaural")
     T_camera_array = array.T_camera_array.copy()
     T_camera_array[:3, 3] = 0.0
@@ -128,7 +128,7 @@ def _chunks(scene: DatasetScene, frame: DatasetFrame) -> Iterator[tuple[float, f
 
 
 def _settings() -> str:
-    """Poses without metres, no views held back, and one source that is heard for the whole scene."""
+    """Settings of such a bag: poses without metric scale, no held-out views, a memory for the whole scene."""
     stages = {
         "input": {"pose_units": "arbitrary", "hold_out_every": 0, "pose_max_gap_s": _POSE_MAX_GAP_S},
         "sources": {"memory_s": _MEMORY_S},

@@ -1,4 +1,4 @@
-"""Images, depth images and poses that arrive apart become posed camera frames."""
+"""Assembles images, depth images and poses, which arrive separately, into posed camera frames."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from echoseg_ros.types import Camera, CameraFrame, DepthData, FloatImage, ImageD
 
 
 class FrameAssembler:
-    """Holds each image until its pose (and its depth, where there is a depth camera) is there, in the order of arrival.
+    """Holds each image until its pose (and its depth image, with a depth sensor) has arrived, in the order of arrival.
 
-    `counts` says what became of the images: received, assembled, and one entry for each reason of a loss.
+    An image that is still incomplete after `input.wait_s` of sensor time is dropped. `counts`: images received and
+    assembled, and one entry for each cause of a drop: "no pose", "no depth", "no camera_info", "image size", "depth size".
     """
 
     def __init__(self, config: InputConfig, use_depth: bool = True) -> None:
@@ -24,11 +25,11 @@ class FrameAssembler:
         self._wait_ns = int(config.wait_s * 1e9)
         self._offset_ns = int(config.depth_max_offset_s * 1e9)
         self.counts: Counter[str] = Counter()
-        self._depth_seen = False  # survives a reset: a camera that had depth has it again
+        self._depth_seen = False  # stays over a reset: the camera is the same
         self.reset()
 
     def reset(self) -> None:
-        """Forget what waits, the poses and the camera (time went backwards); the counts stay."""
+        """On a backward time jump: clear waiting images, poses and the camera; the counts stay."""
         self.camera: Camera | None = None
         self._poses = PoseTrack(self._config.pose_max_gap_s)
         self._images: deque[tuple[int, ImageData]] = deque()
@@ -76,7 +77,7 @@ class FrameAssembler:
         return frames
 
     def _missing(self, image: ImageData) -> str | None:
-        """What an image still waits for, None when it is complete."""
+        """The cause for which an image still waits, None when it is complete."""
         if self.camera is None:
             return "no camera_info"
         if self._poses.at(image.stamp_ns) is None:
@@ -86,7 +87,7 @@ class FrameAssembler:
         return None
 
     def _depth_may_come(self, stamp_ns: int) -> bool:
-        """Whether to wait for depth: always once some has come, before that until it would be late."""
+        """Whether to wait for depth: always after the first depth image, before that until it would be late."""
         return self.use_depth and (self._depth_seen or self._newest_ns - stamp_ns < self._offset_ns)
 
     def _frame(self, index: int, image: ImageData) -> CameraFrame:

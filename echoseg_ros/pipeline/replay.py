@@ -45,13 +45,15 @@ HOLD_OUT_EVERY = 8
 
 @dataclass(frozen=True)
 class ReplayedRun:
-    """The stages at the end of a recording, and what they concluded."""
+    """The stages at the end of a recording, and what they concluded. skipped: causes of skipped messages, counted."""
 
     map_stage: MapStage
     sound: SoundBranch
+    snapshot: MapSnapshot
     verdict: Verdict
     timeline: Timeline
     counters: RunCounters
+    skipped: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,13 @@ class _Skipped:
     """Counts messages that could not be used; logs each cause once."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def add(self, cause: str) -> None:
         key = cause.split(" at ")[0]
-        if not self._counts[key]:
+        if not self.counts[key]:
             logger.warning("%s (message skipped)", cause)
-        self._counts[key] += 1
+        self.counts[key] += 1
 
 
 class _OfflineReplay:
@@ -163,7 +165,15 @@ class _OfflineReplay:
         map_stage, sound = self._pipeline.map_stage, self._pipeline.sound
         statistics = sound.sound_stage.statistics() if sound.sound_stage else SoundStatistics()
         counters = RunCounters.of(recorded_s, self._busy_s, map_stage.statistics(), statistics)
-        return ReplayedRun(map_stage, sound, self._verdict, self._timeline, counters)
+        return ReplayedRun(
+            map_stage,
+            sound,
+            self._pipeline.snapshot,
+            self._verdict,
+            self._timeline,
+            counters,
+            dict(self.skipped.counts),
+        )
 
     def _believe(self, verdict: Verdict) -> None:
         self._verdict = verdict
@@ -208,7 +218,11 @@ class _RealtimeReplay(LiveListener):
             self._latencies_ms,
         )  # fmt: skip
         sound, timeline = pipeline.call_sound(lambda sound, timeline: (sound, timeline))
-        return ReplayedRun(pipeline.call_map(lambda stage: stage), sound, pipeline.verdict.get(), timeline, counters)
+        map_stage = pipeline.call_map(lambda stage: stage)
+        return ReplayedRun(
+            map_stage, sound, pipeline.snapshot.get(), pipeline.verdict.get(), timeline, counters,
+            dict(self.skipped.counts),
+        )  # fmt: skip
 
     def verdict_made(self, verdict: Verdict, snapshot: MapSnapshot, labelling: LabellingStage | None) -> None:
         assert self._start is not None  # audio has a stamp

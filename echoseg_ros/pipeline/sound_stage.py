@@ -31,8 +31,13 @@ class WindowEvidence:
 
 @dataclass(frozen=True)
 class SoundStatistics:
-    """Counters of a sound stage. dropped_s: audio that no window could use; calibration: None before the first estimate."""
+    """Counters of a sound stage.
 
+    audio_format: None before it is known; dropped_s: audio that no window could use; calibration: None before the first
+    estimate.
+    """
+
+    audio_format: AudioFormat | None = None
     received_s: float = 0.0
     dropped_s: float = 0.0
     calibration: CalibrationEstimate | None = None
@@ -51,6 +56,7 @@ class SoundStage:
         self.problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
         self._poses = PoseTrack(config.input.pose_max_gap_s)
         self._calibration = RunningCalibration(self.array, config.sound.self_calibration)
+        self._format: AudioFormat | None = None
         self._stream: AudioStream | None = None
         self._noise_only_from_ns: int | None = None
 
@@ -59,6 +65,7 @@ class SoundStage:
         if isinstance(item, AudioFormat):
             self._stream = AudioStream(self.array, item, self.config.sound, self.config.input)
             self._extract = EvidenceExtractor(self.array, item.sample_rate_hz, self.config.sound)
+            self._format = item
         elif isinstance(item, PoseData):
             if self.restarts_with(item):
                 self.rewind()
@@ -71,6 +78,11 @@ class SoundStage:
             self.problems.extend(self._stream.add(item))
         return self._complete_windows()
 
+    @property
+    def newest_pose_ns(self) -> int | None:
+        """Stamp of the newest pose, None before the first."""
+        return self._poses.newest_ns
+
     def restarts_with(self, item: SoundItem) -> bool:
         """Whether a pose says that a recording starts again."""
         return isinstance(item, PoseData) and is_backward_jump(item.stamp_ns, self._poses.newest_ns)
@@ -79,7 +91,7 @@ class SoundStage:
         """The counters as they are now."""
         if self._stream is None:
             return SoundStatistics(calibration=self._calibration.newest)
-        return SoundStatistics(self._stream.received_s, self._stream.dropped_s, self._calibration.newest)
+        return SoundStatistics(self._format, self._stream.received_s, self._stream.dropped_s, self._calibration.newest)
 
     def rewind(self) -> None:
         """On a backward time jump: clear poses and calibration; the stream notices by itself."""

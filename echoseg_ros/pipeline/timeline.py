@@ -1,4 +1,4 @@
-"""What was believed when: the timeline of a run, small enough to keep."""
+"""The timeline of a run: its verdicts in order of time, in a small form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from echoseg_ros.types import Verdict
 
-# Four moments a second: an hour and more; a node that runs for days forgets the oldest.
-MAX_MOMENTS = 20_000
+# Most entries: more than an hour at four windows a second; the oldest are forgotten.
+MAX_ENTRIES = 20_000
 
 
 @dataclass(frozen=True)
-class Belief:
-    """One source at one moment. position_m: [3] in the map; object_id None = elsewhere."""
+class TimelineSource:
+    """One source in one verdict. position_m: [3] in the map; object_id None = elsewhere."""
 
     source_id: int
     position_m: tuple[float, float, float]
@@ -25,43 +25,45 @@ class Belief:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """All sources believed in at one moment. stamp_ns: end of the audio window that led to it."""
+class TimelineEntry:
+    """The sources of one verdict. stamp_ns: end of its audio window."""
 
     stamp_ns: int
-    beliefs: tuple[Belief, ...]
+    sources: tuple[TimelineSource, ...]
 
 
 class Timeline:
-    """The moments of a run in order, bounded."""
+    """The entries of a run in order, bounded."""
 
     def __init__(self) -> None:
-        self.moments: deque[Moment] = deque(maxlen=MAX_MOMENTS)
+        self.entries: deque[TimelineEntry] = deque(maxlen=MAX_ENTRIES)
 
     def add(self, verdict: Verdict) -> None:
-        """Remember a verdict."""
-        beliefs = []
+        """Add a verdict."""
+        sources = []
         for source in verdict.sources:
             x, y, z = np.asarray(source.position_m, dtype=float).tolist()
             probability = dict(source.candidates).get(source.object_id, 0.0)
-            beliefs.append(Belief(source.id, (x, y, z), source.object_id, float(probability), float(source.activity)))
-        self.moments.append(Moment(verdict.window_end_ns, tuple(beliefs)))
+            sources.append(
+                TimelineSource(source.id, (x, y, z), source.object_id, float(probability), float(source.activity))
+            )
+        self.entries.append(TimelineEntry(verdict.window_end_ns, tuple(sources)))
 
     def as_json(self, start_ns: int) -> list[dict[str, object]]:
         """Rows with t_s since `start_ns`, as written to timeline.json."""
         return [
             {
-                "t_s": round((moment.stamp_ns - start_ns) / 1e9, 4),
+                "t_s": round((entry.stamp_ns - start_ns) / 1e9, 4),
                 "sources": [
                     {
-                        "id": b.source_id,
-                        "position_m": [round(value, 4) for value in b.position_m],
-                        "object_id": b.object_id,
-                        "probability": round(b.probability, 4),
-                        "activity": round(b.activity, 4),
+                        "id": s.source_id,
+                        "position_m": [round(value, 4) for value in s.position_m],
+                        "object_id": s.object_id,
+                        "probability": round(s.probability, 4),
+                        "activity": round(s.activity, 4),
                     }
-                    for b in moment.beliefs
+                    for s in entry.sources
                 ],
             }
-            for moment in self.moments
+            for entry in self.entries
         ]

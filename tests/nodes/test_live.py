@@ -1,12 +1,15 @@
 """The real node as a process of its own, fed by the player over ROS 2 topics."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS ins
 import scene_bag
 from audio_common_msgs.msg import AudioDataStamped, AudioInfo
 from diagnostic_msgs.msg import DiagnosticArray
+from ros_graph import Graph, WaitUntil
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray
@@ -26,12 +30,12 @@ from echoseg_ros.io.topics import AUDIO_STREAM, LATCHED, NODE_INPUTS, STREAM, To
 from echoseg_ros.nodes.inputs import qos_profile
 from echoseg_ros.nodes.player import PlayOptions, play
 
-START = "import sys; from echoseg_ros.nodes.echoseg_node import main; sys.exit(main())"
+START = "import sys; from echoseg_ros.nodes.runtime import echoseg_node; sys.exit(echoseg_node())"
 PARAMETERS = {"use_sim_time": "true", "sound.array": "cube8", "map.image_width_px": "160", "map.steps_per_s": "3.0"}
 
 
 @pytest.fixture
-def process(domain, tmp_path):
+def process(domain: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     names = TopicNames()
     fields = ("image", "camera_info", "depth", "pose", "audio", "audio_info")
     parameters = PARAMETERS | {"results_dir": str(tmp_path / "run"), "map_path": str(tmp_path / "map.ply")}
@@ -45,11 +49,14 @@ def process(domain, tmp_path):
         started.wait()
 
 
-def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
+def test_messages_in_markers_out(
+    process: subprocess.Popen[bytes], graph: Graph, wait_until: WaitUntil, tmp_path: Path
+) -> None:
+    """One whole life of a node: longer than a usual test, since a node takes seconds to start."""
     bag = scene_bag.write_scene_bag(tmp_path / "bag", seconds=5.0)
-    received: dict[str, list] = {}
+    received: dict[str, list[Any]] = {}
 
-    def listen(context):
+    def subscribe_to_all(context: Any) -> Any:
         node = rclpy.create_node("listener", context=context)
         for kind, topic, qos in (
             (MarkerArray, "markers", LATCHED),
@@ -67,11 +74,11 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
             node.create_subscription(kind, topic, received[topic].append, qos_profile(qos))
         return node
 
-    listener = graph.node(listen)
+    listener = graph.node(subscribe_to_all)
     progress = play(bag, PlayOptions(wait_for=("/camera/image_raw", "/audio/audio_stamped"), patience_s=100.0))
     assert progress.sent == 50 * 6 + 2
 
-    def shown():
+    def boxes() -> list[Marker]:
         return [
             m
             for array in received["markers"]
@@ -79,14 +86,14 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
             if m.ns == "sounding_box" and m.action == Marker.ADD
         ]
 
-    wait_until(shown, "a marker of a sounding object")
-    position = shown()[-1].pose.position
+    wait_until(boxes, "a marker of a sounding object")
+    position = boxes()[-1].pose.position
     assert np.linalg.norm([position.x, position.y, position.z] - scene_bag.BOXES[0][0]) < 0.2
     assert received["markers"][-1].markers[0].header.frame_id == "map"
     stamp = received["markers"][-1].markers[0].header.stamp
     assert 5.0 < stamp.sec + stamp.nanosec * 1e-9 < 10.0, "sensor time, not the wall's"
-    for topic, messages in received.items():
-        wait_until(lambda messages=messages: messages, f"a message on {topic}")
+    for topic in received:
+        wait_until(partial(received.__getitem__, topic), f"a message on {topic}")
     sounding = received["sounding"][-1].detections[0]
     assert sounding.results[0].hypothesis.score > 0.5
     source = received["sources"][-1].detections[0].results[0]
@@ -99,7 +106,7 @@ def test_messages_in_markers_out(process, graph, wait_until, tmp_path):
     np.testing.assert_allclose(np.diff(stamps_s) / 0.25, np.round(np.diff(stamps_s) / 0.25), atol=0.02)
     assert np.abs(np.frombuffer(bytes(pieces[-1].audio.data), "<i2")).max() > 50
 
-    def call(name):
+    def call(name: str) -> Any:
         client = listener.create_client(Trigger, name)
         assert client.wait_for_service(30.0)
         answer = client.call_async(Trigger.Request())

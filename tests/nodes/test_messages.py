@@ -1,6 +1,8 @@
-"""Conversion out, without a graph."""
+"""Conversion between messages and types, without a ROS graph."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installat
 pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 from nav_msgs.msg import Odometry
-from visualization_msgs.msg import Marker
+from visualization_msgs.msg import Marker, MarkerArray
 
 from echoseg_ros.errors import EchosegError, PoseError
 from echoseg_ros.nodes import clouds, convert
@@ -19,8 +21,10 @@ from echoseg_ros.nodes.pose_source import PoseSource
 from echoseg_ros.nodes.runtime import use_shared_memory_profile
 from echoseg_ros.types import (
     Box,
+    Float64Array,
     Instance,
     MapSnapshot,
+    PoseData,
     SoundEvidence,
     SoundingObject,
     SoundSource,
@@ -44,11 +48,11 @@ def verdict(object_id: int | None = 7) -> Verdict:
     return Verdict(3_500_000_000, 3_750_000_000, (heard,), sounding)
 
 
-def kinds(message) -> set[tuple[str, int, int]]:
+def kinds(message: MarkerArray) -> set[tuple[str, int, int]]:
     return {(marker.ns, marker.id, marker.action) for marker in message.markers}
 
 
-def test_markers_are_deleted_when_they_go():
+def test_markers_are_deleted_when_they_go() -> None:
     board = MarkerBoard("map")
     first = kinds(board.update(verdict()))
     assert {
@@ -65,7 +69,7 @@ def test_markers_are_deleted_when_they_go():
     assert kinds(board.update(Verdict(5, 6))) == set()
 
 
-def test_markers_have_lifetime_frame_and_sensor_time():
+def test_markers_have_lifetime_frame_and_sensor_time() -> None:
     message = MarkerBoard("map").update(verdict())
     for marker in message.markers:
         assert marker.lifetime.sec > 0 and marker.header.frame_id == "map"
@@ -74,13 +78,13 @@ def test_markers_have_lifetime_frame_and_sensor_time():
         assert np.isclose(np.linalg.norm([orientation.x, orientation.y, orientation.z, orientation.w]), 1)
 
 
-def test_the_ellipsoid_has_the_covariance_axes():
+def test_the_ellipsoid_has_the_covariance_axes() -> None:
     message = MarkerBoard("map").update(verdict())
     scale = next(m.scale for m in message.markers if m.ns == "source_covariance")
     np.testing.assert_allclose(sorted([scale.x, scale.y, scale.z]), 2 * 2.795 * np.array([0.05, 0.1, 0.2]), rtol=1e-6)
 
 
-def test_sources_carry_covariance_and_class():
+def test_sources_carry_covariance_and_class() -> None:
     detection = convert.source_detections(verdict(), "map").detections[0]
     assert [r.hypothesis.class_id for r in detection.results] == ["mug", "elsewhere"]
     np.testing.assert_allclose(
@@ -90,7 +94,7 @@ def test_sources_carry_covariance_and_class():
     assert free.results[0].hypothesis.class_id == "elsewhere"
 
 
-def test_segments_carry_instance_and_probability():
+def test_segments_carry_instance_and_probability() -> None:
     snapshot = MapSnapshot(1, (MUG,), POINTS, MUG.rgb, np.full(50, 7, np.int32), 50)
     message = clouds.segments_cloud(snapshot, verdict(), "map", 1000)
     points = np.frombuffer(message.data, clouds.SEGMENT_POINT)
@@ -100,7 +104,7 @@ def test_segments_carry_instance_and_probability():
     assert points["rgb"].view(np.uint32)[0] == 200 << 16 | 200 << 8 | 200
 
 
-def test_evidence_survives_the_topic():
+def test_evidence_survives_the_topic() -> None:
     random = np.random.default_rng(1)
     directions = random.normal(size=(30, 3)).astype(np.float32)
     energy = random.uniform(size=(4, 30)).astype(np.float32)
@@ -116,13 +120,13 @@ def test_evidence_survives_the_topic():
         clouds.cloud_evidence(message, np.eye(4), 0.5)
 
 
-def test_the_shared_memory_profile_is_used_unless_the_user_set_one():
+def test_the_shared_memory_profile_is_used_unless_the_user_set_one() -> None:
     variables = use_shared_memory_profile({})
     assert set(variables) == {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"}
     assert use_shared_memory_profile({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
 
 
-def test_points_come_in_as_seeds():
+def test_points_come_in_as_seeds() -> None:
     points = np.zeros(50, clouds.MAP_POINT)
     for axis, name in enumerate("xyz"):
         points[name] = POINTS[:, axis]
@@ -132,30 +136,39 @@ def test_points_come_in_as_seeds():
 
 
 class FakeTransforms:
-    def fixed(self, target, source):
+    """Knows one fixed transform."""
+
+    def fixed(self, target: str, source: str) -> Float64Array | None:
         T = np.eye(4)
         T[2, 3] = 1.0
         return T if (target, source) == ("base_link", "camera") else None
 
 
+def decoded(odometry: Odometry) -> PoseData:
+    """Through a pose source whose input is the function that decodes."""
+    transforms: Any = FakeTransforms()
+    make_input: Any = lambda *arguments: arguments[3]  # noqa: E731
+    params = NodeParams(pose_source="odometry")
+    node: Any = None
+    source = PoseSource(node, params, transforms, make_input, lambda pose: None, lambda: "camera")
+    decode: Any = source.inputs["pose"]
+    found: PoseData = decode(odometry)
+    return found
+
+
 @pytest.mark.parametrize(("child", "height_m"), [("base_link", 1.5), ("camera", 0.5)])
-def test_odometry_is_carried_to_the_camera(child, height_m):
+def test_odometry_is_carried_to_the_camera(child: str, height_m: float) -> None:
     odometry = Odometry(header=convert.header(2_000_000_000, "map"), child_frame_id=child)
     odometry.pose.pose = convert.pose([1, 2, 0.5])
-    params = NodeParams(pose_source="odometry")
-    source = PoseSource(None, params, FakeTransforms(), lambda *a: a[3], lambda item: None, lambda: "camera")
-    found = source.inputs["pose"](odometry)
+    found = decoded(odometry)
     assert found.stamp_ns == 2_000_000_000
     np.testing.assert_allclose(found.T_map_camera[:3, 3], [1, 2, height_m])
 
 
-def test_odometry_of_an_unconnected_frame_is_refused():
+def test_odometry_of_an_unconnected_frame_is_refused() -> None:
     odometry = Odometry(child_frame_id="wheel")
-    source = PoseSource(
-        None, NodeParams(pose_source="odometry"), FakeTransforms(), lambda *a: a[3], lambda item: None, lambda: "camera"
-    )
     with pytest.raises(PoseError, match="odometry of 'wheel': no transform to the camera's frame 'camera'"):
-        source.inputs["pose"](odometry)
+        decoded(odometry)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,28 @@
 """Points that lie on surfaces, published once before the node is there, reach the map."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: make setup, or a ROS installation")
 pytest.importorskip("vision_msgs", reason="needs ROS 2: make setup, or a ROS installation")
 
 from rclpy.parameter import Parameter
+from ros_graph import Graph, WaitUntil
 from sensor_msgs.msg import PointCloud2
 
 from echoseg_ros.io.topics import LATCHED, NODE_INPUTS
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.nodes.clouds import MAP_POINT, cloud
-from echoseg_ros.nodes.deciding import ObjectNode
 from echoseg_ros.nodes.inputs import qos_profile
+from echoseg_ros.nodes.object_node import ObjectNode
 
 
-def test_latched_points_reach_the_map(graph, wait_until, monkeypatch):
-    arrived: list[np.ndarray] = []
-    monkeypatch.setattr(Mapper, "add_seeds", lambda self, points_map: arrived.append(points_map))
+def test_latched_points_reach_the_map(graph: Graph, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived: list[NDArray[np.float32]] = []
+    monkeypatch.setattr(Mapper, "set_seed_points", lambda self, points_map: arrived.append(points_map))
     points = np.zeros(4, MAP_POINT)
     points["x"], points["z"] = np.arange(4), 0.5
     robot = graph.node(lambda context: rclpy.create_node("robot", context=context))

@@ -101,11 +101,12 @@ def test_what_things_are_called_decides_between_two_that_touch_if_asked_to() -> 
     for mode in ("off", "names"):
         rng, tracker = np.random.default_rng(0), SourceEstimator(SourceConfig())
         chooser = InstanceChooser(ChoiceConfig(audio_visual=mode))
+        shares: dict[int, dict[str, float]] = {}
         for k in range(40):
             window = evidence(k, between_m, rng)
             tracker.add(window)
-            last = chooser.decide(tracker, snapshot((clock, phone)), window.stamp_ns, window.stamp_ns)
-            chooser.heard_as = {source.id: {"clock": 0.1, "phone": 0.9} for source in last.sources}
+            last = chooser.decide(tracker, snapshot((clock, phone)), window.stamp_ns, window.stamp_ns, shares)
+            shares = {source.id: {"clock": 0.1, "phone": 0.9} for source in last.sources}
         chances[mode] = dict(last.sources[0].candidates)
     assert chances["names"][1] / chances["names"][0] == pytest.approx(
         9 * chances["off"][1] / chances["off"][0], rel=0.05

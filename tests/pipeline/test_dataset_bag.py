@@ -188,11 +188,11 @@ def test_every_window_within_a_train_second_has_the_frames_own_pose(scene: Path,
     heard = []
     for item in BagReader(bag).messages():
         if isinstance(item, AudioFormat | AudioChunk | PoseData):
-            heard += side.add(item)
+            heard += [one.evidence for one in side.add(item)]
     read = DatasetScene(scene)
     T_map_world = level_transform(np.stack([frame.T_world_camera for frame in read.train]))
     poses = {frame.number: T_map_world @ frame.T_world_camera for frame in read.train}
-    seconds = Counter()
+    seconds: Counter[int] = Counter()
     for evidence in heard:
         number, within_ns = divmod(evidence.stamp_ns - BAG_START_NS, 1_000_000_000)
         assert 0.24e9 < within_ns < 0.76e9

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scene_bag
 
 from echoseg_ros.config import Config
-from echoseg_ros.geometry import look_at
+from echoseg_ros.geometry import look_at, pixel_rays
 from echoseg_ros.io.bag import BagReader, Problem
 from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.pipeline.pipeline import Pipeline
@@ -19,7 +20,7 @@ from echoseg_ros.report.run_bag import run_bag
 from echoseg_ros.report.run_completion import complete_run_folder
 from echoseg_ros.report.run_folder import RunFolder
 from echoseg_ros.sound.array.array_geometry import load_array
-from echoseg_ros.types import AudioFormat
+from echoseg_ros.types import AudioFormat, Float64Array
 
 CONFIG = Config().updated(
     {"sound.array": "cube8", "map.image_width_px": 160, "map.steps_per_s": 4, "input.hold_out_every": 8}
@@ -27,7 +28,7 @@ CONFIG = Config().updated(
 FILES = {"run.json", "objects.json", "why.json", "timeline.json", "metrics.json", "map.ply"}
 
 
-def truth_of_scene() -> dict:
+def truth_of_scene() -> dict[str, Any]:
     objects = {
         name: {
             "kind": "box",
@@ -93,10 +94,9 @@ def test_the_mask_covers_the_box_and_what_hides_it_hides_the_mask(run: Path) -> 
     assert folder.mask(folder.sounding_ids, scene_bag.CAMERA, behind_the_wall).mean() < 0.01
 
 
-def _rays(T_map_camera: np.ndarray) -> np.ndarray:
-    from echoseg_ros.geometry import pixel_rays
-
-    return pixel_rays(scene_bag.CAMERA) @ T_map_camera[:3, :3].T
+def _rays(T_map_camera: Float64Array) -> Float64Array:
+    rays: Float64Array = pixel_rays(scene_bag.CAMERA) @ T_map_camera[:3, :3].T
+    return rays
 
 
 def test_a_recording_that_starts_again_keeps_the_map_and_finds_the_object_again(bag: Path) -> None:

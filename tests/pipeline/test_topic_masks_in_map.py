@@ -10,7 +10,7 @@ import scene_bag
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import BagError
-from echoseg_ros.geometry import apply
+from echoseg_ros.geometry import apply, pixel_rays
 from echoseg_ros.io.bag import BagReader
 from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.io.typestore import typestore
@@ -30,7 +30,7 @@ def labels(t_s: float) -> np.ndarray:
     """[H, W] which box a pixel shows, by numbers that are not in a row; the image's edge cannot be judged."""
     T_map_camera = scene_bag.pose(t_s)
     rgb, depth_m = scene_bag.render(T_map_camera)
-    rays = scene_bag.pixel_rays(scene_bag.CAMERA)
+    rays = pixel_rays(scene_bag.CAMERA)
     points = apply(T_map_camera, rays * depth_m[..., None])
     image = np.zeros(depth_m.shape, np.int32)
     for number, (center, half) in zip((40, 7), scene_bag.BOXES):
@@ -54,7 +54,7 @@ def write_bag(path: Path, masked: range, offset_ns: int = 0) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bag(tmp_path_factory) -> Path:
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bag(tmp_path_factory.mktemp("masks") / "bag", range(0, FRAMES, 2))
 
 
@@ -88,7 +88,7 @@ def test_late_masks_of_every_other_frame_make_both_objects(bag: Path) -> None:
     assert counts["keyframes without masks"] >= 1, "those at the end, whose masks did not come"
 
 
-def test_masks_with_other_stamps_make_nothing_and_are_said(tmp_path) -> None:
+def test_masks_with_other_stamps_make_nothing_and_are_said(tmp_path: Path) -> None:
     shifted = write_bag(tmp_path / "bag", range(0, FRAMES, 2), offset_ns=40_000_000)
     run = replayed(shifted, CONFIG.updated({"masks.wait_s": 0.9}))
     assert list(run.skipped) == ["masks: no image has their stamps; their node must copy the header of the image"]
@@ -98,7 +98,7 @@ def test_masks_with_other_stamps_make_nothing_and_are_said(tmp_path) -> None:
     assert counts["keyframes without masks"] == run.map_stage.keyframes
 
 
-def test_a_bag_without_masks_is_refused_in_one_line(tmp_path) -> None:
+def test_a_bag_without_masks_is_refused_in_one_line(tmp_path: Path) -> None:
     plain = scene_bag.write_scene_bag(tmp_path / "plain", seconds=0.5)
     with pytest.raises(BagError, match=r"no topic /camera/masks; it holds"):
         run_bag(plain, tmp_path / "out", CONFIG, "test", ReplayOptions(progress=False))

@@ -1,4 +1,4 @@
-"""What is compiled before the node says that it is ready."""
+"""The warm-up compiles every kernel that a run needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numba.core.registry import CPUDispatcher
 
 from echoseg_ros.config import Config
 from echoseg_ros.io.bag import BagReader
-from echoseg_ros.pipeline.pipeline import Pipeline
-from echoseg_ros.pipeline.replay import replay_bag
+from echoseg_ros.pipeline.replay import ReplayOptions, replay_bag
 from echoseg_ros.pipeline.warmup import warm_up
 from echoseg_ros.sound.array.array_geometry import load_array
 
@@ -34,6 +33,6 @@ def test_a_first_run_finds_everything_compiled(tmp_path: Path) -> None:
     warm_up(Config(), array, "cpu")
     before = compiled()
     bag = scene_bag.write_scene_bag(tmp_path / "bag", seconds=12.0)
-    run = replay_bag(BagReader(bag), Pipeline(Config(), array), progress=False)
-    assert run.pipeline.judge.conclude(run.pipeline.snapshot).sources  # it was heard, and so tracked
+    run = replay_bag(BagReader(bag), Config(), array, ReplayOptions(progress=False))
+    assert run.verdict.sources  # it was heard, and so tracked
     assert compiled() - before == set()

@@ -33,7 +33,7 @@ def test_keeps_order_and_what_must_not_go() -> None:
 
 
 def test_an_error_is_reported_and_the_next_item_handled() -> None:
-    errors: list[Exception] = []
+    errors: list[tuple[object, Exception]] = []
     seen: list[int] = []
 
     def handle(item: int) -> None:
@@ -41,13 +41,13 @@ def test_an_error_is_reported_and_the_next_item_handled() -> None:
             raise ValueError("one")
         seen.append(item)
 
-    worker = Worker[int]("test", handle, capacity=10, on_error=errors.append)
+    worker = Worker[int]("test", handle, capacity=10, on_error=lambda item, error: errors.append((item, error)))
     worker.start()
     for item in range(3):
         worker.put(item)
     assert worker.drain(10)
     worker.stop()
-    assert seen == [0, 2] and [str(error) for error in errors] == ["one"]
+    assert seen == [0, 2] and [(item, str(error)) for item, error in errors] == [(1, "one")]
 
 
 def test_spare_time_is_used_only_while_nothing_waits() -> None:
@@ -91,7 +91,8 @@ def test_spare_work_goes_on_until_an_item_comes() -> None:
 
 
 def test_an_item_ends_the_rest_at_once() -> None:
-    rested, seen = threading.Event(), []
+    rested = threading.Event()
+    seen: list[int] = []
 
     def spare() -> float:
         rested.set()
@@ -124,7 +125,8 @@ def test_spare_time_is_not_busy_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that only work moves: 5 s of spare work, then an item of 2 s."""
     now_s = 0.0
     monkeypatch.setattr(worker_module, "time", SimpleNamespace(perf_counter=lambda: now_s))
-    calls, rested = [], threading.Event()
+    calls: list[object] = []
+    rested = threading.Event()
 
     def work(seconds: float) -> None:
         nonlocal now_s
@@ -147,15 +149,15 @@ def test_spare_time_is_not_busy_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_in_spare_time_is_reported_and_the_thread_lives() -> None:
-    errors: list[Exception] = []
+    errors: list[tuple[object, Exception]] = []
     seen: list[int] = []
     reported = threading.Event()
 
     def spare() -> float:
         raise ValueError("spare")
 
-    def on_error(error: Exception) -> None:
-        errors.append(error)
+    def on_error(item: int | None, error: Exception) -> None:
+        errors.append((item, error))
         reported.set()
 
     worker = Worker[int]("test", seen.append, capacity=10, on_error=on_error, spare=spare)
@@ -165,4 +167,4 @@ def test_an_error_in_spare_time_is_reported_and_the_thread_lives() -> None:
     assert worker.drain(10)
     assert worker._thread.is_alive()
     worker.stop()
-    assert seen == [1] and {str(error) for error in errors} == {"spare"}
+    assert seen == [1] and {(item, str(error)) for item, error in errors} == {(None, "spare")}
