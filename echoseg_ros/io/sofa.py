@@ -1,4 +1,4 @@
-"""Head responses of SOFA files (AES69, convention SimpleFreeFieldHRIR)."""
+"""Head-related impulse responses of SOFA files (AES69, convention SimpleFreeFieldHRIR)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ MIN_DIRECTIONS = 3
 
 @dataclass(frozen=True)
 class HeadResponses:
-    """Measured responses of a head. In its frame the listener looks along x, z points up.
+    """Measured impulse responses of a head, in whose frame the listener looks along x and z points up.
 
     directions: [D, 3] unit vectors towards the sources; ears: [2, 3] unit vectors towards the receivers; responses:
-    [D, 2, N] at sample_rate_hz; delays: [D, 2] samples, to be added to the
-    arrival in a response.
+    [D, 2, N] at sample_rate_hz; delays: [D, 2] samples, to be added to the arrival in a response.
     """
 
     directions: Float64Array
@@ -42,7 +41,9 @@ def read_head_responses(path: Path) -> HeadResponses:
             rate_hz = float(np.ravel(file["Data.SamplingRate"])[0])
             delays = np.broadcast_to(np.asarray(file["Data.Delay"], dtype=float), responses.shape[:2])
     except (OSError, KeyError, ValueError) as error:
-        raise ArrayError(f"head {path}: not a SOFA file of head responses ({str(error).splitlines()[0]})") from error
+        raise ArrayError(
+            f"head {path}: not a SOFA file of head-related impulse responses ({str(error).splitlines()[0]})"
+        ) from error
     if responses.ndim != 3 or responses.shape[1] != 2 or not len(directions) == len(responses) >= MIN_DIRECTIONS:
         raise ArrayError(f"head {path}: Data.IR has shape {list(responses.shape)}, want [directions, 2 ears, samples]")
     return HeadResponses(_unit(directions), _unit(ears), responses, delays, rate_hz)

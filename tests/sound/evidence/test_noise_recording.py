@@ -12,6 +12,7 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
+from echoseg_ros.sound.evidence.noise_recording import read_noise_recording
 from echoseg_ros.types import AudioWindow
 
 RATE_HZ = 16000
@@ -48,6 +49,14 @@ def test_a_recording_gives_the_filter_of_live_windows(suffix: str, tmp_path: Pat
     recorded_filter, live_filter = extractor(str(path)).ego_noise.filter, live.ego_noise.filter
     assert recorded_filter is not None and live_filter is not None
     np.testing.assert_allclose(recorded_filter.metric, live_filter.metric, atol=2e-3)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_samples_of_a_wav_file_are_those_of_libsndfile(subtype: str, tmp_path: Path) -> None:
+    soundfile, path = pytest.importorskip("soundfile"), tmp_path / "fan.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.9, 0.9, (500, 8)), RATE_HZ, subtype=subtype)
+    expected = soundfile.read(path, always_2d=True)[0].T.astype(np.float32)
+    np.testing.assert_array_equal(read_noise_recording(path, cube(), RATE_HZ), expected)
 
 
 def test_a_recording_that_does_not_fit_is_refused(tmp_path: Path) -> None:
