@@ -14,6 +14,7 @@ from typing import Any
 
 from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
+from echoseg_ros.io.bag_writer import ARRAY_FILE
 from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
 from echoseg_ros.io.topics import NODE_INPUTS, TopicNames
@@ -107,7 +108,7 @@ def node_command(spec: DemoSpec, bag: Path) -> list[str]:
     """The node as a process of its own, its inputs remapped to the bag's topics."""
     parameters = {
         "use_sim_time": "true",
-        "sound.array": str((bag / "array.yaml").resolve()),
+        "sound.array": str((bag / ARRAY_FILE).resolve()),
         "results_dir": str(spec.out.resolve()),
         "map_path": str((spec.out / "map.ply").resolve()),
         "input.hold_out_every": str(HOLD_OUT_EVERY),

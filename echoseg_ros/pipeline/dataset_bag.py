@@ -21,7 +21,7 @@ from tqdm import tqdm
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import DatasetError
 from echoseg_ros.geometry import apply
-from echoseg_ros.io.bag_writer import BAG_START_NS, SETTINGS_FILE, BagWriter
+from echoseg_ros.io.bag_writer import ARRAY_FILE, BAG_START_NS, SETTINGS_FILE, BagWriter
 from echoseg_ros.io.dataset import TRUTH_FILE, DatasetFrame, DatasetScene
 from echoseg_ros.io.dataset_map_frame import scene_T_map_world, truth_in_map
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping, load_array
@@ -72,7 +72,7 @@ def write_dataset_bag(scene_path: Path, out: Path, progress: bool = False) -> No
             bag.write_file(TRUTH_FILE, json.dumps(truth, indent=1, allow_nan=False) + "\n")
         for frame in tqdm(train, "bag", unit="frame", disable=not progress):
             _write_second(bag, scene, frame, T_map_world)
-        bag.write_file("array.yaml", yaml.safe_dump(array_to_mapping(array), sort_keys=False, default_flow_style=None))
+        bag.write_file(ARRAY_FILE, yaml.safe_dump(array_to_mapping(array), sort_keys=False, default_flow_style=None))
         bag.write_file(SETTINGS_FILE, _settings())
 
 

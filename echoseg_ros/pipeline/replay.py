@@ -14,7 +14,7 @@ from tqdm import tqdm
 from echoseg_ros.config import Config, load_config
 from echoseg_ros.errors import ArrayError, EchosegError
 from echoseg_ros.io.bag import REQUIRED, BagReader, Problem
-from echoseg_ros.io.bag_writer import SETTINGS_FILE
+from echoseg_ros.io.bag_writer import ARRAY_FILE, SETTINGS_FILE
 from echoseg_ros.io.files import read_json
 from echoseg_ros.masks.factory import TOPIC
 from echoseg_ros.pipeline.labelling_stage import LabellingStage
@@ -80,7 +80,7 @@ def bag_array(bag: Path, config: Config) -> ArrayGeometry:
     """The array of `sound.array`, or with "auto" the array.yaml in the bag's folder. Raises ArrayError."""
     if config.sound.array != "auto":
         return load_array(config.sound.array)
-    beside = Path(bag) / "array.yaml"
+    beside = Path(bag) / ARRAY_FILE
     if not beside.exists():
         raise ArrayError(f"{bag}: no array.yaml beside the bag; name one with --set sound.array=NAME or FILE")
     return load_array(str(beside))

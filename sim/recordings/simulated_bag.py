@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoseg_ros.io.bag_writer import BAG_START_NS, BagWriter
+from echoseg_ros.io.bag_writer import ARRAY_FILE, BAG_START_NS, BagWriter
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping
 from echoseg_ros.types import AudioFormat, Box, CameraFrame, Float64Array, PoseData
 
@@ -105,7 +105,7 @@ def write_recording(out: Path, recording: Recording, progress: bool = False) -> 
         for _, write in heapq.merge(_poses(recording), _audio(recording), _frames(recording, progress), key=_stamp):
             write(bag)
         array_yaml = yaml.safe_dump(array_to_mapping(recording.array), sort_keys=False, default_flow_style=None)
-        bag.write_file("array.yaml", array_yaml)
+        bag.write_file(ARRAY_FILE, array_yaml)
         bag.write_file("truth.json", json.dumps(truth, indent=1, allow_nan=False) + "\n")
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import PoseTrack
 from echoseg_ros.io.bag import BagReader
+from echoseg_ros.io.bag_writer import ARRAY_FILE
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.sound.channel_checks.channel_faults import (
     ArrayRecording,
@@ -50,7 +51,7 @@ def check_bag_channels(bag: Path, array: ArrayGeometry | None = None) -> list[Ch
     cannot be used.
     """
     recording = read_array_recording(Path(bag))
-    array_file = Path(bag) / "array.yaml"
+    array_file = Path(bag) / ARRAY_FILE
     if array is None and not array_file.exists():
         raise ArrayError(f"{bag}: no array.yaml beside the bag; name an array")
     return check_channels(recording, array or load_array(str(array_file)))
