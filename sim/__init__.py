@@ -1,1 +1,1 @@
-"""Simulated rooms, cameras and acoustics with known truth."""
+"""Simulator of rooms, cameras and acoustics: recordings with truth."""

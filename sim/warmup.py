@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from echoseg_ros.sound.array.array_geometry import load_array
-from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_sim.acoustics.array_audio import simulate_array
+from echoseg_sim.acoustics.reverberation import Shoebox
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.recordings.room_recording import camera_of
 from echoseg_sim.rooms.render import render
 from echoseg_sim.rooms.room import make_room

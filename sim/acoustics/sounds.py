@@ -1,4 +1,4 @@
-"""Source signals: recorded clips of any format libsndfile reads, and a few synthesised ones that need no file."""
+"""Sounds for sources: audio files in any format that libsndfile reads, and built-in synthesised sounds."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ from scipy.signal import butter, lfilter, resample_poly, sosfilt
 from echoseg_ros.errors import FolderError
 from echoseg_ros.types import Float64Array
 
+# Prefix of the built-in sounds' names.
 BUILTIN_PREFIX = "builtin:"
+# Length of a built-in sound, s.
 BUILTIN_S = 4.0
-# A clip repeats while its source is on: without these ends every repetition would click.
+# Length of the fades at both ends of a sound, s; a sound repeats while its source is on, and must not click.
 _FADE_S = 0.005
+# Root mean square below which a sound is refused as silent, relative to full scale.
 _SILENCE = 1e-7
+# Largest denominator of a resampling ratio.
+_MAX_RATIO_DENOMINATOR = 10_000
 
-# Formants of five vowels, Hz (male averages of Peterson & Barney 1952, rounded).
+# Formants of five vowels, Hz: male averages of G. E. Peterson and H. L. Barney, "Control methods used in a study of the
+# vowels", J. Acoust. Soc. Am. 24, 1952, rounded.
 _VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
+# Bandwidths of the three formants, Hz.
 _FORMANT_WIDTHS_HZ = (80.0, 110.0, 160.0)
 
+# A built-in sound [n] of times [n] in seconds, the sample rate in Hz and a random generator.
 Generator = Callable[[Float64Array, float, np.random.Generator], Float64Array]
 
 
 def load_sound(sound: str | Path, sample_rate_hz: float, seed: int = 0) -> Float64Array:
-    """[n] float64, unit power, at the sample rate: a file, or one of `builtin_names()` after "builtin:".
+    """A sound [n] of unit power at the sample rate. sound: an audio file, or "builtin:" and one of `builtin_names()`.
 
-    Several channels are averaged. Builtins are the same for the same name, rate and seed. Raises FolderError if the
-    file cannot be read, holds no sound, or the builtin is unknown.
+    Several channels are averaged. A built-in sound is a function of its name, the rate and the seed. Raises FolderError if
+    the file cannot be read or is silent, or the built-in sound is unknown.
     """
     name = str(sound)
     if name.startswith(BUILTIN_PREFIX):
@@ -42,12 +50,18 @@ def load_sound(sound: str | Path, sample_rate_hz: float, seed: int = 0) -> Float
     power = float(np.mean(signal**2)) if len(signal) else 0.0
     if not power > _SILENCE**2:
         raise FolderError(f"sound {name}: holds no sound")
-    return signal / np.sqrt(power)
+    unit_power: Float64Array = signal / np.sqrt(power)
+    return unit_power
 
 
 def builtin_names() -> tuple[str, ...]:
-    """What may follow "builtin:"."""
+    """Names of the built-in sounds, sorted."""
     return tuple(sorted(_GENERATORS))
+
+
+def sound_name(sound: str) -> str:
+    """Name of a sound in a truth file: of a file without its folder."""
+    return sound if sound.startswith(BUILTIN_PREFIX) else Path(sound).name
 
 
 def _read(path: Path, sample_rate_hz: float) -> Float64Array:
@@ -62,8 +76,11 @@ def _read(path: Path, sample_rate_hz: float) -> Float64Array:
         raise FolderError(f"sound {path}: not an audio file that libsndfile reads ({error})") from error
     if not np.isfinite(samples).all():
         raise FolderError(f"sound {path}: holds samples that are not finite")
-    ratio = Fraction(sample_rate_hz / file_rate_hz).limit_denominator(10_000)
-    return resample_poly(samples.mean(axis=1), ratio.numerator, ratio.denominator) if len(samples) else np.zeros(0)
+    ratio = Fraction(sample_rate_hz / file_rate_hz).limit_denominator(_MAX_RATIO_DENOMINATOR)
+    if not len(samples):
+        return np.zeros(0)
+    resampled: Float64Array = resample_poly(samples.mean(axis=1), ratio.numerator, ratio.denominator)
+    return resampled
 
 
 def _builtin(name: str, sample_rate_hz: float, seed: int) -> Float64Array:
@@ -85,17 +102,18 @@ def _pink(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64A
 
 
 def _tone(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """440 Hz and four weaker harmonics: a hum with a pitch."""
+    """A tone of 440 Hz with four weaker harmonics."""
     return sum((np.sin(2 * np.pi * 440 * k * t + rng.uniform(0, 2 * np.pi)) / k for k in range(1, 6)), np.zeros(len(t)))
 
 
 def _hum(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """A microwave oven or a refrigerator: a transformer's 100 Hz with its harmonics, and a fan's noise as loud."""
+    """A microwave oven: a transformer's 100 Hz with harmonics, and a fan's noise of the same power."""
     harmonics = 100 * np.arange(1, 25)
     phases = rng.uniform(0, 2 * np.pi, len(harmonics))
     hum = sum((np.sin(2 * np.pi * f * t + p) / np.sqrt(f) for f, p in zip(harmonics, phases)), np.zeros(len(t)))
     fan = _pink(t, rate_hz, rng)
-    return hum / hum.std() + fan / fan.std()
+    mixed: Float64Array = hum / hum.std() + fan / fan.std()
+    return mixed
 
 
 def _beeps(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
@@ -106,14 +124,14 @@ def _beeps(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64
 
 
 def _chirp(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """A bird's: 2 to 5 kHz in 0.2 s, four times in two seconds, then a rest."""
+    """A bird's chirp: 2 to 5 kHz in 0.2 s, twice a second."""
     phase = t % 0.5
     envelope = np.sin(np.pi * np.clip(phase / 0.2, 0, 1)) ** 2
     return envelope * np.sin(2 * np.pi * (2000 * phase + 7500 * phase**2))
 
 
 def _tick(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """A clock: two decaying resonances every half second, the second beat a little lower."""
+    """A clock: a decaying resonance every half second, every other one a little lower."""
     beat, phase = (t // 0.5).astype(int) % 2, t % 0.5
     pitch_hz = np.where(beat == 0, 2600.0, 2300.0)
     return np.exp(-phase / 0.004) * np.sin(2 * np.pi * pitch_hz * phase) + 0.5 * np.exp(
@@ -122,7 +140,7 @@ def _tick(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64A
 
 
 def _knock(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """Knuckles on wood: groups of three, damped modes and a burst of noise."""
+    """Knocks on wood in groups of three: damped modes and a burst of noise."""
     out = np.zeros(len(t))
     for start_s in (0.1, 0.32, 0.54, 2.1, 2.32, 2.54):
         phase = np.maximum(t - start_s, 0.0)
@@ -134,7 +152,7 @@ def _knock(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64
 
 
 def _speech(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float64Array:
-    """Speech-like: pulses of a falling pitch through changing formants, hisses between, four syllables a second."""
+    """Speech-like sound: about four syllables a second with falling pitch and changing formants, hisses between them."""
     out = np.zeros(len(t))
     start_s = 0.0
     while start_s < t[-1] - 0.3:
@@ -145,7 +163,7 @@ def _speech(t: Float64Array, rate_hz: float, rng: np.random.Generator) -> Float6
             hiss = (t >= start_s + length_s) & (t < start_s + length_s + 0.06)
             out[hiss] += _hiss(int(hiss.sum()), rate_hz, rng)
             length_s += 0.06
-        # Now and then a pause between words.
+        # Every fifth syllable on average ends a word: a longer pause.
         start_s += length_s + (rng.uniform(0.2, 0.4) if rng.random() < 0.2 else 0.02)
     return out
 
@@ -166,7 +184,8 @@ def _vowel(t: Float64Array, length_s: float, rate_hz: float, rng: np.random.Gene
 def _hiss(count: int, rate_hz: float, rng: np.random.Generator) -> Float64Array:
     high_hz = min(7500.0, 0.45 * rate_hz)
     sos = butter(2, [min(3000.0, 0.5 * high_hz), high_hz], "bandpass", fs=rate_hz, output="sos")
-    return 0.6 * sosfilt(sos, rng.standard_normal(count)) * np.hanning(count)
+    hiss: Float64Array = 0.6 * sosfilt(sos, rng.standard_normal(count)) * np.hanning(count)
+    return hiss
 
 
 _GENERATORS: dict[str, Generator] = {

@@ -1,4 +1,7 @@
-"""What an array hears that stands still for each second: the responses of a place are made once for any number of sounds."""
+"""Audio of an array that stands still at one pose for each second.
+
+The responses from one position are computed once and serve any number of source signals.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
-from echoseg_ros.types import Float64Array
-from echoseg_sim.acoustics.array_audio import (
-    SimulatedSource,
-    active_mask,
-    dry_signal,
-    to_channels,
-    with_blocked_direct_path,
-    with_noise,
-)
-from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, FreeFieldReceiver, make_receiver
-from echoseg_sim.acoustics.reverberation import (
-    TAIL_LENGTH_RT60,
-    Shoebox,
-    find_reflection,
-    image_source_model,
-    reverberation_time,
-)
-
-_RT60_POSES = 6
+from echoseg_ros.sound.array.array_geometry import ArrayGeometry
+from echoseg_ros.types import Float32Array, Float64Array
+from echoseg_sim.acoustics.microphone_signal import to_channels, with_noise
+from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, make_receiver, response_length, with_blocked_direct_path
+from echoseg_sim.acoustics.reverberation import Shoebox, image_source_model
+from echoseg_sim.acoustics.room_reflection import RT60_POSES, reflection_for_array
+from echoseg_sim.acoustics.source_signal import SimulatedSource, active_mask, dry_signal
 
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """From one place to the array at each of its poses: [F, M, L] float32; sample LEAD is the moment of the sound."""
+    """Responses from one position at each pose. taps: [F, M, L]; sample LEAD_SAMPLES is the moment of emission."""
 
-    taps: NDArray[np.float32]
+    taps: Float32Array
 
 
 class StationaryArray:
-    """An array at poses T_room_array [F, 4, 4], a second at each, in a room whose walls are the same for all sources."""
+    """An array that stands for one second at each pose, in a room whose walls are the same for all sources.
+
+    rt60_measured_s: T30 of the responses.
+    """
 
     def __init__(
         self,
@@ -47,50 +39,46 @@ class StationaryArray:
         rt60_s: float,
         array: ArrayGeometry,
         poses: Float64Array,
-        place_room: Float64Array,
+        position_room: Float64Array,
         seed: int,
     ) -> None:
-        """The walls' reflection is found so that a source at place_room [3] is heard with that T30 (rt60_s > 0)."""
+        """Find the walls' reflection with which a source at position_room [3] has the T30 rt60_s > 0.
+
+        poses: [F, 4, 4] T_room_array. Raises ConfigError if the room cannot have that reverberation time.
+        """
         self._shoebox, self._rt60_s, self._array, self._poses, self._seed = shoebox, rt60_s, array, poses, seed
         self._receiver = make_receiver(array)
-        pattern = image_source_model(shoebox, place_room, rt60_s, np.random.default_rng([seed, 2, 0]))
-        some = poses[np.linspace(0, len(poses) - 1, _RT60_POSES).astype(int)]
-        length = 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * array.sample_rate_hz)
-        ears = FreeFieldReceiver(array)
+        model = image_source_model(shoebox, position_room, rt60_s, np.random.default_rng([seed, 2, 0]))
+        measured_poses = poses[np.linspace(0, len(poses) - 1, RT60_POSES).astype(int)]
+        self._reflection, self.rt60_measured_s = reflection_for_array([model], shoebox, rt60_s, array, measured_poses)
 
-        def measured_rt60(reflection: float) -> float:
-            responses = ears.responses(pattern.image_sources(reflection, rt60_s), some, length)
-            return reverberation_time(responses, array.sample_rate_hz)
+    def responses(self, position_room: Float64Array, blocked: bool = False, number: int = 0) -> Responses:
+        """Responses from a position [3].
 
-        self._reflection, self.rt60_measured_s = find_reflection(measured_rt60, shoebox, rt60_s)
-
-    def responses(self, place_room: Float64Array, blocked: bool = False, number: int = 0) -> Responses:
-        """From a place [3] that sounds; blocked: something stands on the direct path; number: of the diffuse tail."""
+        blocked: an obstacle stands on the direct path; number: chooses the random numbers of the diffuse tail.
+        """
         rng = np.random.default_rng([self._seed, 2, number])
-        image_sources = image_source_model(self._shoebox, place_room, self._rt60_s, rng).image_sources(
-            self._reflection, self._rt60_s
-        )
-        reach_s = TAIL_LENGTH_RT60 * self._rt60_s + float(np.linalg.norm(self._shoebox.size_m)) / SPEED_OF_SOUND_M_PER_S
-        length = 2 * LEAD_SAMPLES + int(np.ceil((reach_s + 0.01) * self._array.sample_rate_hz))
-        receiver = with_blocked_direct_path(self._receiver, blocked, self._array.sample_rate_hz)
+        model = image_source_model(self._shoebox, position_room, self._rt60_s, rng)
+        image_sources = model.image_sources(self._reflection, self._rt60_s)
+        rate_hz = self._array.sample_rate_hz
+        length = response_length(self._shoebox, self._rt60_s, rate_hz)
+        receiver = with_blocked_direct_path(self._receiver, rate_hz) if blocked else self._receiver
         return Responses(receiver.responses(image_sources, self._poses, length))
 
-    def record(
-        self, sources: Sequence[tuple[SimulatedSource, Responses]], snr_db: float, seed: int
-    ) -> NDArray[np.float32]:
-        """[S, channels] F seconds one after the other, each as heard from its own pose, with noise as simulate_array's."""
+    def record(self, sources: Sequence[tuple[SimulatedSource, Responses]], snr_db: float, seed: int) -> Float32Array:
+        """Audio [S, channels] of F consecutive seconds, each at its own pose; noise as in simulate_array."""
         rate_hz = self._array.sample_rate_hz
         second = int(round(rate_hz))
         count = second * len(self._poses)
-        heard = np.zeros((self._array.microphones, count), dtype=np.float32)
+        received = np.zeros((self._array.microphones, count), dtype=np.float32)
         for source, responses in sources:
-            heard += _convolved(source.gain * dry_signal(source, count, rate_hz), responses.taps, second)
-        on = active_mask([source for source, _ in sources], count, rate_hz)
-        return to_channels(with_noise(heard, on, snr_db, np.random.default_rng([seed, 1])), self._array)
+            received += _convolved_by_second(source.gain * dry_signal(source, count, rate_hz), responses.taps, second)
+        active = active_mask([source for source, _ in sources], count, rate_hz)
+        return to_channels(with_noise(received, active, snr_db, np.random.default_rng([seed, 1])), self._array)
 
 
-def _convolved(dry: Float64Array, taps: NDArray[np.float32], second: int) -> NDArray[np.float32]:
-    """[M, S] the dry signal [S], each second of it heard through the responses of that second [F, M, L]."""
+def _convolved_by_second(dry: Float64Array, taps: Float32Array, second: int) -> Float32Array:
+    """Microphone signals [M, S] of the dry signal [S]; taps: [F, M, L] responses of each second of `second` samples."""
     frames, microphones, length = taps.shape
     padded = np.concatenate([np.zeros(length - 1 - LEAD_SAMPLES), dry, np.zeros(LEAD_SAMPLES)]).astype(np.float32)
     segment = length - 1 + second
@@ -100,6 +88,6 @@ def _convolved(dry: Float64Array, taps: NDArray[np.float32], second: int) -> NDA
         piece = padded[frame * second : frame * second + segment]
         if not piece.any():
             continue
-        heard = fft.irfft(fft.rfft(piece, size) * fft.rfft(taps[frame], size), size)
-        out[:, frame * second : (frame + 1) * second] = heard[:, length - 1 : length - 1 + second]
+        convolved = fft.irfft(fft.rfft(piece, size) * fft.rfft(taps[frame], size), size)
+        out[:, frame * second : (frame + 1) * second] = convolved[:, length - 1 : length - 1 + second]
     return out

@@ -13,8 +13,10 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import Camera, CameraFrame, PoseData
-from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_sim.acoustics.array_audio import simulate_array
+from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.recordings.camera_path import CameraPath, plan_path
 from echoseg_sim.recordings.simulated_bag import Recording, TrueObject, TrueSource, Truth, write_recording
 from echoseg_sim.rooms.render import render, simulate_sensor

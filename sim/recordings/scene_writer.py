@@ -20,8 +20,8 @@ from echoseg_ros.io.dataset_split import SPLIT_FILE
 from echoseg_ros.io.files import write_json
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
 from echoseg_ros.types import Box, Camera, Float64Array
-from echoseg_sim.acoustics.array_audio import SimulatedSource
 from echoseg_sim.acoustics.sounds import BUILTIN_PREFIX, load_sound
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.acoustics.stationary_array import Responses, StationaryArray
 from echoseg_sim.recordings.benchmark import SceneSpec
 from echoseg_sim.recordings.room_recording import shoebox_of

@@ -22,8 +22,10 @@ from echoseg_ros.sound.calibration.self_calibration import CalibrationEstimate, 
 from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.types import AudioChunk, AudioFormat, Float64Array
-from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_sim.acoustics.array_audio import simulate_array
+from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.recordings.room_recording import make_scenario, shoebox_of
 
 POSE_RATE_HZ = 50.0
@@ -35,7 +37,7 @@ SOUNDS = ("builtin:noise", "builtin:speech", "builtin:pink", "builtin:chirp")
 
 
 @dataclass(frozen=True)
-class Walk:
+class CalibrationRecording:
     """A recording: samples [S, channels]; times_s [P]; poses [P, 4, 4] T_map_camera; source_m [3]; sound: its name."""
 
     samples: NDArray[np.float32]
@@ -52,8 +54,8 @@ def calibration_rows(seeds: Sequence[int], arrays: Sequence[str] = ARRAYS) -> li
         for seed in seeds:
             array, rng = load_array(name), np.random.default_rng([seed, 5])
             offset_s, yaw_rad = rng.uniform(-MAX_OFFSET_S, MAX_OFFSET_S), rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD)
-            walk = record_walk(array, seed)
-            calibration = listen(walk, array, offset_s, yaw_rad)
+            walk = simulate_calibration_recording(array, seed)
+            calibration = calibrate(walk, array, offset_s, yaw_rad)
             start = time.process_time()
             estimate = calibration.estimate()
             took_s = time.process_time() - start
@@ -62,7 +64,7 @@ def calibration_rows(seeds: Sequence[int], arrays: Sequence[str] = ARRAYS) -> li
     return rows
 
 
-def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) -> SelfCalibration:
+def calibrate(walk: CalibrationRecording, array: ArrayGeometry, offset_s: float, yaw_rad: float) -> SelfCalibration:
     """A walk heard with audio stamps that are `offset_s` early and an array said to be turned back by `yaw_rad`."""
     rate_hz = round(array.sample_rate_hz)
     back = transform(Rotation.from_euler("z", -yaw_rad).as_matrix(), np.zeros(3))
@@ -70,7 +72,7 @@ def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) ->
     sound = SoundConfig()
     stream = AudioStream(array, AudioFormat(rate_hz, array.channels, "S16LE", "WAVE"), sound, InputConfig())
     extract = EvidenceExtractor(array, rate_hz, sound)
-    poses = track(walk)
+    poses = pose_track(walk)
     step = round(_CHUNK_S * rate_hz)
     for start in range(0, len(walk.samples), step):
         stamp_ns = _START_NS + round((start / rate_hz - offset_s) * 1e9)
@@ -80,7 +82,7 @@ def listen(walk: Walk, array: ArrayGeometry, offset_s: float, yaw_rad: float) ->
     return calibration
 
 
-def track(walk: Walk) -> PoseTrack:
+def pose_track(walk: CalibrationRecording) -> PoseTrack:
     """The walk's poses, from 100 s on."""
     poses = PoseTrack(keep_s=1e9)
     for at_s, T_map_camera in zip(walk.times_s, walk.poses, strict=True):
@@ -103,10 +105,10 @@ def _figures(estimate: CalibrationEstimate | None, offset_s: float, yaw_rad: flo
     }
 
 
-def record_walk(
+def simulate_calibration_recording(
     array: ArrayGeometry, seed: int, seconds: float = 20.0, sound: str | None = None, rt60_s: float = 0.4,
     snr_db: float = 20.0,
-) -> Walk:  # fmt: skip
+) -> CalibrationRecording:  # fmt: skip
     """A walk past one source: with an even seed a robot's tour of a furnished room, with an odd one a wandering head."""
     rng = np.random.default_rng([seed, 77])
     sound = sound or SOUNDS[seed // 2 % len(SOUNDS)]
@@ -116,7 +118,7 @@ def record_walk(
         shoebox, rt60_s, array, list(poses @ array.T_camera_array), times_s,
         [SimulatedSource("source", source_m, signal, ((0.0, seconds),))], seconds, snr_db, seed,
     )  # fmt: skip
-    return Walk(heard.samples, times_s, poses, source_m, sound)
+    return CalibrationRecording(heard.samples, times_s, poses, source_m, sound)
 
 
 def _tour(seed: int, seconds: float) -> tuple[Shoebox, Float64Array, Float64Array, Float64Array]:

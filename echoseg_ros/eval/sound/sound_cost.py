@@ -20,9 +20,10 @@ from echoseg_ros.sound.evidence.audio_stream import AudioStream
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
 from echoseg_ros.sound.localisation.evidence_memory import EvidenceMemory
 from echoseg_ros.types import AudioChunk, AudioFormat, AudioWindow, Float64Array, PoseData
-from echoseg_sim.acoustics.array_audio import SimulatedSource, simulate_array
+from echoseg_sim.acoustics.array_audio import simulate_array
 from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 
 WINDOWS_PER_S, CHUNK_S, POSES_PER_S = 10, 0.1, 10
 RT60_S, SNR_DB, SOUND = 0.4, 20.0, "builtin:speech"
@@ -71,9 +72,9 @@ def _messages(array: ArrayGeometry, room: SoundRoom, seed: int, seconds: float) 
     """Poses of the camera and chunks of audio in the order of their time."""
     times_s = np.arange(round(seconds * POSES_PER_S) + 1) / POSES_PER_S
     poses = np.stack([_pose_at(room.poses, at_s) for at_s in times_s])
-    thing = int(np.random.default_rng([seed, 59]).integers(len(room.sounding_m)))
+    thing = int(np.random.default_rng([seed, 59]).integers(len(room.sound_positions_m)))
     sound = load_sound(SOUND, array.sample_rate_hz, seed)
-    source = SimulatedSource("thing", room.sounding_m[thing], sound, ((0.0, seconds),))
+    source = SimulatedSource("thing", room.sound_positions_m[thing], sound, ((0.0, seconds),))
     box = Shoebox(np.zeros(3), room.size_m)
     heard = simulate_array(box, RT60_S, array, list(poses), times_s, [source], seconds, SNR_DB, seed)
     T_array_camera = np.linalg.inv(array.T_camera_array)

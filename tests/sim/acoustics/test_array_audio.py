@@ -1,8 +1,9 @@
-"""Simulated acoustics against closed forms and against the contract of the design."""
+"""Audio of a moving array against closed forms and against the promises of simulate_array."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +13,17 @@ from scipy.spatial.transform import Rotation
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.geometry import apply, transform
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, load_array
-from echoseg_ros.types import Float64Array
-from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_ros.types import Float32Array, Float64Array
+from echoseg_sim.acoustics.array_audio import simulate_array
 from echoseg_sim.acoustics.receivers import LEAD_SAMPLES, FreeFieldReceiver
-from echoseg_sim.acoustics.reverberation import direct_path, image_source_model, reverberation_time
+from echoseg_sim.acoustics.reverberation import Shoebox, direct_path, image_source_model, reverberation_time
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 
 ROOM = Shoebox(np.array([-3.0, -2.5, -1.0]), np.array([6.0, 5.0, 2.7]))
 FLAT_ROOM = Shoebox(np.array([-3.2, -1.25, -1.0]), np.array([6.4, 2.5, 2.5]))
-PLACE = np.array([1.5, -1.0, 0.4])
+POSITION = np.array([1.5, -1.0, 0.4])
 CUBE = load_array("cube8")
-# Two microphones make the same code faster to test.
+# Two microphones exercise the same code in less time.
 PAIR = replace(
     CUBE,
     microphones_m=CUBE.microphones_m[:2],
@@ -32,24 +34,24 @@ PAIR = replace(
 
 
 def moving_path(steps: int = 11) -> tuple[list[Float64Array], Float64Array]:
-    """A walk of 0.5 m/s that turns by 60 degrees a second, 2 s long."""
+    """Poses and times of a path with 0.5 m/s and 60 degrees a second; 11 steps last 2 s."""
     turns = [Rotation.from_euler("z", 12 * i, degrees=True).as_matrix() for i in range(steps)]
-    return [transform(turn, np.array([-1.0 + 0.1 * i, 0.3, 0.1])) for i, turn in enumerate(turns)], np.arange(
-        steps
-    ) * 0.2
+    poses = [transform(turn, np.array([-1.0 + 0.1 * i, 0.3, 0.1])) for i, turn in enumerate(turns)]
+    times_s = np.arange(steps).astype(float) * 0.2
+    return poses, times_s
 
 
 def source(signal: Float64Array, on_s: tuple[tuple[float, float], ...] = ((0.0, 60.0),)) -> SimulatedSource:
-    return SimulatedSource("source", PLACE, signal, on_s)
+    return SimulatedSource("source", POSITION, signal, on_s)
 
 
 def noise(seconds: float, rate_hz: float = 16000) -> Float64Array:
     return np.random.default_rng(3).standard_normal(int(seconds * rate_hz))
 
 
-def arrival_difference_s(a: Float64Array, b: Float64Array, rate_hz: float) -> float:
-    """How much later b hears than a, by phase correlation on a fine grid."""
-    a, b = a[:6000], b[:6000]
+def arrival_difference_s(first: Float32Array, second: Float32Array, rate_hz: float) -> float:
+    """Delay of the second signal against the first, by phase correlation on a fine grid."""
+    a, b = first[:6000], second[:6000]
     frequency = np.fft.rfftfreq(len(a), 1 / rate_hz)
     cross = np.fft.rfft(b) * np.conj(np.fft.rfft(a))
     band = (frequency > 300) & (frequency < 5000)
@@ -62,22 +64,22 @@ def test_free_field_has_the_delays_and_levels_of_the_geometry() -> None:
     T_map_array = transform(
         Rotation.from_euler("zyx", [30, 10, -5], degrees=True).as_matrix(), np.array([0.2, 0.3, 0.1])
     )
-    heard = simulate_array(ROOM, 0.0, CUBE, [T_map_array], [0.0], [source(noise(1))], 1.0, snr_db=60).samples[
+    received = simulate_array(ROOM, 0.0, CUBE, [T_map_array], [0.0], [source(noise(1))], 1.0, snr_db=60).samples[
         1600:-1600
     ]
-    distances = np.linalg.norm(apply(T_map_array, CUBE.microphones_m) - PLACE, axis=1)
+    distances = np.linalg.norm(apply(T_map_array, CUBE.microphones_m) - POSITION, axis=1)
     for m in range(1, 8):
         expected_s = (distances[m] - distances[0]) / SPEED_OF_SOUND_M_PER_S
-        assert arrival_difference_s(heard[:, 0], heard[:, m], 16000) == pytest.approx(expected_s, abs=2e-6)
-    level_db = 10 * np.log10(np.mean(heard.astype(float) ** 2, axis=0))
+        assert arrival_difference_s(received[:, 0], received[:, m], 16000) == pytest.approx(expected_s, abs=2e-6)
+    level_db = 10 * np.log10(np.mean(received.astype(float) ** 2, axis=0))
     np.testing.assert_allclose(level_db - level_db[0], -20 * np.log10(distances / distances[0]), atol=0.15)
 
 
 def test_absolute_arrival() -> None:
     receiver = FreeFieldReceiver(PAIR)
-    response = receiver.responses(direct_path(PLACE), np.eye(4)[None], 400)[0]
+    response = receiver.responses(direct_path(POSITION), np.eye(4)[None], 400)[0]
     for m in range(2):
-        distance = float(np.linalg.norm(PAIR.microphones_m[m] - PLACE))
+        distance = float(np.linalg.norm(PAIR.microphones_m[m] - POSITION))
         assert abs(np.argmax(response[m]) - LEAD_SAMPLES - distance / SPEED_OF_SOUND_M_PER_S * 16000) <= 0.5
         assert response[m].sum() == pytest.approx(1 / distance, rel=1e-3)
 
@@ -96,11 +98,13 @@ def test_t30_of_an_exponential_decay() -> None:
     assert reverberation_time(decay, 16000) == pytest.approx(0.5, rel=0.03)
 
 
-def test_tail_continues_the_early_echoes() -> None:
-    """The energy of the responses falls steadily across the time where exact images end: by 2 dB in 20 ms."""
-    pattern = image_source_model(ROOM, PLACE, 0.6, np.random.default_rng(0))
+def test_tail_continues_the_early_image_sources() -> None:
+    """The energy of the responses falls steadily across the mixing time: by 2 dB in 20 ms."""
+    model = image_source_model(ROOM, POSITION, 0.6, np.random.default_rng(0))
     response = (
-        FreeFieldReceiver(PAIR).responses(pattern.image_sources(0.9, 0.6), moving_path(2)[0], 12000).astype(float)
+        FreeFieldReceiver(PAIR)
+        .responses(model.image_sources(0.9, 0.6), np.stack(moving_path(2)[0]), 12000)
+        .astype(float)
     )
     response = sosfilt(butter(4, 400, "highpass", fs=16000, output="sos"), response, axis=-1)
     mixing = LEAD_SAMPLES + int(12 * 2.7 / SPEED_OF_SOUND_M_PER_S * 16000)
@@ -138,14 +142,14 @@ def test_loud_sounds_do_not_clip() -> None:
 
 @pytest.mark.parametrize("rt60_s", [0.0, 0.3])
 def test_cross_fades_do_not_click(rt60_s: float) -> None:
-    """A tone heard by a moving, turning array stays a tone: a click would spread over all frequencies."""
+    """A tone recorded by a moving, turning array stays a tone: a click would spread over all frequencies."""
     tone = np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)
     poses, times_s = moving_path()
     samples = simulate_array(ROOM, rt60_s, PAIR, poses, times_s, [source(tone)], 2.0, snr_db=100).samples
-    heard = samples[3200:-3200, 0].astype(float)
-    assert np.abs(np.diff(heard)).max() < 1.1 * 2 * np.sin(np.pi * 440 / 16000) * np.abs(heard).max()
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)))) ** 2
-    far = np.abs(np.fft.rfftfreq(len(heard), 1 / 16000) - 440) > 60
+    received = samples[3200:-3200, 0].astype(float)
+    assert np.abs(np.diff(received)).max() < 1.1 * 2 * np.sin(np.pi * 440 / 16000) * np.abs(received).max()
+    spectrum = np.abs(np.fft.rfft(received * np.hanning(len(received)))) ** 2
+    far = np.abs(np.fft.rfftfreq(len(received), 1 / 16000) - 440) > 60
     assert 10 * np.log10(spectrum[far].sum() / spectrum.sum()) < -60
 
 
@@ -166,7 +170,7 @@ def test_blocked_source_loses_its_direct_sound() -> None:
 
 
 def test_wiring_of_the_array_is_in_the_samples() -> None:
-    """The loader takes gains and delays out again, so the simulator has to put them in with the same sign."""
+    """The loader removes gains and delays again, so the simulator must apply them with the same sign."""
     wired = replace(PAIR, channel_order=np.array([1, 0]), gains_db=np.array([0.0, 6.0]), delays_s=np.array([0.0, 5e-4]))
     plain, odd = (
         simulate_array(ROOM, 0.0, array, [np.eye(4)], [0.0], [source(noise(1))], 1.0, snr_db=60).samples[1600:-1600]
@@ -194,13 +198,13 @@ def test_same_seed_same_samples() -> None:
         ({"rt60_s": float("nan")}, "rt60 nan"),
         ({"duration_s": 0.0}, "duration 0.0"),
         ({"sources": [SimulatedSource("bell", np.array([9.0, 0, 0]), np.ones(9), ((0, 1),))]}, "'bell' at .* outside"),
-        ({"sources": [SimulatedSource("bell", PLACE, np.ones(9), ((2, 1),))]}, "'bell' on at .* start < end"),
+        ({"sources": [SimulatedSource("bell", POSITION, np.ones(9), ((2, 1),))]}, "'bell' on at .* start < end"),
         ({"poses": [transform(np.eye(3), np.array([0.0, 0.0, 5.0]))]}, "leaves the room"),
         ({"rt60_s": 0.01}, "rt60 0.01 s: a 6.0 x 5.0 x 2.7 m room gets no nearer"),
     ],
 )
-def test_bad_requests_are_named(change: dict, message: str) -> None:
-    request = {
+def test_bad_requests_are_named(change: dict[str, Any], message: str) -> None:
+    request: dict[str, Any] = {
         "shoebox": ROOM, "rt60_s": 0.3, "array": PAIR, "poses": [np.eye(4)], "pose_times_s": [0.0],
         "sources": [], "duration_s": 0.2,
     }  # fmt: skip

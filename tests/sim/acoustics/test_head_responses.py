@@ -1,4 +1,4 @@
-"""Responses of a head against its closed forms."""
+"""Head-related responses against closed forms and measured ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, Head, load_array
+from echoseg_ros.types import Float64Array
 from echoseg_sim.acoustics.head_responses import head_table, sphere_responses
 from echoseg_sim.acoustics.receivers import HeadReceiver
 from echoseg_sim.acoustics.reverberation import direct_path
@@ -20,8 +21,8 @@ RADIUS_M = 0.0875
 LEVEL_ROW, PER_DEGREE = 30, 1 / 3
 
 
-def itd_s(delays_s: np.ndarray, azimuth_deg: float) -> float:
-    """Right minus left arrival in the horizontal plane."""
+def itd_s(delays_s: Float64Array, azimuth_deg: float) -> float:
+    """Interaural time difference in the horizontal plane: arrival at the right minus at the left ear."""
     left, right = delays_s[LEVEL_ROW, int(azimuth_deg * PER_DEGREE)]
     return float(right - left)
 
@@ -57,7 +58,7 @@ def test_measured_head_at_another_sample_rate(test_data: Path) -> None:
 
 
 def test_receiver_places_the_sound_in_the_turned_head() -> None:
-    """A source to the north is at the right ear of a head that looks west."""
+    """A source in the north is on the right of a head that looks west."""
     west = transform(np.array([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]), np.array([0.0, 0, 0]))
     response = (
         HeadReceiver(BINAURAL).responses(direct_path(np.array([0.0, 2.0, 0.0])), west[None], 600)[0].astype(float)
@@ -68,7 +69,7 @@ def test_receiver_places_the_sound_in_the_turned_head() -> None:
     assert np.argmax(np.abs(response[1])) == pytest.approx(ear_arrival, abs=3)
 
 
-def test_a_file_that_is_no_head_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_sofa_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "head.sofa"
     bad.write_bytes(b"not hdf5")
     with pytest.raises(ArrayError, match="head.sofa: not a SOFA file"):

@@ -1,4 +1,4 @@
-"""Source signals: repeatable, usable, and clear about what is wrong."""
+"""Sounds of sources: repeatable, of unit power, and with messages that name the fault."""
 
 from __future__ import annotations
 

@@ -18,8 +18,10 @@ from echoseg_ros.sound.labels.sound_features import measure, resampled
 from echoseg_ros.sound.labels.taggers.factory import make_tagger
 from echoseg_ros.sound.labels.taggers.rules import describe
 from echoseg_ros.types import AudioWindow, Interval, SoundSource, Verdict
-from echoseg_sim.acoustics.array_audio import Shoebox, SimulatedSource, simulate_array
+from echoseg_sim.acoustics.array_audio import simulate_array
+from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
+from echoseg_sim.acoustics.source_signal import SimulatedSource
 
 RATE_HZ = 16000.0
 NATURES = {
