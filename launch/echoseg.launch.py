@@ -1,4 +1,4 @@
-"""Starts echoseg_node, or sound_node and object_node apart, with their parameters and topics; and RViz if asked to."""
+"""Starts echoseg_node, or sound_node and object_node, with their parameters and topics; RViz on request."""
 
 from pathlib import Path
 
@@ -7,28 +7,19 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from echoseg_ros.io.topics import bag_topic_of_input
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("echoseg_ros"))
 
-# What the nodes call a topic, and what it is called here.
-TOPICS = {
-    "image": "image",
-    "camera_info": "camera_info",
-    "depth": "depth",
-    "pose": "pose",
-    "audio_stamped": "audio_stamped",
-    "audio_info": "audio_info",
-    "points": "points",
-    "noise_only": "noise_only",
-    "masks": "masks",
-}
+# Inputs of the nodes; an argument of the same name says which topic each one reads.
+INPUTS = tuple(bag_topic_of_input())
 ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "echoseg.yaml"), "parameters of the nodes (YAML)"),
-    "recording_params": ("", "parameters that belong to a recording (YAML), beneath the params_file"),
+    "recording_params": ("", "parameters that belong to a recording (YAML); the params_file overrides them"),
     "array": ("", "microphone array: cube8, square4, binaural or a YAML file; empty: the params_file's"),
-    "use_sim_time": ("false", "take the time from /clock, as with a replayed bag"),
-    "rviz": ("false", "show everything in RViz"),
+    "use_sim_time": ("false", "take the time from /clock, as for a replayed bag"),
+    "rviz": ("false", "start RViz with the package's layout"),
     "namespace": ("", "namespace of the nodes and their topics"),
     "nodes": ("echoseg_node", "which nodes, comma-separated: echoseg_node, or sound_node and object_node"),
     "pose_source": ("", "pose, odometry or tf; empty: the params_file's"),
@@ -38,12 +29,12 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [DeclareLaunchArgument(k, default_value=v, description=d) for k, (v, d) in ARGUMENTS.items()]
-    topics = [DeclareLaunchArgument(k, default_value=v, description=f"topic of {k}") for k, v in TOPICS.items()]
+    topics = [DeclareLaunchArgument(name, default_value=name, description=f"topic of {name}") for name in INPUTS]
     return LaunchDescription([*arguments, *topics, OpaqueFunction(function=nodes)])
 
 
 def nodes(context: LaunchContext) -> list[Node]:
-    value = {name: LaunchConfiguration(name).perform(context) for name in [*ARGUMENTS, *TOPICS]}
+    value = {name: LaunchConfiguration(name).perform(context) for name in [*ARGUMENTS, *INPUTS]}
     overrides = {"use_sim_time": value["use_sim_time"].lower() in ("true", "1")}
     named = {"sound.array": "array", "pose_source": "pose_source", "results_dir": "results_dir"}
     overrides.update({parameter: value[argument] for parameter, argument in named.items() if value[argument]})
@@ -55,7 +46,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             name=name.strip(),
             namespace=value["namespace"],
             parameters=[*files, overrides],
-            remappings=[(topic, value[topic]) for topic in TOPICS if value[topic] != topic],
+            remappings=[(topic, value[topic]) for topic in INPUTS if value[topic] != topic],
             output="screen",
         )
         for name in value["nodes"].split(",")

@@ -1,4 +1,7 @@
-"""Replays a bag into the nodes: bag:=FOLDER [rate:=1.0 loop:=false rviz:=true ...]."""
+"""Replays a bag into the nodes: bag:=FOLDER [rate:=1.0 loop:=false rviz:=true ...].
+
+Takes the arguments of echoseg.launch.py too.
+"""
 
 from pathlib import Path
 
@@ -14,30 +17,19 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
+from echoseg_ros.io.topics import bag_topic_of_input
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("echoseg_ros"))
 
 ARGUMENTS = {
     "bag": (None, "folder of the bag"),
-    "rate": ("1.0", "how many times faster than recorded"),
-    "loop": ("false", "start again at the end"),
-    "exit_at_end": ("false", "end everything when the bag has been played"),
+    "rate": ("1.0", "speed relative to the recording"),
+    "loop": ("false", "repeat the bag"),
+    "exit_at_end": ("false", "shut down at the end of the bag"),
 }
-# The topics of a bag made by `echoseg simulate`; say image:=... for another one.
-TOPICS = {
-    "image": "/camera/image_raw",
-    "camera_info": "/camera/camera_info",
-    "depth": "/camera/depth/image_raw",
-    "pose": "/camera/pose",
-    "audio_stamped": "/audio/audio_stamped",
-    "audio_info": "/audio/audio_info",
-    "points": "/camera/points",
-    "noise_only": "/robot/noise_only",
-    "masks": "/camera/masks",
-}
-# Handed on to echoseg.launch.py.
-HANDED_ON = ("params_file", "array", "rviz", "namespace", "nodes", "pose_source", "results_dir")
+# Topics of a bag made by `echoseg simulate`, by the nodes' inputs; image:=... names another one.
+TOPICS = bag_topic_of_input()
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -48,16 +40,16 @@ def generate_launch_description() -> LaunchDescription:
 
 def replay(context: LaunchContext) -> list:
     given = context.launch_configurations
-    handed_on = {name: given[name] for name in [*HANDED_ON, *TOPICS] if name in given}
+    # An included file sees every argument of this one, so only what this file decides is passed on.
+    decided = {"use_sim_time": "true"}
     array_file = Path(given["bag"]) / "array.yaml"
-    if not handed_on.get("array") and array_file.exists():
-        handed_on["array"] = str(array_file)
+    if not given.get("array") and array_file.exists():
+        decided["array"] = str(array_file)
     settings_file = Path(given["bag"]) / "echoseg.yaml"
     if settings_file.exists():
-        handed_on["recording_params"] = str(settings_file)
+        decided["recording_params"] = str(settings_file)
     nodes = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "echoseg.launch.py")),
-        launch_arguments={**handed_on, "use_sim_time": "true"}.items(),
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "echoseg.launch.py")), launch_arguments=decided.items()
     )
     waited_for = [given[name] for name in ("image", "audio_stamped")]
     command = ["python3", "-m", "echoseg_ros.cli", "--quiet", "play", given["bag"]]

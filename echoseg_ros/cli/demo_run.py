@@ -17,7 +17,7 @@ from echoseg_ros.errors import EchosegError
 from echoseg_ros.io.bag_writer import ARRAY_FILE
 from echoseg_ros.io.files import read_json, write_json
 from echoseg_ros.io.rgbd_folder import RgbdFolder
-from echoseg_ros.io.topics import NODE_INPUTS, TopicNames
+from echoseg_ros.io.topics import TopicNames, bag_topic_of_input
 from echoseg_ros.pipeline.replay import HOLD_OUT_EVERY
 from echoseg_ros.report.run_completion import complete_run_folder
 
@@ -113,13 +113,10 @@ def node_command(spec: DemoSpec, bag: Path) -> list[str]:
         "map_path": str((spec.out / "map.ply").resolve()),
         "input.hold_out_every": str(HOLD_OUT_EVERY),
     }
-    names = TopicNames()
-    remaps = {getattr(NODE_INPUTS, field): getattr(names, field)
-              for field in ("image", "camera_info", "depth", "pose", "audio", "audio_info")}  # fmt: skip
     start = "import sys; from echoseg_ros.nodes.runtime import echoseg_node; sys.exit(echoseg_node())"
     command = [sys.executable, "-c", start, "--ros-args"]
     command += [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
-    return command + [word for here, there in remaps.items() for word in ("-r", f"{here}:={there}")]
+    return command + [word for here, there in bag_topic_of_input().items() for word in ("-r", f"{here}:={there}")]
 
 
 def player_command(spec: DemoSpec, bag: Path) -> list[str]:

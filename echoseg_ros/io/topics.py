@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 MAP_FRAME = "map"
 CAMERA_FRAME = "camera_optical_frame"
@@ -84,6 +84,16 @@ NODE_INPUTS = TopicNames(
     noise_only="noise_only",
     masks="masks",
 )
+
+# Fields of TopicNames that no launch file remaps: TF is global, and no node reads the truth.
+_NOT_REMAPPED = ("tf", "tf_static", "truth")
+
+
+def bag_topic_of_input() -> dict[str, str]:
+    """Remappable inputs of the nodes, by relative name, with the topic of a simulated bag that each one reads in a replay."""
+    names = [f.name for f in fields(TopicNames) if f.name not in _NOT_REMAPPED]
+    return {getattr(NODE_INPUTS, name): getattr(TopicNames(), name) for name in names}
+
 
 # Message types that the bag writer uses, by the field of TopicNames.
 BAG_TYPES: dict[str, str] = {

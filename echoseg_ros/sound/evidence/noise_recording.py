@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io.wavfile
 from numpy.typing import NDArray
 
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.types import Float32Array
+from echoseg_ros.types import Float32Array, Float64Array
 
 
 def read_noise_recording(path: Path, array: ArrayGeometry, sample_rate_hz: float) -> Float32Array:
-    """[M, S] samples of an audio file, or of an npz with `samples` [S, channels] and `sample_rate_hz`.
+    """[M, S] samples of a WAV file, or of an npz with `samples` [S, channels] and `sample_rate_hz`.
 
     Channel order and gains of the array are applied. Raises ConfigError if the file cannot be read or does not fit.
     """
@@ -30,15 +32,25 @@ def read_noise_recording(path: Path, array: ArrayGeometry, sample_rate_hz: float
 
 
 def _read(path: Path) -> tuple[NDArray[Any], float]:
-    import soundfile  # imported here: the core needs no libsndfile
-
     try:
         if path.suffix == ".npz":
             content = np.load(path)
             return content["samples"], float(content["sample_rate_hz"])
-        samples, rate_hz = soundfile.read(path, always_2d=True)
-    except (OSError, KeyError, ValueError, soundfile.LibsndfileError) as error:
+        return _read_wav(path)
+    except (OSError, KeyError, ValueError) as error:
         raise ConfigError(
             f"sound.ego_noise = {str(path)!r}: want off, learn, or a WAV or npz file ({error})"
         ) from error
+
+
+def _read_wav(path: Path) -> tuple[Float64Array, float]:
+    """Samples [S, channels] in [-1, 1) of a PCM or float WAV file, and its rate in Hz. Raises ValueError, OSError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.io.wavfile.WavFileWarning)  # chunks that hold no samples
+        rate_hz, stored = scipy.io.wavfile.read(path)
+    samples = np.asarray(stored, dtype=np.float64).reshape(len(stored), -1)
+    if stored.dtype == np.uint8:  # WAV stores 8 bits without sign
+        samples = (samples - 128.0) / 128.0
+    elif stored.dtype.kind == "i":
+        samples = samples / (np.iinfo(stored.dtype).max + 1.0)
     return samples, float(rate_hz)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from waves import cube, delayed, hear
+from waves import cube, delayed, simulated_window
 
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ConfigError
@@ -28,7 +28,7 @@ def fan_window(rng: np.random.Generator) -> AudioWindow:
     distances_m = np.linalg.norm(cube().microphones_m - FAN_M, axis=1)
     waves = delayed(rng.standard_normal(RATE_HZ // 2), distances_m / SPEED_OF_SOUND_M_PER_S, RATE_HZ)
     noise = 0.05 * waves / distances_m[:, None] * distances_m.mean()
-    quiet = hear(cube(), np.eye(4), None, rng)
+    quiet = simulated_window(cube(), np.eye(4), None, rng)
     return AudioWindow(0, (quiet.samples + noise).astype(np.float32), RATE_HZ, np.eye(4))
 
 
