@@ -1,4 +1,4 @@
-"""Windows of a moving array in a simple simulated room: delays by FFT phase, the nearest reflections as images."""
+"""Audio windows of a moving array in a simple simulated room: fractional delays, first reflections as mirror images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from echoseg_ros.config import SoundConfig
 from echoseg_ros.geometry import inverse, transform
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry, array_from_mapping
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
-from echoseg_ros.types import AudioWindow, SoundEvidence
+from echoseg_ros.types import AudioWindow, Float64Array, SoundEvidence
 
 ROOM_M = np.array([6.0, 5.0, 2.7])
 REFLECTION = 0.5
@@ -23,8 +23,8 @@ def cube(side_m: float = 0.1, rate_hz: float = 16000.0) -> ArrayGeometry:
     return array_from_mapping({"name": "cube", "sample_rate_hz": rate_hz, "microphones_m": corners})
 
 
-def delayed(signal: np.ndarray, delays_s: np.ndarray, rate_hz: float) -> np.ndarray:
-    """[M, S] the signal [S], later by each delay (circular)."""
+def delayed(signal: Float64Array, delays_s: Float64Array, rate_hz: float) -> Float64Array:
+    """[M, S] the signal [S] delayed by each of delays_s [M], circularly."""
     frequencies_hz = np.fft.rfftfreq(len(signal), 1.0 / rate_hz)
     spectra = np.fft.rfft(signal) * np.exp(-2j * np.pi * frequencies_hz * np.asarray(delays_s)[:, None])
     return np.fft.irfft(spectra, n=len(signal), axis=1)
@@ -32,7 +32,7 @@ def delayed(signal: np.ndarray, delays_s: np.ndarray, rate_hz: float) -> np.ndar
 
 def plane_wave(
     array: ArrayGeometry,
-    direction: np.ndarray,
+    direction: Float64Array,
     rng: np.random.Generator,
     noise: float = 0.01,
     tone_hz: float | None = None,
@@ -46,10 +46,10 @@ def plane_wave(
     return AudioWindow(0, samples.astype(np.float32), array.sample_rate_hz, np.eye(4))
 
 
-def images(source_m: np.ndarray, room: bool, direct: float = 1.0) -> list[tuple[np.ndarray, float]]:
+def mirror_images(source_m: Float64Array, room: bool, direct: float = 1.0) -> list[tuple[Float64Array, float]]:
     """The source and, in a room with a corner at the origin, its six mirror images, with their gains.
 
-    direct: of the source itself, less with an obstacle before it.
+    direct: gain of the source itself, smaller where an obstacle blocks the direct path.
     """
     found = [(np.asarray(source_m, dtype=float), direct)]
     for axis in range(3):
@@ -60,14 +60,19 @@ def images(source_m: np.ndarray, room: bool, direct: float = 1.0) -> list[tuple[
     return found
 
 
-def hear(array: ArrayGeometry, T_map_array: np.ndarray, source_m: np.ndarray | None, rng: np.random.Generator,
-         stamp_ns: int = 0, room: bool = True, noise: float = 0.003, direct: float = 1.0) -> AudioWindow:  # fmt: skip
-    """Half a second at one pose: white noise from a point, its reflections, independent noise in the microphones."""
+def simulated_window(
+    array: ArrayGeometry, T_map_array: Float64Array, source_m: Float64Array | None, rng: np.random.Generator,
+    stamp_ns: int = 0, room: bool = True, noise: float = 0.003, direct: float = 1.0,
+) -> AudioWindow:  # fmt: skip
+    """Half a second at one pose: white noise from a point, its reflections, independent noise of the microphones.
+
+    source_m: [3] in the map, None without a source; direct: gain of the direct path.
+    """
     count = round(0.5 * array.sample_rate_hz)
     samples = noise * rng.standard_normal((array.microphones, count))
     if source_m is not None:
         signal = 0.05 * rng.standard_normal(count)
-        for place_m, gain in images(source_m, room, direct):
+        for place_m, gain in mirror_images(source_m, room, direct):
             place_array = inverse(T_map_array)[:3] @ np.append(place_m, 1.0)
             distances_m = np.linalg.norm(place_array - array.microphones_m, axis=1)
             delays_s = distances_m / SPEED_OF_SOUND_M_PER_S
@@ -75,8 +80,10 @@ def hear(array: ArrayGeometry, T_map_array: np.ndarray, source_m: np.ndarray | N
     return AudioWindow(stamp_ns, samples.astype(np.float32), array.sample_rate_hz, T_map_array)
 
 
-def path(steps: int, length_m: float = 1.5, start_m: tuple[float, float, float] = (2.0, 1.5, 1.0)) -> list[np.ndarray]:
-    """T_map_array along a gentle arc, turning as a robot's head would."""
+def path(
+    steps: int, length_m: float = 1.5, start_m: tuple[float, float, float] = (2.0, 1.5, 1.0)
+) -> list[Float64Array]:
+    """Poses T_map_array along a gentle arc with a turn of 1.2 rad."""
     poses = []
     for s in np.linspace(0.0, 1.0, steps):
         turn = 1.2 * s - 0.6
@@ -85,13 +92,15 @@ def path(steps: int, length_m: float = 1.5, start_m: tuple[float, float, float] 
     return poses
 
 
-def evidence_along(array: ArrayGeometry, poses: list[np.ndarray], sources_m: Sequence[np.ndarray | None], seed: int,
-                   room: bool = True, hop_s: float = 0.25, direct: float = 1.0) -> list[SoundEvidence]:  # fmt: skip
-    """One window a pose; sources_m: what sounds in each window, None = nothing; direct: see `images`."""
+def evidence_along(
+    array: ArrayGeometry, poses: list[Float64Array], sources_m: Sequence[Float64Array | None], seed: int,
+    room: bool = True, hop_s: float = 0.25, direct: float = 1.0,
+) -> list[SoundEvidence]:  # fmt: skip
+    """Evidence of one window for each pose. sources_m: the source in each window, None without one; direct: its gain."""
     rng = np.random.default_rng(seed)
     extract = EvidenceExtractor(array, array.sample_rate_hz, SoundConfig())
     stamps_ns = [round((0.25 + k * hop_s) * 1e9) for k in range(len(poses))]
     return [
-        extract(hear(array, T, s, rng, t, room, direct=direct))
+        extract(simulated_window(array, T, s, rng, t, room, direct=direct))
         for T, s, t in zip(poses, sources_m, stamps_ns, strict=True)
     ]

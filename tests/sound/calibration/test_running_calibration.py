@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.config import Config
-from echoseg_ros.eval.sound.sound_calibration import Walk, record_walk, track
+from echoseg_ros.eval.sound.sound_calibration import CalibrationRecording, pose_track, simulate_calibration_recording
 from echoseg_ros.geometry import PoseTrack, transform
 from echoseg_ros.pipeline.sound_stage import SoundStage
 from echoseg_ros.sound.array.array_geometry import Head, load_array
@@ -22,12 +22,12 @@ START_NS = 100_000_000_000
 
 
 @pytest.fixture(scope="module")
-def walk() -> Walk:
+def walk() -> CalibrationRecording:
     """20 s of turning and walking in a room of 0.4 s, noise at 20 dB."""
-    return record_walk(CUBE, 5, sound="builtin:noise")
+    return simulate_calibration_recording(CUBE, 5, sound="builtin:noise")
 
 
-def test_a_sound_stage_reports_and_applies_the_estimate(walk: Walk) -> None:
+def test_a_sound_stage_reports_and_applies_the_estimate(walk: CalibrationRecording) -> None:
     """Stamps 0.12 s early and an array turned by 12 degrees: after 20 s the poses of the windows are corrected."""
     turned = replace(CUBE, T_camera_array=CUBE.T_camera_array @ transform(
         Rotation.from_euler("z", -12, degrees=True).as_matrix(), np.zeros(3)))  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_sound_stage_reports_and_applies_the_estimate(walk: Walk) -> None:
             for found in stage.add(chunk):
                 last = found.evidence
         assert last is not None
-        true = track(walk).at(last.stamp_ns + 120_000_000)
+        true = pose_track(walk).at(last.stamp_ns + 120_000_000)
         assert true is not None
         off = Rotation.from_matrix((true @ CUBE.T_camera_array)[:3, :3].T @ last.T_map_array[:3, :3]).magnitude()
         newest = stage.statistics().calibration
@@ -52,12 +52,12 @@ def test_a_sound_stage_reports_and_applies_the_estimate(walk: Walk) -> None:
         assert (np.degrees(off) < 4) == (mode == "apply"), (newest, np.degrees(off))
 
 
-def test_corrected_poses_undo_offset_and_yaw(walk: Walk) -> None:
+def test_corrected_poses_undo_offset_and_yaw(walk: CalibrationRecording) -> None:
     """The array as described, at the corrected pose, has the pose of the array as mounted at the true time."""
     offset_s, yaw_rad = 0.07, 0.2
     mounted = CUBE.T_camera_array @ transform(Rotation.from_euler("z", yaw_rad).as_matrix(), np.zeros(3))
     estimate = CalibrationEstimate(offset_s, yaw_rad, 0.01, 0.01, np.array([0.0, 0, 1]), 0.2)
-    poses = track(walk)
+    poses = pose_track(walk)
     corrected = CorrectedPoses(poses, CUBE, estimate)
     at_ns = 104_000_000_000
     T_map_camera, T_corrected = poses.at(at_ns + round(offset_s * 1e9)), corrected.at(at_ns)
@@ -72,13 +72,13 @@ def test_corrected_poses_undo_offset_and_yaw(walk: Walk) -> None:
 
 
 @pytest.fixture(scope="module")
-def ears_walk() -> Walk:
+def ears_walk() -> CalibrationRecording:
     """25 s of turning and walking with two ears on a sphere of 87.5 mm."""
-    return record_walk(EARS, 1, sound="builtin:noise", seconds=25.0)
+    return simulate_calibration_recording(EARS, 1, sound="builtin:noise", seconds=25.0)
 
 
 @pytest.mark.parametrize("share", [0.75, 0.9, 1.25])
-def test_another_head_radius_is_found_and_used(ears_walk: Walk, share: float) -> None:
+def test_another_head_radius_is_found_and_used(ears_walk: CalibrationRecording, share: float) -> None:
     """In mode report too: a radius that is a quarter off moves sources by half a metre."""
     stage = SoundStage(Config(), replace(EARS, head=Head(radius_m=share * 0.0875)))
     stage.add(AudioFormat(44100, 2, "S16LE", "WAVE"))

@@ -11,7 +11,7 @@ import pytest
 from bag_maker import CAMERA
 
 from echoseg_ros.errors import ArrayError
-from echoseg_ros.eval.sound.sound_calibration import Walk, record_walk, track
+from echoseg_ros.eval.sound.sound_calibration import CalibrationRecording, pose_track, simulate_calibration_recording
 from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.sound.array.array_geometry import array_to_mapping, load_array
 from echoseg_ros.sound.channel_checks.channel_check import check_bag_channels, check_channels
@@ -23,13 +23,13 @@ CASES = [("cube8", 1), ("square4", 1), ("square4", 3)]
 
 
 @cache
-def walk(name: str, seed: int) -> Walk:
+def walk(name: str, seed: int) -> CalibrationRecording:
     """10 s in a room of 0.4 s: noise (seed 1) or speech (seed 3)."""
-    return record_walk(load_array(name), seed, seconds=10.0)
+    return simulate_calibration_recording(load_array(name), seed, seconds=10.0)
 
 
 def faults(name: str, seed: int, samples: Float32Array) -> list[tuple[str, tuple[int, ...]]]:
-    found = check_channels(ArrayRecording(samples, START_NS, 16000.0, track(walk(name, seed))), load_array(name))
+    found = check_channels(ArrayRecording(samples, START_NS, 16000.0, pose_track(walk(name, seed))), load_array(name))
     return [(fault.kind, fault.channels) for fault in found]
 
 
@@ -64,7 +64,7 @@ def test_inverted_dead_and_clipped_channels_are_found(name: str, seed: int, chan
 @pytest.mark.parametrize("stated_hz", [8000.0, 32000.0])
 def test_a_wrong_rate_is_found_by_the_delays(stated_hz: float) -> None:
     """The driver counts samples at the stated rate, so that the stamps agree with it."""
-    poses = track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / stated_hz))
+    poses = pose_track(replace(walk("cube8", 1), times_s=walk("cube8", 1).times_s * 16000.0 / stated_hz))
     (found,) = check_channels(
         ArrayRecording(walk("cube8", 1).samples, START_NS, stated_hz, poses),
         replace(load_array("cube8"), sample_rate_hz=stated_hz),
@@ -74,7 +74,7 @@ def test_a_wrong_rate_is_found_by_the_delays(stated_hz: float) -> None:
 
 def test_a_wrong_rate_is_found_by_the_stamps() -> None:
     stamps = [(k * 1600, START_NS + k * 100_000_000) for k in range(100)]
-    poses = track(walk("square4", 1))
+    poses = pose_track(walk("square4", 1))
     recording = ArrayRecording(walk("square4", 1).samples, START_NS, 44100.0, poses, stamps)
     (found,) = check_channels(recording, replace(load_array("square4"), sample_rate_hz=44100.0))
     assert found.kind == "sample_rate" and found.actual_rate_hz == 16000

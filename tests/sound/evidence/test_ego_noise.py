@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from waves import cube, delayed, hear, plane_wave
+from waves import cube, delayed, plane_wave, simulated_window
 
 from echoseg_ros.config import Config, SoundConfig
 from echoseg_ros.geometry import transform
@@ -38,8 +38,8 @@ def window(
     noise: Float64Array | float = 0.0,
     source_m: Float64Array | None = SOURCE_M,
 ) -> AudioWindow:
-    heard = hear(cube(), pose, source_m, rng)
-    return AudioWindow(0, (heard.samples + noise).astype(np.float32), RATE_HZ, pose)
+    clean = simulated_window(cube(), pose, source_m, rng)
+    return AudioWindow(0, (clean.samples + noise).astype(np.float32), RATE_HZ, pose)
 
 
 def turning(
@@ -55,21 +55,21 @@ def errors_deg(
     extract: EvidenceExtractor, windows: list[AudioWindow], source_m: Float64Array = SOURCE_M
 ) -> Float64Array:
     errors = []
-    for heard in windows:
-        to_source = heard.T_map_array[:3, :3].T @ (source_m - heard.T_map_array[:3, 3])
-        cosine = peak_direction(extract(heard)) @ to_source / np.linalg.norm(to_source)
+    for audio in windows:
+        to_source = audio.T_map_array[:3, :3].T @ (source_m - audio.T_map_array[:3, 3])
+        cosine = peak_direction(extract(audio)) @ to_source / np.linalg.norm(to_source)
         errors.append(np.degrees(np.arccos(min(1.0, cosine))))
     return np.array(errors)
 
 
 def test_a_fan_10_db_above_the_source_is_removed_after_noise_only_windows() -> None:
     rng = np.random.default_rng(0)
-    heard = [window(rng, pose, fan(rng)) for pose in turning(10)]  # the source arrives with 0.05 / 2.2
-    assert np.median(errors_deg(extractor("off"), heard)) > 45
+    windows = [window(rng, pose, fan(rng)) for pose in turning(10)]  # the source arrives with 0.05 / 2.2
+    assert np.median(errors_deg(extractor("off"), windows)) > 45
     extract = extractor("off")
     for _ in range(2):
         assert extract(window(rng, np.eye(4), fan(rng), None), noise_only=True).activity == 0.0
-    assert errors_deg(extract, heard).max() < 3.0
+    assert errors_deg(extract, windows).max() < 3.0
 
 
 def test_a_turning_robot_learns_its_fan_while_a_source_sounds() -> None:
@@ -94,9 +94,9 @@ def test_a_source_in_the_room_is_kept_while_the_robot_turns(source_m: Float64Arr
     rng, extract, plain = np.random.default_rng(3), extractor(), extractor("off")
     for pose in turning(12):
         extract(window(rng, pose, source_m=source_m))
-    heard = [window(rng, pose, source_m=source_m) for pose in turning(8)]
-    assert errors_deg(extract, heard, source_m).max() < 3.0
-    peaks = [[e(w).energy.sum(axis=0).max() for w in heard] for e in (extract, plain)]
+    windows = [window(rng, pose, source_m=source_m) for pose in turning(8)]
+    assert errors_deg(extract, windows, source_m).max() < 3.0
+    peaks = [[e(w).energy.sum(axis=0).max() for w in windows] for e in (extract, plain)]
     assert np.divide(peaks[0], peaks[1]).min() > 0.8
 
 
@@ -123,12 +123,12 @@ def test_a_lone_plane_wave_keeps_its_energy_through_the_filter() -> None:
 
 def test_a_change_of_the_noise_is_followed() -> None:
     rng, extract = np.random.default_rng(5), extractor("off")
-    heard = [window(rng, pose, fan(rng, OTHER_FAN_M)) for pose in turning(6)]
+    windows = [window(rng, pose, fan(rng, OTHER_FAN_M)) for pose in turning(6)]
     extract(window(rng, np.eye(4), fan(rng), None), noise_only=True)
-    assert np.median(errors_deg(extract, heard)) > 30
+    assert np.median(errors_deg(extract, windows)) > 30
     for _ in range(20):
         extract(window(rng, np.eye(4), fan(rng, OTHER_FAN_M), None), noise_only=True)
-    assert errors_deg(extract, heard).max() < 3.0
+    assert errors_deg(extract, windows).max() < 3.0
 
 
 def test_only_windows_wholly_within_noise_only_are_learned_from() -> None:
@@ -138,9 +138,9 @@ def test_only_windows_wholly_within_noise_only_are_learned_from() -> None:
     calls: list[tuple[int, bool]] = []
     extract = side._extract
 
-    def spy(heard: AudioWindow, noise_only: bool = False) -> SoundEvidence:
-        calls.append((heard.stamp_ns, noise_only))
-        return extract(heard, noise_only)
+    def spy(audio: AudioWindow, noise_only: bool = False) -> SoundEvidence:
+        calls.append((audio.stamp_ns, noise_only))
+        return extract(audio, noise_only)
 
     side._extract = spy  # type: ignore[assignment]
     for tenth in range(60):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
-from waves import cube, hear, plane_wave
+from waves import cube, plane_wave, simulated_window
 
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.errors import ArrayError
@@ -66,7 +66,7 @@ def test_energy_is_the_share_of_a_plane_wave() -> None:
 
 def test_a_sound_in_one_band_counts_in_that_band() -> None:
     rng, extract = np.random.default_rng(0), extractor(cube())
-    quiet = hear(cube(), np.eye(4), None, rng)
+    quiet = simulated_window(cube(), np.eye(4), None, rng)
     for _ in range(4):
         extract(quiet)
     window = plane_wave(cube(), np.array([0.0, 1.0, 0.0]), rng, noise=0.0)
@@ -79,7 +79,7 @@ def test_a_sound_in_one_band_counts_in_that_band() -> None:
 
 def test_microphone_noise_has_little_activity_and_silence_none() -> None:
     rng, extract = np.random.default_rng(5), extractor(cube())
-    activity = [extract(hear(cube(), np.eye(4), None, rng)).activity for _ in range(20)]
+    activity = [extract(simulated_window(cube(), np.eye(4), None, rng)).activity for _ in range(20)]
     assert max(activity) < 0.2
     assert extract(AudioWindow(0, np.zeros((8, 8000), np.float32), 16000.0, np.eye(4))).activity == 0.0
 
@@ -88,10 +88,10 @@ def test_a_weak_sound_is_active_and_a_steady_one_stays_so() -> None:
     """A noise floor that gated bins, or learned a steady sound, removed weak speech and rain."""
     rng, extract = np.random.default_rng(6), extractor(cube())
     for _ in range(8):
-        extract(hear(cube(), np.eye(4), None, rng, noise=0.02))
-    weak = extract(hear(cube(), np.eye(4), np.array([3.0, 2.0, 1.0]), rng, noise=0.02))  # about -3 dB
+        extract(simulated_window(cube(), np.eye(4), None, rng, noise=0.02))
+    weak = extract(simulated_window(cube(), np.eye(4), np.array([3.0, 2.0, 1.0]), rng, noise=0.02))  # about -3 dB
     assert weak.activity > 0.4
-    steady = [extract(hear(cube(), np.eye(4), np.array([2.0, 2.0, 1.0]), rng)).activity for _ in range(60)]
+    steady = [extract(simulated_window(cube(), np.eye(4), np.array([2.0, 2.0, 1.0]), rng)).activity for _ in range(60)]
     assert min(steady) > 0.6
 
 
@@ -101,7 +101,7 @@ def test_a_window_with_another_number_of_microphones_is_refused() -> None:
 
 
 def test_a_diffuse_field_has_no_direction_even_to_a_flat_array() -> None:
-    """Reverberation drew the sources of a flat array up and down, where all its microphones hear it at once."""
+    """Reverberation drew the sources of a flat array up and down, from where it reaches all microphones at once."""
     array = load_array("square4")
     rng, extract = np.random.default_rng(8), extractor(array)
     total = np.zeros(2500)

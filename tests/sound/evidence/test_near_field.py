@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from near_field_reference import near_field_energy
 from scipy.spatial.transform import Rotation
-from waves import cube, delayed, hear, plane_wave
+from waves import cube, delayed, plane_wave, simulated_window
 
 from echoseg_ros.config import SoundConfig
 from echoseg_ros.geometry import transform
@@ -82,7 +82,9 @@ def test_the_correction_agrees_with_the_reference() -> None:
 
 def test_the_reference_is_the_map_far_from_the_array() -> None:
     rng, extract = np.random.default_rng(10), extractor(cube())
-    evidence = extract(hear(cube(), transform(np.eye(3), np.array([2.0, 2.0, 1.0])), np.array([4.0, 3.0, 1.5]), rng))
+    evidence = extract(
+        simulated_window(cube(), transform(np.eye(3), np.array([2.0, 2.0, 1.0])), np.array([4.0, 3.0, 1.5]), rng)
+    )
     total = evidence.energy.sum(axis=0)
     off = np.abs(near_field_energy(evidence, cube(), 5.0 * evidence.directions_array) - total)
     assert off.max() < 0.01

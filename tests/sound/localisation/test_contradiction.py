@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from reflecting_room import room_surface
-from waves import cube, evidence_along, hear, path
+from waves import cube, evidence_along, path, simulated_window
 
 from echoseg_ros.config import SoundConfig, SourceConfig
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
@@ -59,7 +59,7 @@ def test_reflections_past_an_obstacle_contradict_nothing() -> None:
     """
     rng, extract = np.random.default_rng(3), EvidenceExtractor(cube(), 16000.0, SoundConfig())
     evidence = [
-        extract(hear(cube(), pose, FIRST_M, rng, round(k * STEP_S * 1e9), direct=1.0 if k < 40 else 0.05))
+        extract(simulated_window(cube(), pose, FIRST_M, rng, round(k * STEP_S * 1e9), direct=1.0 if k < 40 else 0.05))
         for k, pose in enumerate(path(80))
     ]
     assert all(near(place_m, FIRST_M, 0.7) for place_m in strongest_positions(evidence, room_surface())[39:])
