@@ -5,12 +5,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "echoseg_ros"
-TRANSFORMERS = "transformers>=5.0; python_version >= '3.11'"
+# What only the simulator, and with it the demo and the benchmarks, imports.
+SIMULATOR = ["open3d>=0.19", "pyroomacoustics>=0.8", "soundfile>=0.12"]
+# Pretrained models; their newer releases do not support Python 3.10.
+MODELS = ["transformers>=5.0; python_version >= '3.11'"]
 NODES = ["echoseg_node", "sound_node", "object_node"]
 
 
 def shared(folder: str) -> list[tuple[str, list[str]]]:
-    """Every file below a folder, to be installed under share/ in the same order of folders."""
+    """Every file below a folder, to be installed under share/ in the same folders."""
     folders = [Path(folder), *(path for path in sorted(Path(folder).rglob("*")) if path.is_dir())]
     files = {path: [str(file) for file in sorted(path.iterdir()) if file.is_file()] for path in folders}
     return [(f"share/{NAME}/{path}", names) for path, names in files.items() if names and path.name != "__pycache__"]
@@ -30,29 +33,38 @@ setup(
         *(f"echoseg_sim.{package}" for package in find_packages("sim")),
     ],
     package_dir={"echoseg_sim": "sim"},
-    package_data={NAME: ["io/messages/*/msg/*.msg", "masks/network/*.npz"]},
-    # The lower bounds are the versions of constraints-robot.txt or older ones of the same major interface.
+    package_data={NAME: ["py.typed", "io/messages/*/msg/*.msg", "masks/network/*.npz"], "echoseg_sim": ["py.typed"]},
+    # Lower bounds: versions of constraints-robot.txt, or older ones with the same interface.
+    # docs/architecture.md says what each package is for.
     install_requires=[
+        "backports.zstd; python_version < '3.14'",
         "h5py>=3.10",
+        "lz4>=4.3",
         "matplotlib>=3.8",
         "numba>=0.59",
         "numpy>=1.26",
-        "open3d>=0.19",
         "opencv-python>=4.8",
-        "pyroomacoustics>=0.8",
         "PyYAML>=6.0",
         "rosbags>=0.10",
         "scipy>=1.11",
-        "soundfile>=0.12",
         "torch>=2.4",
         "tqdm>=4.60",
     ],
     extras_require={
+        "sim": SIMULATOR,
         "gpu": ["gsplat>=1.5", "ninja", "packaging"],
-        # Names for sounds from a pretrained model (label.tagger); their newer releases have left Python 3.10 behind.
-        "models": [TRANSFORMERS],
-        # pytest 9 breaks with the launch_testing plugin of a ROS installation.
-        "dev": ["mypy>=1.10", "pytest>=7.4,<9", "pytest-timeout>=2.2", "ruff>=0.6", "types-PyYAML", TRANSFORMERS],
+        "models": MODELS,
+        "dev": [
+            *SIMULATOR,
+            *MODELS,
+            "import-linter>=2.1",
+            "mypy>=1.10",
+            "pytest>=7.4,<9",  # pytest 9 fails with the launch_testing plugin of a ROS installation
+            "pytest-timeout>=2.2",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "vulture>=2.11",
+        ],
     },
     entry_points={
         "console_scripts": [
@@ -60,7 +72,7 @@ setup(
             *(f"{node} = echoseg_ros.nodes.runtime:{node}" for node in NODES),
         ]
     },
-    # launch_ros looks under lib/echoseg_ros, where pip puts no entry points: hence scripts as data files.
+    # ros2 run and launch_ros look under lib/echoseg_ros, where pip puts no entry points: hence scripts as data files.
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -1,9 +1,9 @@
-"""What `make setup` and colcon install, and where: the places that ros2 run and ros2 launch look at."""
+"""What `make setup` and colcon install, and where ros2 run and ros2 launch find it; the package's metadata."""
 
 import os
 import subprocess
 import sys
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points, requires, version
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PREFIX = Path(sys.prefix)
 SHARE = PREFIX / "share" / "echoseg_ros"
+SIMULATOR = ["open3d", "pyroomacoustics", "soundfile"]
 NODES = ["echoseg_node", "sound_node", "object_node"]
 COPIED = [path.relative_to(ROOT) for folder in ("launch", "config") for path in sorted((ROOT / folder).rglob("*"))]
 
@@ -25,6 +26,42 @@ def test_packages_import_from_any_folder(package: str, tmp_path: Path) -> None:
 
 def test_versions_agree() -> None:
     assert ElementTree.parse(ROOT / "package.xml").findtext("version") == version("echoseg_ros")
+
+
+def test_the_manifest_is_one_that_ros_reads() -> None:
+    parse_package = pytest.importorskip("catkin_pkg.package").parse_package
+    warnings: list[str] = []
+    package = parse_package(str(ROOT / "package.xml"), warnings=warnings)
+    assert (package.name, warnings) == ("echoseg_ros", [])
+    assert package.get_build_type() == "ament_python"
+
+
+def test_the_manifest_passes_ament_xmllint() -> None:
+    assert pytest.importorskip("ament_xmllint.main").main([str(ROOT / "package.xml")]) == 0
+
+
+@pytest.mark.parametrize("package", ["echoseg_ros", "sim"])
+def test_packages_are_marked_as_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("module", SIMULATOR)
+def test_the_simulator_is_an_extra(module: str) -> None:
+    lines = [line for line in requires("echoseg_ros") or [] if line.startswith(module)]
+    assert len(lines) == 2, lines
+    assert all("extra ==" in line for line in lines)
+
+
+def test_the_pipeline_and_the_commands_import_without_the_simulator() -> None:
+    """On a robot the extra [sim] is missing; scipy and the standard library read and write WAV files there."""
+    code = f"""
+import sys
+for name in {SIMULATOR}:
+    sys.modules[name] = None
+import echoseg_ros.cli.entry, echoseg_ros.pipeline.live, echoseg_ros.pipeline.replay
+import echoseg_ros.report.run_completion, echoseg_ros.report.source_audio
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("command", ["echoseg", *NODES])
