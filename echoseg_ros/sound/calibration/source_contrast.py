@@ -24,7 +24,6 @@ def head_delay_table(array: ArrayGeometry) -> Float64Array:
     return np.ascontiguousarray(array.far_field_delays_s(unit.reshape(-1, 3)).T.reshape(-1, *elevation.shape))
 
 
-# Longer than 40 lines: one loop over sub-windows, sources and pairs, which numba compiles as a whole.
 @njit(cache=True, nogil=True, error_model="numpy")
 def source_contrast(  # type: ignore[no-untyped-def]
     correlations, weights, chosen, pairs, plane_delays, head_delays, T_map_array, pose_set, turns, sources, scales
@@ -34,7 +33,8 @@ def source_contrast(  # type: ignore[no-untyped-def]
     chosen: [W] sub-windows, whose weights are weights [.]; plane_delays: [M, 3] delays of plane waves along the axes of the
     array frame, and head_delays: empty or as `head_delay_table`, both in steps of the lag grid; T_map_array:
     [O, W, 4, 4] sets of poses of the chosen sub-windows, pose_set: [K] the set for each source; turns: [K, 3, 3] from the
-    array as mounted to the array as described; scales: [K] factor on the delays.
+    array as mounted to the array as described; scales: [K] factor on the delays. One loop of more than 40 lines, which numba
+    compiles as a whole.
     """
     values = np.empty((len(chosen), len(sources)))
     delays = np.empty(len(plane_delays), dtype=np.float32)
