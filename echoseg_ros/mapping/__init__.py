@@ -1,1 +1,1 @@
-"""The 3D Gaussian map: parameters, rasterizers, optimisation, keyframes."""
+"""The 3D Gaussian map: keyframes, insertion, optimisation and rendering of Gaussians."""

@@ -1,4 +1,4 @@
-"""The map's parameters and what the optimiser remembers of them, kept in step when Gaussians come and go."""
+"""The Gaussians of the map with the optimiser's state of each, kept aligned on insertion, splitting and removal."""
 
 from __future__ import annotations
 
@@ -12,47 +12,51 @@ from echoseg_ros.mapping.adam import BETA2, adam_step
 from echoseg_ros.mapping.gaussians import Gaussians, concatenated
 from echoseg_ros.mapping.rotations import rotation_matrices
 
-# What a new Gaussian is taken to paint before it was seen again, and how fast old views stop counting.
-NEW_PX, FADING = 4.0, 0.95
-# Two halves of a Gaussian lie this many of its deviations to each side, and are this much shorter.
-SPLIT_OFFSET, SPLIT_LENGTH = 0.5, 0.7
+# Contribution of a new Gaussian before a keyframe shows it again, pixels.
+NEW_CONTRIBUTION_PX = 4.0
+# Factor on an old contribution for each new keyframe that shows the Gaussian.
+CONTRIBUTION_DECAY = 0.95
+# Distance of the centre of each half of a split Gaussian from its parent's, in standard deviations of the parent.
+SPLIT_OFFSET = 0.5
+# Standard deviation of a half along the split axis, as a share of its parent's.
+SPLIT_LENGTH = 0.7
 
 
 class GaussianMap:
-    """Parameters, Adam's moments and identities; insertion appends, pruning keeps the order.
+    """Parameters, Adam moments and ids of at most `max_gaussians` Gaussians; row i of every tensor is one Gaussian.
 
-    `uids` [N] int64 is strictly increasing over the rows and never reused, so that others can realign what they keep
-    per Gaussian. `contribution` [N] is the most that a Gaussian painted in a keyframe lately, in pixels. Never more than
-    `max_gaussians` rows.
+    Insertion appends rows, removal keeps their order. `uids`: [N] int64, strictly increasing over the rows and never
+    reused, so that other code can realign its values per Gaussian. `contribution`: [N] largest sum of blending weights
+    of a Gaussian in one of the recent keyframes, pixels.
     """
 
     def __init__(self, max_gaussians: int, device: torch.device | str = "cpu") -> None:
         self.max_gaussians = max_gaussians
         self.device = torch.device(device)
+        self._next_uid = 0
         self.clear()
 
     def __len__(self) -> int:
         return len(self.gaussians)
 
     def clear(self) -> None:
-        """Forget everything; uids go on counting where they were."""
+        """Remove all Gaussians; the counter of uids continues."""
         self.gaussians = Gaussians.empty(self.device)
-        self._first = Gaussians.empty(self.device)
-        self._second = Gaussians.empty(self.device)
-        self._updates = torch.zeros(0, device=self.device)
+        self._first_moments = Gaussians.empty(self.device)
+        self._second_moments = Gaussians.empty(self.device)
+        self._update_counts = torch.zeros(0, device=self.device)
         self.contribution = torch.zeros(0, device=self.device)
         self.uids = torch.zeros(0, dtype=torch.int64, device=self.device)
-        self._next_uid = getattr(self, "_next_uid", 0)
 
     @property
-    def updates(self) -> Tensor:  # [N] float32
-        """How many optimisation steps touched each Gaussian."""
-        return self._updates
+    def update_counts(self) -> Tensor:  # [N] float32
+        """Number of optimisation steps that moved each Gaussian."""
+        return self._update_counts
 
     def insert(self, new: Gaussians) -> int:
-        """Append Gaussians and return how many; at the cap the old ones that contribute least make room first.
+        """Append the first `max_gaussians` rows of `new`; returns their number.
 
-        Of `new` only the first `max_gaussians` rows are taken.
+        Where the map would exceed `max_gaussians`, the old Gaussians with the lowest contribution are removed first.
         """
         new = new.map(lambda tensor: tensor[: self.max_gaussians].to(self.device).detach())
         self._make_room(len(new))
@@ -60,7 +64,7 @@ class GaussianMap:
         return len(new)
 
     def split(self, rows: Tensor) -> None:
-        """Each of these Gaussians [n] becomes two halves along its longest axis: one in its row, one appended."""
+        """Split the Gaussians of rows [n] along their longest axis: one half stays in the row, one is appended."""
         rows = rows[: self.max_gaussians - len(self)]
         parents = self.gaussians.map(lambda tensor: tensor[rows])
         longest = parents.log_scales.argmax(dim=1, keepdim=True)
@@ -69,57 +73,62 @@ class GaussianMap:
         shorter = parents.log_scales.scatter_add(1, longest, torch.full_like(offset[:, :1], math.log(SPLIT_LENGTH)))
         self.gaussians.log_scales[rows] = shorter
         self.gaussians.means[rows] = parents.means - offset
-        for moments in (self._first, self._second):
+        for moments in (self._first_moments, self._second_moments):
             for _, tensor in moments.items():
                 tensor[rows] = 0
-        self._updates[rows] = 0
+        self._update_counts[rows] = 0
         self._append(replace(parents, means=parents.means + offset, log_scales=shorter))
 
     def _append(self, new: Gaussians) -> None:
         self.gaussians = concatenated(self.gaussians, new)
-        self._first = concatenated(self._first, new.map(torch.zeros_like))
-        self._second = concatenated(self._second, new.map(torch.zeros_like))
-        self._updates = torch.cat([self._updates, torch.zeros(len(new), device=self.device)])
-        self.contribution = torch.cat([self.contribution, torch.full((len(new),), NEW_PX, device=self.device)])
+        self._first_moments = concatenated(self._first_moments, new.map(torch.zeros_like))
+        self._second_moments = concatenated(self._second_moments, new.map(torch.zeros_like))
+        self._update_counts = torch.cat([self._update_counts, torch.zeros(len(new), device=self.device)])
+        new_contribution = torch.full((len(new),), NEW_CONTRIBUTION_PX, device=self.device)
+        self.contribution = torch.cat([self.contribution, new_contribution])
         uids = torch.arange(self._next_uid, self._next_uid + len(new), device=self.device)
         self.uids = torch.cat([self.uids, uids])
         self._next_uid += len(new)
 
-    def _make_room(self, wanted: int) -> None:
-        excess = len(self) + wanted - self.max_gaussians
+    def _make_room(self, count: int) -> None:
+        excess = len(self) + count - self.max_gaussians
         if excess > 0:
             order = torch.argsort(self.contribution, stable=True)
-            keep = torch.ones(len(self), dtype=torch.bool, device=self.device)
-            keep[order[:excess]] = False
-            self.keep(keep)
+            kept = torch.ones(len(self), dtype=torch.bool, device=self.device)
+            kept[order[:excess]] = False
+            self.keep(kept)
 
-    def see(self, painted_px: Tensor) -> None:
-        """Take note of what each Gaussian [N] paints in a new keyframe, the sum of its blending weights in pixels."""
-        seen = painted_px > 0
-        self.contribution = torch.where(seen, torch.maximum(painted_px, FADING * self.contribution), self.contribution)
+    def update_contribution(self, weights_px: Tensor) -> None:
+        """Update the contributions with a new keyframe; weights_px: [N] sum of each Gaussian's blending weights in it."""
+        visible = weights_px > 0
+        decayed = torch.maximum(weights_px, CONTRIBUTION_DECAY * self.contribution)
+        self.contribution = torch.where(visible, decayed, self.contribution)
 
     @property
-    def pull(self) -> Tensor:  # [N]
-        """How strongly the loss pulls at each Gaussian: the usual change of the loss for a move by its own size."""
-        unbiased = (self._second.means / (1 - BETA2 ** self._updates.clamp(min=1))[:, None]).sqrt().norm(dim=1)
-        return unbiased * self.gaussians.log_scales.amax(dim=1).exp()
+    def loss_sensitivity(self) -> Tensor:  # [N]
+        """Root-mean-square gradient of the loss by the centre, times the largest standard deviation of the Gaussian."""
+        correction = 1 - BETA2 ** self._update_counts.clamp(min=1)
+        rms_gradient: Tensor = (self._second_moments.means / correction[:, None]).sqrt().norm(dim=1)
+        return rms_gradient * self.gaussians.log_scales.amax(dim=1).exp()
 
     def keep(self, mask: Tensor) -> None:
-        """Drop the rows where `mask` [N] bool is False."""
+        """Remove the rows where `mask` [N] bool is False."""
         rows = torch.nonzero(mask).squeeze(1)
         if len(rows) == len(self):
             return
         self.gaussians = self.gaussians.map(lambda tensor: tensor[rows])
-        self._first = self._first.map(lambda tensor: tensor[rows])
-        self._second = self._second.map(lambda tensor: tensor[rows])
-        self._updates = self._updates[rows]
+        self._first_moments = self._first_moments.map(lambda tensor: tensor[rows])
+        self._second_moments = self._second_moments.map(lambda tensor: tensor[rows])
+        self._update_counts = self._update_counts[rows]
         self.contribution = self.contribution[rows]
         self.uids = self.uids[rows]
 
     def adam_step(self, gradients: Gaussians, learning_rates: dict[str, float | Tensor]) -> None:
-        """One step of Adam on the Gaussians that have a gradient; the others stay where they are.
+        """Take one step of Adam on the Gaussians that have a gradient; the others stay.
 
-        A Gaussian outside the view would otherwise drift on old momentum. Bias is corrected by each row's own count.
-        learning_rates: per field, a number or one per row [N].
+        A Gaussian outside the view would otherwise drift on its old momentum. The bias correction uses each row's own
+        update count. learning_rates: per field, a number or one per row [N].
         """
-        adam_step(self.gaussians, self._first, self._second, self._updates, gradients, learning_rates)
+        adam_step(
+            self.gaussians, self._first_moments, self._second_moments, self._update_counts, gradients, learning_rates
+        )

@@ -1,4 +1,4 @@
-"""Parameters of 3D Gaussians as a plain container of tensors."""
+"""Parameters of 3D Gaussians as a container of tensors."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Names of the fields, in order.
 PARAMETERS = ("means", "quats_wxyz", "log_scales", "opacity_logits", "rgb")
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """A plain container of parameters before activation; row i of every tensor is one Gaussian.
+    """Parameters of Gaussians before activation; row i of every tensor is one Gaussian.
 
     means: [N, 3] map frame, metres; quats_wxyz: [N, 4], any length; log_scales: [N, 3] natural logarithm of metres;
-    opacity_logits: [N]; rgb: [N, 3] colour, 1 = white (3DGS' f_dc is (rgb - 0.5) / 0.28209...).
+    opacity_logits: [N]; rgb: [N, 3] colour, 1 = white (f_dc of a 3DGS file is (rgb - 0.5) / 0.28209...).
     """
 
     means: Tensor
@@ -35,12 +36,12 @@ class Gaussians:
 
     @property
     def opacities(self) -> Tensor:  # [N] in (0, 1)
-        """Peak opacities."""
+        """Opacities at the centre."""
         return self.opacity_logits.sigmoid()
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """Device of the parameters."""
         return self.means.device
 
     def items(self) -> Iterator[tuple[str, Tensor]]:
@@ -49,22 +50,31 @@ class Gaussians:
             yield name, getattr(self, name)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
-        """The same container with `function` applied to every tensor."""
+        """The Gaussians with `function` applied to every tensor."""
         return Gaussians(*(function(tensor) for _, tensor in self.items()))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Gaussians:
-        """On another device or in another precision."""
+        """The Gaussians on another device or in another precision."""
         return self.map(lambda tensor: tensor.to(device=device, dtype=dtype or tensor.dtype))
+
+    def gradients(self) -> Gaussians:
+        """Gradients of the parameters, which must be leaves that a backward pass has reached."""
+
+        def gradient(tensor: Tensor) -> Tensor:
+            assert tensor.grad is not None
+            return tensor.grad
+
+        return self.map(gradient)
 
     @staticmethod
     def empty(device: torch.device | str = "cpu") -> Gaussians:
-        """No Gaussians at all."""
+        """A container of no Gaussians."""
         return Gaussians(*(torch.zeros(shape, device=device) for shape in ((0, 3), (0, 4), (0, 3), (0,), (0, 3))))
 
 
 @dataclass(frozen=True)
 class MapGaussians(Gaussians):
-    """Gaussians as they stand in a map, with their identities. uids: [N] int64, strictly increasing."""
+    """The Gaussians of a map with their ids. uids: [N] int64, strictly increasing."""
 
     uids: Tensor
 

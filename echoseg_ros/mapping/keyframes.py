@@ -1,4 +1,4 @@
-"""Which frames feed the map, and the ones that are kept to optimise it by."""
+"""Keyframes: their selection among the frames, their reduction to the map's resolution, and the store of kept ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch
 from echoseg_ros.config import KeyframeConfig
 from echoseg_ros.types import CameraFrame, Float64Array, FloatImage, RgbImage
 
+# Weights of red, green and blue in brightness (ITU-R BT.601).
+BRIGHTNESS_WEIGHTS = (0.299, 0.587, 0.114)
 
-class Reason(Enum):
-    """Why a frame became a keyframe, or why not."""
+
+class KeyframeReason(Enum):
+    """Why a frame became a keyframe, or why it did not."""
 
     FIRST = "the first frame"
     MOVED = "the camera moved"
@@ -25,37 +28,37 @@ class Reason(Enum):
     @property
     def accepted(self) -> bool:
         """Whether the frame is a keyframe."""
-        return self not in (Reason.TOO_SOON, Reason.SAME_VIEW)
+        return self not in (KeyframeReason.TOO_SOON, KeyframeReason.SAME_VIEW)
 
 
 @dataclass(frozen=True)
 class Keyframe(CameraFrame):
-    """A frame the map is built from, reduced to the map's resolution.
+    """A frame that the map keeps, reduced to the map's resolution.
 
-    id counts keyframes from 0; swept: its depth comes from parallax with other keyframes, not from a sensor.
+    id: number of the keyframe, from 0; has_swept_depth: its depth comes from the plane sweep, not from a sensor.
     """
 
     id: int
-    reason: Reason
-    swept: bool = False
+    reason: KeyframeReason
+    has_swept_depth: bool = False
 
     @staticmethod
-    def of(frame: CameraFrame, id: int, reason: Reason) -> Keyframe:
-        """The (already reduced) frame as a keyframe."""
+    def of(frame: CameraFrame, id: int, reason: KeyframeReason) -> Keyframe:
+        """The keyframe of a frame that is reduced already."""
         return Keyframe(**{f.name: getattr(frame, f.name) for f in fields(CameraFrame)}, id=id, reason=reason)
 
 
 class KeyframeSelector:
-    """Says which frames are keyframes: enough motion or enough time since the last one. Free of scale."""
+    """Selects keyframes by motion and time since the last one. Independent of the map's unit."""
 
     def __init__(self, config: KeyframeConfig) -> None:
         self._config = config
         self._last: CameraFrame | None = None
 
-    def consider(self, frame: CameraFrame, scene_depth: float | None) -> Reason:
-        """Accept or refuse a frame; an accepted one is what the next is compared with.
+    def select(self, frame: CameraFrame, scene_depth: float | None) -> KeyframeReason:
+        """Accept or refuse the next frame; an accepted one becomes the reference for the frames after it.
 
-        scene_depth: how far away things are, in map units; None while it is not known, when any motion counts.
+        scene_depth: median depth of the scene, map units; None if unknown: then any motion is enough.
         """
         reason = self._reason(frame, scene_depth or 0.0)
         if reason.accepted:
@@ -63,27 +66,27 @@ class KeyframeSelector:
         return reason
 
     def clear(self) -> None:
-        """Forget the last keyframe."""
+        """Forget the last keyframe; the next frame is accepted."""
         self._last = None
 
-    def _reason(self, frame: CameraFrame, scene_depth: float) -> Reason:
+    def _reason(self, frame: CameraFrame, scene_depth: float) -> KeyframeReason:
         if self._last is None:
-            return Reason.FIRST
+            return KeyframeReason.FIRST
         elapsed_s = (frame.stamp_ns - self._last.stamp_ns) / 1e9
         if elapsed_s < self._config.min_interval_s:
-            return Reason.TOO_SOON
+            return KeyframeReason.TOO_SOON
         moved, turned_rad = pose_difference(self._last.T_map_camera, frame.T_map_camera)
         if moved > 0 and moved >= self._config.min_translation * scene_depth:
-            return Reason.MOVED
+            return KeyframeReason.MOVED
         if turned_rad >= self._config.min_rotation_rad:
-            return Reason.TURNED
-        return Reason.TIME if elapsed_s >= self._config.max_interval_s else Reason.SAME_VIEW
+            return KeyframeReason.TURNED
+        return KeyframeReason.TIME if elapsed_s >= self._config.max_interval_s else KeyframeReason.SAME_VIEW
 
 
 class KeyframeStore:
-    """Reduced keyframes in order of time, never more than `max_count`."""
+    """At most `keyframes.max_count` keyframes, in the order of insertion."""
 
-    # The newest keyframes are the optimiser's window: none of them is dropped.
+    # Number of newest keyframes that are never dropped: the window of the optimiser.
     WINDOW = 4
 
     def __init__(self, config: KeyframeConfig) -> None:
@@ -97,11 +100,11 @@ class KeyframeStore:
         return self._keyframes[position]
 
     def clear(self) -> None:
-        """Forget all keyframes."""
+        """Remove all keyframes."""
         self._keyframes.clear()
 
     def add(self, keyframe: Keyframe) -> int | None:
-        """Append a keyframe; returns the position of the most redundant one if it had to go for it."""
+        """Append a keyframe; returns the position of the most redundant one if the store was full and dropped it."""
         self._keyframes.append(keyframe)
         if len(self._keyframes) <= self._max_count:
             return None
@@ -110,12 +113,12 @@ class KeyframeStore:
         return position
 
     def _most_redundant(self) -> int:
-        """Position of the keyframe whose view another one shows best; the older of the two goes."""
+        """Position of the keyframe with the most similar pose to another one; the older of the two."""
         candidates = max(len(self._keyframes) - self.WINDOW, 1)
         poses = np.stack([keyframe.T_map_camera for keyframe in self._keyframes])
         gaps = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
         cosines = np.clip(np.einsum("ik,jk->ij", poses[:, :3, 2], poses[:, :3, 2]), -1, 1)
-        # The spread of the path counts like a turn of one radian.
+        # A translation by the median distance counts like a rotation of 1 rad.
         spread = max(float(np.median(gaps)), 1e-9)
         distance = gaps / spread + np.arccos(cosines)
         np.fill_diagonal(distance, np.inf)
@@ -129,7 +132,7 @@ def pose_difference(T_map_a: Float64Array, T_map_b: Float64Array) -> tuple[float
 
 
 def reduced(frame: CameraFrame, width_px: int) -> CameraFrame:
-    """The frame at most `width_px` wide: colour averaged over areas, depth picked (never averaged across an edge)."""
+    """The frame, reduced to at most `width_px`: colours averaged over areas, depths selected, never averaged."""
     if frame.camera.width <= width_px:
         return frame
     height_px = max(round(frame.camera.height * width_px / frame.camera.width), 1)
@@ -139,23 +142,25 @@ def reduced(frame: CameraFrame, width_px: int) -> CameraFrame:
 
 
 def reduced_keyframe(keyframe: Keyframe, width_px: int) -> Keyframe:
-    """The keyframe at most `width_px` wide."""
+    """The keyframe, reduced to at most `width_px`."""
     return Keyframe.of(reduced(keyframe, width_px), keyframe.id, keyframe.reason)
 
 
 def reduced_rgb(rgb: RgbImage, height: int, width: int) -> RgbImage:
-    """[height, width, 3] means over areas of [H, W, 3]."""
+    """Colour image [height, width, 3] of the means over areas of an image [H, W, 3]."""
     factor = rgb.shape[0] // height
     if rgb.shape[:2] == (height * factor, width * factor):
         cells = [rgb[i::factor, j::factor].astype(np.uint16) for i in range(factor) for j in range(factor)]
-        return ((sum(cells) + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+        means: RgbImage = ((sum(cells) + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+        return means
     image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float()
     mean = torch.nn.functional.interpolate(image, size=(height, width), mode="area")[0]
-    return mean.permute(1, 2, 0).round().to(torch.uint8).numpy()  # type: ignore[no-any-return]
+    reduced_image: RgbImage = mean.permute(1, 2, 0).round().to(torch.uint8).numpy()
+    return reduced_image
 
 
 def reduced_depth(depth_m: FloatImage, height: int, width: int) -> FloatImage:
-    """[height, width] median reading of each cell (one of the readings: the lower of two), 0 where none."""
+    """Depth image [height, width] of the (lower) median reading of each cell of [H, W], 0 where a cell has none."""
     factor = depth_m.shape[0] // height
     if depth_m.shape != (height * factor, width * factor):
         rows = ((np.arange(height) + 0.5) * depth_m.shape[0] / height).astype(int)

@@ -1,32 +1,34 @@
-"""A map as it stood at one moment, to be written by any thread while its owner goes on; and fields that others put into it."""
+"""Copies of the map that any thread can write to a file, with the foreign fields of a loaded file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.io.ply import SH_C0, GaussianFile, write_ply
 from echoseg_ros.mapping.gaussians import MapGaussians
+from echoseg_ros.types import Float32Array
 
-# Fields that a file of ours has beyond 3DGS' own; they are written anew each time.
-OWN_FIELDS = ("instance_id", "audio_intensity")
+# Fields that this package adds to a 3DGS file; they are written anew each time.
+ECHOSEG_FIELDS = ("instance_id", "audio_intensity")
 
 
 @dataclass(frozen=True)
-class CarriedFields:
-    """Fields of a loaded file that mean nothing here, as f_rest_*, kept for whoever reads the map next. Never changed.
+class ForeignFields:
+    """Fields of a loaded file that this package does not use (f_rest_*, ...), kept for the next reader. Immutable.
 
-    uids: [M] strictly increasing, of the loaded Gaussians; fields: by name, [M] each.
+    uids: [M] strictly increasing, of the loaded Gaussians; fields: values [M] by name.
     """
 
     uids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    fields: dict[str, NDArray] = field(default_factory=dict)
+    fields: dict[str, NDArray[Any]] = field(default_factory=dict)
 
-    def at(self, uids: NDArray[np.int64]) -> dict[str, NDArray]:
-        """The fields of Gaussians `uids` [N], [N] each: 0 for those that came later."""
+    def of_uids(self, uids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Values [N] by name of the Gaussians `uids` [N]; 0 for Gaussians that were not loaded."""
         if not self.fields:
             return {}
         rows = np.searchsorted(self.uids, uids)
@@ -40,24 +42,24 @@ class CarriedFields:
 
 @dataclass(frozen=True)
 class MapCopy:
-    """Parameters as a file has them, with identities: numpy arrays that nobody else changes.
+    """Parameters and ids of the Gaussians at one moment, as numpy arrays of its own.
 
-    means: [N, 3] metres, or the map's units; rgb: [N, 3], 1 = white; the rest as in Gaussians; uids: [N] strictly increasing.
+    means: [N, 3] map units; rgb: [N, 3], 1 = white; uids: [N] strictly increasing; the other arrays as in Gaussians.
     """
 
-    means: NDArray[np.float32]
-    quats_wxyz: NDArray[np.float32]
-    log_scales: NDArray[np.float32]
-    opacity_logits: NDArray[np.float32]
-    rgb: NDArray[np.float32]
+    means: Float32Array
+    quats_wxyz: Float32Array
+    log_scales: Float32Array
+    opacity_logits: Float32Array
+    rgb: Float32Array
     uids: NDArray[np.int64]
-    carried: CarriedFields
+    foreign_fields: ForeignFields
 
     @staticmethod
-    def of(gaussians: MapGaussians, carried: CarriedFields) -> MapCopy:
-        """Copy, on the thread that owns the map."""
+    def of(gaussians: MapGaussians, foreign_fields: ForeignFields) -> MapCopy:
+        """Copy the map; to be called by the thread that owns it."""
         parts = {name: tensor.detach().cpu().numpy().copy() for name, tensor in gaussians.items()}
-        return MapCopy(**parts, uids=gaussians.uids.cpu().numpy().copy(), carried=carried)
+        return MapCopy(**parts, uids=gaussians.uids.cpu().numpy().copy(), foreign_fields=foreign_fields)
 
     def __len__(self) -> int:
         return len(self.means)
@@ -68,15 +70,15 @@ class MapCopy:
         instance_ids: NDArray[np.integer] | None = None,
         audio_intensity: NDArray[np.floating] | None = None,
     ) -> None:
-        """Write a 3DGS file, atomically; compressed and without fields of ours if the path ends in .compressed.ply.
+        """Write a 3DGS file, atomically. A path that ends in .compressed.ply gives a compressed file without extra fields.
 
         instance_ids: [N], -1 for none; audio_intensity: [N].
         """
-        own = (
+        echoseg_values = (
             np.full(len(self), -1, np.int32) if instance_ids is None else np.asarray(instance_ids, np.int32),
             np.zeros(len(self), np.float32) if audio_intensity is None else np.asarray(audio_intensity, np.float32),
         )
         write_ply(path, GaussianFile(
             self.means, (self.rgb - np.float32(0.5)) / np.float32(SH_C0), self.opacity_logits, self.log_scales,
-            self.quats_wxyz, {**self.carried.at(self.uids), **dict(zip(OWN_FIELDS, own, strict=True))},
+            self.quats_wxyz, {**self.foreign_fields.of_uids(self.uids), **dict(zip(ECHOSEG_FIELDS, echoseg_values, strict=True))},
         ))  # fmt: skip

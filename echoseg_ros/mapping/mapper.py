@@ -1,8 +1,9 @@
-"""The map's whole life behind one class: frames in, views and weights out. Owned by one thread."""
+"""The Gaussian map behind one class: frames in; views, lifted weights and copies out. Owned by one thread."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +14,29 @@ from echoseg_ros.config import Config
 from echoseg_ros.io.ply import SH_C0, read_ply
 from echoseg_ros.mapping.gaussian_map import GaussianMap
 from echoseg_ros.mapping.gaussians import Gaussians, MapGaussians
-from echoseg_ros.mapping.keyframes import Keyframe, KeyframeSelector, KeyframeStore, Reason, reduced
-from echoseg_ros.mapping.map_copy import OWN_FIELDS, CarriedFields, MapCopy
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason, KeyframeSelector, KeyframeStore, reduced
+from echoseg_ros.mapping.map_copy import ECHOSEG_FIELDS, ForeignFields, MapCopy
 from echoseg_ros.mapping.optimize import MapOptimizer
-from echoseg_ros.mapping.plane_sweep.candidates import KeyframeCandidates
-from echoseg_ros.mapping.pose_jumps import PoseJumps
+from echoseg_ros.mapping.plane_sweep.keyframe_candidates import KeyframeCandidates
+from echoseg_ros.mapping.pose_jump_detector import PoseJumpDetector
 from echoseg_ros.mapping.rasterizers.conventions import Rasterizer, Rendered
 from echoseg_ros.mapping.rasterizers.factory import make_rasterizer, warm_up
-from echoseg_ros.types import Camera, CameraFrame, Float64Array, FloatImage
+from echoseg_ros.types import Camera, CameraFrame, Float32Array, Float64Array, FloatImage
 
-# Where less than this of a pixel is covered, the map says nothing about its depth.
-EXPLAINED_ALPHA = 0.8
-# A Gaussian fainter than this is not surface.
+# Alpha above which the rendered depth of a pixel is used.
+MIN_DEPTH_ALPHA = 0.8
+# Opacity above which a Gaussian belongs to a surface.
 SURFACE_OPACITY = 0.3
 
 
 class Mapper:
     """Keyframes, Gaussians and their optimiser on one device. Raises BackendError if the backend cannot run there.
 
-    Free of scale: the map is in the units of the poses, and nothing in it depends on a length in metres.
+    The map has the unit of the poses (map unit); nothing in it depends on a length in metres.
+
+    newest_selected_ns: stamp of the newest frame that was selected as a keyframe or keyframe candidate; seed_points:
+    [N, 3] known surface points, None if none were given; scene_depth: median depth of the newest keyframe, map units,
+    None before the first; problem: why the last frame did not enter the map, None if nothing is wrong.
     """
 
     def __init__(self, config: Config, device: str = "cpu") -> None:
@@ -40,80 +45,80 @@ class Mapper:
         self._rasterizer = make_rasterizer(config.map.backend, device, config.map.vram_gb)
         self._map = GaussianMap(config.map.max_gaussians, device)
         self._selector = KeyframeSelector(config.keyframes)
-        self._jumps = PoseJumps()
+        self._pose_jumps = PoseJumpDetector()
         self._keyframes = KeyframeStore(config.keyframes)
-        self._swept = KeyframeCandidates(draw=self._drawn_depth)
+        self._candidates = KeyframeCandidates(render_depth=self._rendered_depth)
         self._optimizer = MapOptimizer(self._map, self._rasterizer, config.map)
-        self._carried = CarriedFields()
+        self._foreign_fields = ForeignFields()
         self._keyframe_count = 0
-        # Stamp of the newest frame that was chosen as a keyframe, whether it has joined the map or waits for parallax.
-        self.chosen_ns: int | None = None
-        self.seeds: Float64Array | None = None
-        # Median depth of the newest keyframe: what "far" means in this map's units; None until one is known.
+        self.newest_selected_ns: int | None = None
+        self.seed_points: Float64Array | None = None
         self.scene_depth: float | None = None
         self.problem: str | None = None
 
     @property
     def rasterizer(self) -> Rasterizer:
-        """The backend that draws this map."""
+        """The rasterizer of this map."""
         return self._rasterizer
 
     @property
     def gaussians(self) -> MapGaussians:
-        """The map as it is now: tensors that later calls change, so copy what is to be kept."""
+        """The current map; later calls change its tensors in place."""
         return MapGaussians(**dict(self._map.gaussians.items()), uids=self._map.uids)
 
     @property
     def keyframes(self) -> list[Keyframe]:
-        """Those that are kept, in order of time, with the poses that they have now."""
+        """The kept keyframes, in the order of insertion, with their current poses."""
         return self._optimizer.keyframes
 
-    def add_seeds(self, points_map: NDArray[np.floating]) -> None:
-        """Points [N, 3] known to lie on surfaces: they bound the depths of cameras without a depth sensor."""
-        self.seeds = np.asarray(points_map, dtype=float)
+    def set_seed_points(self, points_map: NDArray[np.floating]) -> None:
+        """Set known surface points [N, 3], map units; they bound the search of the plane sweep."""
+        self.seed_points = np.asarray(points_map, dtype=float)
 
     def add_frame(self, frame: CameraFrame) -> list[Keyframe]:
-        """Take a frame; returns the keyframes that joined the map with it, with depth and at the map's resolution.
+        """Take the next frame; returns the keyframes that join the map now, with depth, at the map's resolution.
 
-        A frame with depth joins at once if it is a keyframe; without, it joins two keyframes later, when parallax
-        has given it depth. `problem` says what is amiss, None if nothing is.
+        A keyframe with depth joins at once. Without a depth sensor it is a candidate first and joins two keyframes later,
+        when parallax has given it depth. Sets `problem`.
         """
-        self.problem = self._jumps.consider(frame, self.scene_depth)
-        reason = self._selector.consider(frame, self.scene_depth) if self.problem is None else Reason.TOO_SOON
+        self.problem = self._pose_jumps.check(frame, self.scene_depth)
+        reason = self._selector.select(frame, self.scene_depth) if self.problem is None else KeyframeReason.TOO_SOON
         if not reason.accepted:
             return []
         keyframe = Keyframe.of(reduced(frame, self._config.map.image_width_px), self._keyframe_count, reason)
         self._keyframe_count += 1
-        self.chosen_ns = frame.stamp_ns
+        self.newest_selected_ns = frame.stamp_ns
         if keyframe.depth_m is not None:
-            return self._take([keyframe])
-        ready = self._swept.add(keyframe, self.seeds)
-        self.problem = self._swept.waiting or None
-        return self._take([swept for swept, _ in ready])
+            return self._join([keyframe])
+        ready = self._candidates.add(keyframe, self.seed_points)
+        self.problem = self._candidates.waiting_reason or None
+        return self._join([candidate for candidate, _ in ready])
 
     def finish(self) -> list[Keyframe]:
-        """At the end of a recording: the keyframes that waited for parallax join as they are."""
-        return self._take([keyframe for keyframe, _ in self._swept.flush()])
+        """At the end of a recording: let the keyframe candidates with depth join the map; returns them."""
+        return self._join([keyframe for keyframe, _ in self._candidates.flush()])
 
-    def _take(self, keyframes: list[Keyframe]) -> list[Keyframe]:
+    def _join(self, keyframes: list[Keyframe]) -> list[Keyframe]:
         joined = []
         for keyframe in keyframes:
             assert keyframe.depth_m is not None
             if keyframe.depth_m.any():
                 self.scene_depth = float(np.median(keyframe.depth_m[keyframe.depth_m > 0]))
-            self._optimizer.add(keyframe)
+            self._optimizer.add_keyframe(keyframe)
             joined.append(self._optimizer.keyframes[-1])
             dropped = self._keyframes.add(keyframe)
             if dropped is not None:
-                self._optimizer.forget(dropped)
+                self._optimizer.remove_keyframe(dropped)
         return joined
 
-    def _drawn_depth(self, keyframe: Keyframe) -> FloatImage | None:
-        """[H, W] depth that the map shows in a keyframe's view, 0 where it shows nothing; None while the map is empty."""
+    def _rendered_depth(self, keyframe: Keyframe) -> FloatImage | None:
+        """Depth [H, W] of the map in a keyframe's view, 0 where the map covers too little; None if the map is empty."""
         if len(self._map) == 0:
             return None
-        drawn = self.render(keyframe.camera, keyframe.T_map_camera)
-        return torch.where(drawn.alpha > EXPLAINED_ALPHA, drawn.depth, torch.zeros_like(drawn.depth)).cpu().numpy()
+        view = self.render(keyframe.camera, keyframe.T_map_camera)
+        depth = torch.where(view.alpha > MIN_DEPTH_ALPHA, view.depth, torch.zeros_like(view.depth))
+        depth_image: FloatImage = depth.cpu().numpy()
+        return depth_image
 
     @property
     def steps_done(self) -> int:
@@ -121,50 +126,49 @@ class Mapper:
         return self._optimizer.steps_done
 
     def optimise(self, steps: int) -> None:
-        """That many optimisation steps over the keyframes."""
-        self._optimizer.steps(steps)
+        """Run this many optimisation steps."""
+        self._optimizer.run_steps(steps)
 
     @torch.no_grad()
     def render(self, camera: Camera, T_map_camera: Float64Array) -> Rendered:
-        """A view of the map; tensors without gradients on the map's device."""
+        """Render a view of the map: tensors without gradients on the map's device."""
         return self._rasterizer.render(self._map.gaussians, camera, T_map_camera)
 
     def render_features(self, camera: Camera, T_map_camera: Float64Array, features: Tensor) -> tuple[Tensor, Tensor]:
-        """([H, W, C] sums of blending weight times feature, [H, W] alpha) for features [N, C]."""
+        """Render features [N, C]: ([H, W, C] sums of blending weight times feature, [H, W] alpha)."""
         return self._rasterizer.render_features(self._map.gaussians, camera, T_map_camera, features.to(self._device))
 
     def lift(self, camera: Camera, T_map_camera: Float64Array, labels: NDArray[np.integer], classes: int) -> Tensor:
-        """[N, classes] sums of blending weights over the pixels of each label [H, W]; others are ignored."""
+        """Sums [N, classes] of blending weights over the pixels of each label; labels: [H, W], others are ignored."""
         return self._rasterizer.lift(self._map.gaussians, camera, T_map_camera, labels, classes)
 
-    def predicted(self, frame: CameraFrame) -> tuple[CameraFrame, Rendered]:
-        """(the frame at the map's resolution, what the map expects of it).
+    def predict(self, frame: CameraFrame) -> tuple[CameraFrame, Rendered]:
+        """(the frame at the map's resolution, the view that the map predicts for it).
 
-        Colours are in 0..1 and in the exposure of the frame's time; with `map.refine_poses` the pose is corrected like
-        those of the keyframes around it.
+        Colours are in 0..1, in the exposure expected at the frame's time. With `map.refine_poses` the pose gets the
+        correction of the keyframes before and after it.
         """
         small = reduced(frame, self._config.map.image_width_px)
-        T_map_camera = self._optimizer.corrections.at(frame.stamp_ns, small.T_map_camera)
-        drawn = self.render(small.camera, T_map_camera)
-        rgb = self._optimizer.exposures.at(frame.stamp_ns).apply(drawn.rgb).clamp(0, 1)
-        return small, Rendered(rgb, drawn.depth, drawn.alpha)
+        T_map_camera = self._optimizer.corrections.corrected_at(frame.stamp_ns, small.T_map_camera)
+        view = self.render(small.camera, T_map_camera)
+        rgb = self._optimizer.exposures.at_time(frame.stamp_ns).apply(view.rgb).clamp(0, 1)
+        return small, Rendered(rgb, view.depth, view.alpha)
 
     def psnr_db(self, frame: CameraFrame, compensate_exposure: bool = False) -> float:
-        """How well the map predicts a frame, at the map's resolution; infinite only for a perfect view.
+        """Peak signal-to-noise ratio of the predicted view of a frame, dB, at the map's resolution.
 
-        compensate_exposure: with the gain and bias per channel that fit best: automatic exposure cannot be predicted.
+        compensate_exposure: first apply the gain and offset per channel that fit best, because automatic exposure cannot
+        be predicted.
         """
-        small, view = self.predicted(frame)
-        drawn = view.rgb.cpu().numpy().astype(float)
+        small, view = self.predict(frame)
+        predicted: Float64Array = view.rgb.cpu().numpy().astype(float)
         truth = small.rgb / 255.0
         if compensate_exposure:
-            drawn = np.stack([_fitted(drawn[..., k], truth[..., k]) for k in range(3)], axis=-1)
-        return float(-10 * np.log10(np.mean((drawn - truth) ** 2) + 1e-30))
+            predicted = np.stack([_fitted(predicted[..., k], truth[..., k]) for k in range(3)], axis=-1)
+        return float(-10 * np.log10(np.mean((predicted - truth) ** 2) + 1e-30))
 
-    def surface_sample(
-        self, max_points: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:  # fmt: skip
-        """(points [S, 3] metres, rgb [S, 3], uids [S]) of at most `max_points` solid Gaussians, evenly."""
+    def surface_sample(self, max_points: int) -> tuple[Float32Array, NDArray[np.uint8], NDArray[np.int64]]:
+        """(centres [S, 3] map units, rgb [S, 3], uids [S]) of at most `max_points` opaque Gaussians, evenly spaced rows."""
         gaussians = self.gaussians
         rows = torch.nonzero(gaussians.opacities > SURFACE_OPACITY).squeeze(1)
         if len(rows) > max_points:
@@ -173,28 +177,28 @@ class Mapper:
         return gaussians.means[rows].cpu().numpy(), rgb.cpu().numpy(), gaussians.uids[rows].cpu().numpy()
 
     def rewind(self) -> None:
-        """Time went back: the next frame is a keyframe whatever its stamp and pose; map and keyframes stay."""
+        """On a backward time jump: forget the last poses and the candidates; the map and its keyframes stay."""
         self._selector.clear()
-        self._jumps.clear()
-        self._swept.clear()
+        self._pose_jumps.clear()
+        self._candidates.clear()
 
     def clear(self) -> None:
-        """Forget map and keyframes; the seeds stay, for they are told only once."""
+        """Remove the map and its keyframes; the seed points stay, because they are given only once."""
         self.rewind()
         self.problem = None
         self._map.clear()
-        self._carried = CarriedFields()
+        self._foreign_fields = ForeignFields()
         self._keyframes.clear()
         self.scene_depth = None
         self._optimizer.clear()
 
     def warm_up(self) -> None:
-        """Compile the rasterizer's kernels (seconds the first time on a machine), so that the first frame is not late."""
+        """Compile the rasterizer's kernels before the first frame; takes seconds the first time on a machine."""
         warm_up(self._rasterizer, self._device)
 
     def copy(self) -> MapCopy:
-        """The map as it is now, for any thread to write: milliseconds, and nothing that comes later changes it."""
-        return MapCopy.of(self.gaussians, self._carried)
+        """A copy of the current map, which any thread can write to a file; takes milliseconds."""
+        return MapCopy.of(self.gaussians, self._foreign_fields)
 
     def save(
         self,
@@ -202,15 +206,15 @@ class Mapper:
         instance_ids: NDArray[np.integer] | None = None,
         audio_intensity: NDArray[np.floating] | None = None,
     ) -> None:
-        """Write the map as a 3DGS file (MapCopy.write), atomically, and wait for it."""
+        """Write the map as a 3DGS file, atomically; arguments as in MapCopy.write."""
         self.copy().write(path, instance_ids, audio_intensity)
 
-    def load(self, path: Path) -> dict[str, NDArray]:
-        """Replace the map by a 3DGS file's; returns the file's further fields [N] by name. Raises MapFileError.
+    def load(self, path: Path) -> dict[str, NDArray[Any]]:
+        """Replace the map by the one of a 3DGS file; returns its extra fields [N] by name. Raises MapFileError.
 
-        Mapping goes on from there: the loaded Gaussians have no keyframes, so what new ones do not show stays as it is.
-        Fields that are not ours are written again by `save` for the Gaussians that are still there. A file of more than
-        `map.max_gaussians` is taken whole and raises the cap to its size.
+        Mapping continues from the loaded map. Its Gaussians have no keyframes: those that new keyframes do not show stay
+        unchanged. `save` writes the foreign fields again for the Gaussians that remain. A file with more than
+        `map.max_gaussians` Gaussians is loaded completely and raises the limit to its size.
         """
         file = read_ply(path)
         self.clear()
@@ -218,11 +222,13 @@ class Mapper:
         tensors = (file.means, file.quats_wxyz, file.log_scales, file.opacity_logits, rgb)
         self._map.max_gaussians = max(self._config.map.max_gaussians, len(file.means))
         self._map.insert(Gaussians(*(torch.from_numpy(np.ascontiguousarray(values)) for values in tensors)))
-        foreign = {name: values for name, values in file.extra.items() if name not in OWN_FIELDS}
-        self._carried = CarriedFields(self._map.uids.cpu().numpy(), foreign)
+        foreign = {name: values for name, values in file.extra.items() if name not in ECHOSEG_FIELDS}
+        self._foreign_fields = ForeignFields(self._map.uids.cpu().numpy(), foreign)
         return file.extra
 
 
-def _fitted(drawn: Float64Array, truth: Float64Array) -> Float64Array:
-    gain, bias = np.polyfit(drawn.ravel(), truth.ravel(), 1)
-    return gain * drawn + bias
+def _fitted(predicted: Float64Array, truth: Float64Array) -> Float64Array:
+    """The prediction with the gain and offset that fit the truth best."""
+    gain, bias = np.polyfit(predicted.ravel(), truth.ravel(), 1)
+    fitted: Float64Array = gain * predicted + bias
+    return fitted

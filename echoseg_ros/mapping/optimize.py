@@ -1,4 +1,7 @@
-"""Makes the map look like its keyframes: optimisation in plain torch, spent where the error is, and pruning."""
+"""Optimisation of the map against its keyframes: gradient steps, pruning and splitting of Gaussians.
+
+Photometric optimisation of 3D Gaussians (Kerbl et al. 2023, 3DGS), one keyframe a step.
+"""
 
 from __future__ import annotations
 
@@ -12,42 +15,55 @@ from echoseg_ros.config import MapConfig
 from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.exposure import Exposures
 from echoseg_ros.mapping.gaussian_map import GaussianMap
-from echoseg_ros.mapping.gaussians import Gaussians
+from echoseg_ros.mapping.keyframe_tensors import KeyframeTensors
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeStore
-from echoseg_ros.mapping.optimizer_views import Sharpness, View
 from echoseg_ros.mapping.pose_corrections import PoseCorrections
 from echoseg_ros.mapping.rasterizers.conventions import Rasterizer, Rendered
+from echoseg_ros.mapping.sharpness import SharpnessWeights
 
-# Adam's step sizes. Centres move in units of the Gaussian's own size, so nothing here is in metres.
+# Adam's learning rate of centres, in units of the Gaussian's own size: independent of the map's unit.
 MEAN_RATE = 0.25
-# A centre finds its place in its first steps and then only follows slowly, so that surfaces stay thin.
-SETTLING_UPDATES, SETTLED_SHARE = 15.0, 0.1
+# Adam's learning rates of the other parameters, in the units of the parameter.
 RATES = {"quats_wxyz": 0.01, "log_scales": 0.02, "opacity_logits": 0.05, "rgb": 0.005}
-# Weights of the terms next to the colour's L1: relative depth error, and missing coverage.
-DEPTH_WEIGHT, COVERAGE_WEIGHT = 0.2, 0.05
-# A depth farther off than this share is an edge or a reflection: it does not pull.
+# Updates after which the learning rate of a centre has halved. A centre that stays fast thickens its surface.
+SETTLING_UPDATES = 15.0
+# Lowest learning rate of a centre, as a share of MEAN_RATE.
+SETTLED_SHARE = 0.1
+# Weight of the relative depth error in the loss; the colour's L1 error has weight 1.
+DEPTH_WEIGHT = 0.2
+# Weight of missing coverage (1 - alpha) in the loss.
+COVERAGE_WEIGHT = 0.05
+# Largest relative depth error that enters the loss; a larger one comes from an edge or a reflection.
 MAX_DEPTH_ERROR = 0.1
-# How often a step takes the newest keyframe, one of the window, or any past one (by its error: no place is forgotten).
-NEWEST_SHARE, WINDOW_SHARE = 0.15, 0.25
-# Mean colour error of a view that was not drawn yet.
+# Alpha from which the map covers a pixel.
+COVERED_ALPHA = 0.5
+# Probability that a step takes the newest keyframe.
+NEWEST_SHARE = 0.15
+# Probability that a step takes a keyframe of the window of newest ones. The other steps take any keyframe.
+WINDOW_SHARE = 0.25
+# Colour error (0..1) assumed of a keyframe before its first step.
 UNKNOWN_ERROR = 0.2
-# A Gaussian fainter than this no longer matters.
+# Opacity below which a Gaussian is pruned.
 MIN_OPACITY = 0.1
-# A keyframe that looks through a Gaussian takes this from its opacity's logit: two or three such views remove it, while
-# colour can win it back where the sensor is wrong (glass, shiny lids).
+# Loss of a Gaussian's opacity logit for each keyframe that looks through it. Colour can win the opacity back where the
+# depth sensor is wrong (glass, shiny surfaces).
 FREE_SPACE_LOGIT = 1.5
-# The longest axis at most this many times the middle one: no needles.
+# Longest axis of a Gaussian over its middle one.
 MAX_ELONGATION = 4.0
 # Steps between two rounds of pruning.
-TIDY_EVERY = 10
-# Gaussians that paint at least this many pixels are split when, after so many updates, a move by their own size would
-# still change the summed colour error by this many pixels of full contrast.
-SPLIT_EVERY, SPLIT_AFTER = 100, 30
-SPLIT_PULL, SPLIT_MIN_PX = 0.5, 4.0
+PRUNE_EVERY_STEPS = 10
+# Steps between two rounds of splitting.
+SPLIT_EVERY_STEPS = 100
+# Updates that a Gaussian must have before it is split.
+SPLIT_MIN_UPDATES = 30
+# Loss sensitivity from which a Gaussian is split: summed colour error, pixels of full contrast.
+SPLIT_SENSITIVITY_PX = 0.5
+# Contribution above which a Gaussian may be split, pixels.
+SPLIT_MIN_CONTRIBUTION_PX = 4.0
 
 
 class MapOptimizer:
-    """Owns the way from keyframes to Gaussians. Deterministic for a seed."""
+    """Inserts Gaussians from keyframes and optimises them. Deterministic for a seed."""
 
     def __init__(self, gaussian_map: GaussianMap, rasterizer: Rasterizer, config: MapConfig) -> None:
         self._map = gaussian_map
@@ -59,64 +75,64 @@ class MapOptimizer:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all keyframes."""
+        """Remove all keyframes."""
         self.exposures.clear()
         self.corrections.clear()
-        self._views: list[View] = []
+        self._views: list[KeyframeTensors] = []
         self._errors: list[float] = []
         self._new_errors: dict[int, Tensor] = {}
-        self._sharpness = Sharpness()
+        self._sharpness = SharpnessWeights()
         self._steps = 0
 
-    def forget(self, position: int) -> None:
-        """The keyframe at that position, in order of time, is no longer kept."""
+    def remove_keyframe(self, row: int) -> None:
+        """Remove the keyframe at this position in the order of insertion."""
         self._read_errors()
-        del self._views[position]
-        del self._errors[position]
-        self.exposures.forget(position)
-        self.corrections.forget(position)
+        del self._views[row]
+        del self._errors[row]
+        self.exposures.remove(row)
+        self.corrections.remove(row)
 
-    def add(self, keyframe: Keyframe) -> None:
-        """Take a keyframe newer than all others: Gaussians where the map does not explain its depth."""
+    def add_keyframe(self, keyframe: Keyframe) -> None:
+        """Add a keyframe newer than all others; insert Gaussians where the map does not explain its depth."""
         self._errors.append(UNKNOWN_ERROR)
-        self._views.append(View.of(keyframe, self._map.device, self._sharpness.weight(keyframe.rgb)))
+        self._views.append(KeyframeTensors.of(keyframe, self._map.device, self._sharpness.add(keyframe.rgb)))
         self.exposures.add(keyframe.stamp_ns)
         self.corrections.add(keyframe.stamp_ns)
         view, row = self._views[-1], len(self._views) - 1
         view.T_map_camera = self.corrections.corrected(row, keyframe.T_map_camera)
-        self._carve(view)
+        self._fade_floating_gaussians(view)
         with torch.no_grad():
-            drawn = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
-        needed = insertion.unexplained(view.depth, drawn.depth, drawn.alpha)
-        exposure = self.exposures.fit(row, drawn.rgb, drawn.alpha, view.image)
+            rendered = self._rasterizer.render(self._map.gaussians, keyframe.camera, view.T_map_camera)
+        needed = insertion.unexplained(view.depth, rendered.depth, rendered.alpha)
+        exposure = self.exposures.fit(row, rendered.rgb, rendered.alpha, view.image)
         new = insertion.new_gaussians(view, needed)
         self._map.insert(insertion.recoloured(new, exposure.undo))
-        everywhere = np.zeros((keyframe.camera.height, keyframe.camera.width), np.int32)
-        painted = self._rasterizer.lift(self._map.gaussians, keyframe.camera, view.T_map_camera, everywhere, 1)
-        self._map.see(painted[:, 0])
+        one_label = np.zeros((keyframe.camera.height, keyframe.camera.width), np.int32)
+        weights_px = self._rasterizer.lift(self._map.gaussians, keyframe.camera, view.T_map_camera, one_label, 1)
+        self._map.update_contribution(weights_px[:, 0])
 
     @torch.no_grad()
-    def _carve(self, view: View) -> None:
-        """Make Gaussians fainter that float in front of every depth measured around their pixel."""
+    def _fade_floating_gaussians(self, view: KeyframeTensors) -> None:
+        """Lower the opacity of Gaussians in front of every depth measured around their pixel."""
         gaussians = self._map.gaussians
-        ahead = insertion.in_free_space(view, gaussians.means)
-        gaussians.opacity_logits.sub_(ahead * FREE_SPACE_LOGIT)
+        floating = insertion.in_free_space(view, gaussians.means)
+        gaussians.opacity_logits.sub_(floating * FREE_SPACE_LOGIT)
 
-    def steps(self, count: int) -> None:
-        """That many optimisation steps, each on one keyframe."""
+    def run_steps(self, count: int) -> None:
+        """Run this many optimisation steps, each on one keyframe; none while the map is empty."""
         if not self._views or len(self._map) == 0:
             return
         for _ in range(count):
-            self._step(self._choose())
+            self._step(self._draw_row())
             self._steps += 1
-            if self._steps % TIDY_EVERY == 0:
-                self._tidy()
-            if self._steps % SPLIT_EVERY == 0:
+            if self._steps % PRUNE_EVERY_STEPS == 0:
+                self._prune()
+            if self._steps % SPLIT_EVERY_STEPS == 0:
                 self._split()
 
     @property
     def keyframes(self) -> list[Keyframe]:
-        """In order of time, with the poses that they have now."""
+        """The keyframes in the order of insertion, with their current poses."""
         return [replace(view.keyframe, T_map_camera=view.T_map_camera) for view in self._views]
 
     @property
@@ -124,7 +140,8 @@ class MapOptimizer:
         """Optimisation steps since the start, or since the last `clear`."""
         return self._steps
 
-    def _choose(self) -> int:
+    def _draw_row(self) -> int:
+        """Draw the keyframe of the next step: the newest, one of the window, or any with probability ~ its error."""
         count, draw = len(self._views), self._random.random()
         if draw < NEWEST_SHARE:
             return count - 1
@@ -137,8 +154,8 @@ class MapOptimizer:
         view = self._views[row]
         leaves = self._map.gaussians.map(lambda tensor: tensor.detach().requires_grad_())
         rendered = self._rasterizer.render(leaves, view.keyframe.camera, view.T_map_camera)
-        self._loss(rendered, row).backward()
-        gradients = Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
+        torch.autograd.backward(self._loss(rendered, row))
+        gradients = leaves.gradients()
         if self._refine_poses:
             depth = float(view.depth[view.depth > 0].median()) if view.depth.any() else 1.0
             self.corrections.step(row, view.T_map_camera, self._map.gaussians, gradients, depth)
@@ -147,14 +164,14 @@ class MapOptimizer:
             self._map.adam_step(gradients, {**RATES, "means": self._mean_rates()})
 
     def _mean_rates(self) -> Tensor:  # [N]
-        settled = (1 + self._map.updates / SETTLING_UPDATES).reciprocal().clamp(min=SETTLED_SHARE)
+        settled = (1 + self._map.update_counts / SETTLING_UPDATES).reciprocal().clamp(min=SETTLED_SHARE)
         return MEAN_RATE * settled * self._map.gaussians.log_scales.amax(dim=1).exp()
 
     def _loss(self, rendered: Rendered, row: int) -> Tensor:
         view = self._views[row]
         exposure = self.exposures.fit(row, rendered.rgb.detach(), rendered.alpha.detach(), view.image)
-        # Places that nothing is known of yet say nothing: what lies near them would be blown up to fill them.
-        mapped = (view.known | (rendered.alpha.detach() > 0.5)).to(rendered.alpha.dtype)
+        # Unmapped pixels do not count: Gaussians next to them would grow to fill them.
+        mapped = (view.known | (rendered.alpha.detach() > COVERED_ALPHA)).to(rendered.alpha.dtype)
         colour = ((exposure.apply(rendered.rgb) - view.image).abs().mean(-1) * mapped).mean()
         self._new_errors[row] = colour.detach()
         loss = view.weight * colour + COVERAGE_WEIGHT * ((1 - rendered.alpha) * mapped).mean()
@@ -163,7 +180,7 @@ class MapOptimizer:
         return loss + DEPTH_WEIGHT * torch.where(counts, error, torch.zeros_like(error)).mean()
 
     def _read_errors(self) -> None:
-        """Take the errors of the last steps from the device: at once, for each reading waits for it."""
+        """Copy the colour errors of the last steps from the device, all at once: each copy waits for the device."""
         if self._new_errors:
             values = torch.stack(list(self._new_errors.values())).cpu().tolist()
             for row, value in zip(self._new_errors, values, strict=True):
@@ -171,20 +188,21 @@ class MapOptimizer:
             self._new_errors.clear()
 
     @torch.no_grad()
-    def _tidy(self) -> None:
-        """Prune what became faint and shorten what became a needle; what came from a file and was not seen yet stays."""
+    def _prune(self) -> None:
+        """Remove faint Gaussians and shorten long ones; Gaussians of a loaded file without updates stay as they are."""
         self._read_errors()
-        log_scales, touched = self._map.gaussians.log_scales, self._map.updates > 0
+        log_scales, updated = self._map.gaussians.log_scales, self._map.update_counts > 0
         limit = log_scales.median(dim=1, keepdim=True).values + float(np.log(MAX_ELONGATION))
-        torch.where(touched[:, None], torch.minimum(log_scales, limit), log_scales, out=log_scales)
-        self._map.keep((self._map.gaussians.opacities > MIN_OPACITY) | ~touched)
+        torch.where(updated[:, None], torch.minimum(log_scales, limit), log_scales, out=log_scales)
+        self._map.keep((self._map.gaussians.opacities > MIN_OPACITY) | ~updated)
 
     @torch.no_grad()
     def _split(self) -> None:
-        """Split Gaussians that were optimised for a while and that the loss still pulls at, the strongest first."""
+        """Split Gaussians whose loss sensitivity stays high after many updates, highest first."""
         pixels = self._views[-1].image[..., 0].numel()
-        pull = self._map.pull * pixels
-        tried = self._map.updates > SPLIT_AFTER
-        pull = torch.where(tried & (self._map.contribution > SPLIT_MIN_PX), pull, torch.zeros_like(pull))
-        rows = torch.nonzero(pull > SPLIT_PULL).squeeze(1)
-        self._map.split(rows[pull[rows].argsort(descending=True, stable=True)])
+        sensitivity = self._map.loss_sensitivity * pixels
+        updated = self._map.update_counts > SPLIT_MIN_UPDATES
+        candidates = updated & (self._map.contribution > SPLIT_MIN_CONTRIBUTION_PX)
+        sensitivity = torch.where(candidates, sensitivity, torch.zeros_like(sensitivity))
+        rows = torch.nonzero(sensitivity > SPLIT_SENSITIVITY_PX).squeeze(1)
+        self._map.split(rows[sensitivity[rows].argsort(descending=True, stable=True)])

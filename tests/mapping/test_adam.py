@@ -25,7 +25,7 @@ def test_fused_adam_equals_torch() -> None:
     truth = GaussianMap(COUNT)
     truth.insert(random_gaussians(generator))
     start = copy.deepcopy(truth.gaussians)
-    fused, updates = copy.deepcopy(start), torch.zeros(COUNT)
+    fused, update_counts = copy.deepcopy(start), torch.zeros(COUNT)
     first, second = start.map(torch.zeros_like), start.map(torch.zeros_like)
     rates: dict[str, float | torch.Tensor] = {**optimize.RATES, "means": torch.rand(COUNT, generator=generator) * 0.1}
     hidden = torch.arange(COUNT) % 3 == 0
@@ -35,8 +35,8 @@ def test_fused_adam_equals_torch() -> None:
             lambda tensor, seen=seen: tensor * 1e-4 * seen.view(-1, *[1] * (tensor.dim() - 1))
         )
         truth.adam_step(gradients, rates)
-        adam_step_cpu(fused, first, second, updates, gradients, rates)
-    torch.testing.assert_close(updates, truth.updates, atol=0, rtol=0)
+        adam_step_cpu(fused, first, second, update_counts, gradients, rates)
+    torch.testing.assert_close(update_counts, truth.update_counts, atol=0, rtol=0)
     for (name, moved), (_, want), (_, before) in zip(
         fused.items(), truth.gaussians.items(), start.items(), strict=True
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from echoseg_ros.mapping.gaussian_map import NEW_PX, SPLIT_LENGTH, SPLIT_OFFSET, GaussianMap
+from echoseg_ros.mapping.gaussian_map import NEW_CONTRIBUTION_PX, SPLIT_LENGTH, SPLIT_OFFSET, GaussianMap
 from echoseg_ros.mapping.gaussians import PARAMETERS, Gaussians
 from echoseg_ros.mapping.rotations import rotation_matrices
 
@@ -40,16 +40,16 @@ def test_rows_stay_in_step() -> None:
     torch.testing.assert_close(gaussian_map.gaussians.means[0], before[0] - 0.1)
     assert torch.equal(gaussian_map.gaussians.means[2], before[2])
     painted = torch.arange(8.0) + 10
-    gaussian_map.see(painted)
+    gaussian_map.update_contribution(painted)
     kept = [0, 2, 3, 4, 5, 6, 7]
     means = gaussian_map.gaussians.means[kept]
     gaussian_map.keep(torch.tensor([row in kept for row in range(8)]))
-    assert gaussian_map.uids.tolist() == kept and gaussian_map.updates.tolist() == [1, 0, 1, 1, 1, 1, 1]
+    assert gaussian_map.uids.tolist() == kept and gaussian_map.update_counts.tolist() == [1, 0, 1, 1, 1, 1, 1]
     assert torch.equal(gaussian_map.gaussians.means, means) and torch.equal(gaussian_map.contribution, painted[kept])
     gaussian_map.insert(some(3, seed=1))
     assert gaussian_map.uids.tolist() == [*kept, 8, 9, 10]
-    assert gaussian_map.updates.tolist() == [1, 0, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert gaussian_map.contribution.tolist() == [*painted[kept].tolist(), NEW_PX, NEW_PX, NEW_PX]
+    assert gaussian_map.update_counts.tolist() == [1, 0, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert gaussian_map.contribution.tolist() == [*painted[kept].tolist(), NEW_CONTRIBUTION_PX, NEW_CONTRIBUTION_PX, NEW_CONTRIBUTION_PX]
 
 
 def test_halves_lie_on_the_longest_axis_of_their_parent() -> None:
@@ -85,8 +85,8 @@ def test_a_parent_keeps_its_identity_and_its_halves_start_anew() -> None:
     gaussian_map.adam_step(gaussian_map.gaussians.map(torch.ones_like), dict.fromkeys(PARAMETERS, 0.01))
     gaussian_map.split(torch.tensor([3, 0]))
     assert gaussian_map.uids.tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert gaussian_map.updates.tolist() == [0, 1, 1, 0, 1, 0, 0]
-    assert gaussian_map.pull[[0, 3, 5, 6]].tolist() == [0, 0, 0, 0] and bool((gaussian_map.pull[[1, 2, 4]] > 0).all())
+    assert gaussian_map.update_counts.tolist() == [0, 1, 1, 0, 1, 0, 0]
+    assert gaussian_map.loss_sensitivity[[0, 3, 5, 6]].tolist() == [0, 0, 0, 0] and bool((gaussian_map.loss_sensitivity[[1, 2, 4]] > 0).all())
     assert len(gaussian_map.contribution) == 7
     gaussian_map.keep(torch.tensor([True] * 6 + [False]))
     gaussian_map.split(torch.tensor([5]))
@@ -109,7 +109,7 @@ def test_splitting_never_passes_the_cap() -> None:
 def test_at_the_cap_what_paints_least_goes_first() -> None:
     gaussian_map = filled(6, cap=6)
     for _ in range(40):
-        gaussian_map.see(torch.tensor([9.0, 0.5, 30.0, 2.0, 7.0, 1.0]))
+        gaussian_map.update_contribution(torch.tensor([9.0, 0.5, 30.0, 2.0, 7.0, 1.0]))
     gaussian_map.insert(some(2, seed=1))
     assert gaussian_map.uids.tolist() == [0, 2, 3, 4, 6, 7]
     gaussian_map.insert(some(1, seed=2))  # what came last was not seen yet and stays all the same
@@ -124,25 +124,25 @@ def test_a_map_never_takes_more_than_its_cap() -> None:
 
 def test_contribution_is_the_most_that_was_painted_lately() -> None:
     gaussian_map = filled(3)
-    gaussian_map.see(torch.tensor([20.0, 0.0, 3.9]))
+    gaussian_map.update_contribution(torch.tensor([20.0, 0.0, 3.9]))
     assert gaussian_map.contribution[0] == 20.0
-    assert gaussian_map.contribution[1] == NEW_PX  # not in the view: nothing is said about it
+    assert gaussian_map.contribution[1] == NEW_CONTRIBUTION_PX  # not in the view: nothing is said about it
     before = gaussian_map.contribution[0]
-    gaussian_map.see(torch.tensor([1.0, 0.0, 0.0]))
+    gaussian_map.update_contribution(torch.tensor([1.0, 0.0, 0.0]))
     assert 1.0 < gaussian_map.contribution[0] < before  # one view from afar does not undo what was seen
     for _ in range(200):
-        gaussian_map.see(torch.tensor([1.0, 0.0, 0.0]))
-    assert gaussian_map.contribution.tolist()[:2] == [1.0, NEW_PX]
+        gaussian_map.update_contribution(torch.tensor([1.0, 0.0, 0.0]))
+    assert gaussian_map.contribution.tolist()[:2] == [1.0, NEW_CONTRIBUTION_PX]
 
 
 def test_pull_is_the_usual_gradient_times_the_size() -> None:
     """Of gradients that keep changing sign, too: an average would cancel."""
     gaussian_map = filled(4)
     gradient = torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, 2.0]])
-    assert gaussian_map.pull.tolist() == [0.0] * 4
+    assert gaussian_map.loss_sensitivity.tolist() == [0.0] * 4
     for sign in (1, -1, 1, -1, 1, -1):
         gradients = gaussian_map.gaussians.map(torch.ones_like)
         gradients.means.copy_(sign * gradient)
         gaussian_map.adam_step(gradients, STILL)
     size = gaussian_map.gaussians.scales.amax(dim=1)
-    torch.testing.assert_close(gaussian_map.pull, torch.tensor([5.0, 0.5, 0.0, 3.0]) * size, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(gaussian_map.loss_sensitivity, torch.tensor([5.0, 0.5, 0.0, 3.0]) * size, rtol=1e-3, atol=1e-6)

@@ -14,8 +14,8 @@ from torch import Tensor
 from echoseg_ros import geometry
 from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.gaussians import Gaussians
-from echoseg_ros.mapping.keyframes import Keyframe, Reason
-from echoseg_ros.mapping.optimizer_views import View
+from echoseg_ros.mapping.keyframe_tensors import KeyframeTensors
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason
 from echoseg_ros.mapping.rotations import quaternions_wxyz, rotation_matrices
 from echoseg_ros.types import Camera, Float64Array
 
@@ -29,9 +29,9 @@ MILD_CAMERA = np.array([0.02, -0.05, -1.0]) / np.linalg.norm([0.02, -0.05, -1.0]
 
 def view_of(
     rgb: Float64Array, depth: Float64Array, T_map_camera: Float64Array = T_MAP_CAMERA, camera: Camera = CAMERA
-) -> View:
-    keyframe = Keyframe(0, 0, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera, 0, Reason.FIRST)
-    return View.of(keyframe, torch.device("cpu"))
+) -> KeyframeTensors:
+    keyframe = Keyframe(0, 0, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera, 0, KeyframeReason.FIRST)
+    return KeyframeTensors.of(keyframe, torch.device("cpu"))
 
 
 def plane_depth(normal_camera: Float64Array) -> Float64Array:
@@ -39,7 +39,7 @@ def plane_depth(normal_camera: Float64Array) -> Float64Array:
     return -2.0 / (geometry.pixel_rays(CAMERA) @ normal_camera)
 
 
-def cluttered_view(scale: float = 1.0) -> View:
+def cluttered_view(scale: float = 1.0) -> KeyframeTensors:
     """A plane with patches of noise, holes and a step in depth, in a world `scale` times as large."""
     random = np.random.default_rng(4)
     patches = np.kron(random.integers(0, 3, (7, 10)), np.ones((8, 8)))[: CAMERA.height, : CAMERA.width]
@@ -51,7 +51,7 @@ def cluttered_view(scale: float = 1.0) -> View:
     return view_of(rgb.clip(0, 255), depth * scale, T_map_camera)
 
 
-def everything(view: View) -> Tensor:
+def everything(view: KeyframeTensors) -> Tensor:
     return torch.ones(view.image.shape[:2], dtype=torch.bool)
 
 
@@ -67,7 +67,7 @@ def test_cells_cover_each_needed_pixel_once() -> None:
         first_column, first_row = (position // size * size).astype(int)
         square = (slice(first_row, first_row + int(size)), slice(first_column, first_column + int(size)))
         covered[square] += filled[square]
-        assert filled[square].mean() >= insertion.MIN_FILLED
+        assert filled[square].mean() >= insertion.MIN_FILLED_SHARE
         np.testing.assert_allclose(view.image.numpy()[square][filled[square]].mean(axis=0), rgb, atol=1e-6)
         np.testing.assert_allclose(1 / view.depth.numpy()[square][filled[square]].mean() * depth, 1, rtol=1e-3)
         x, y = (np.nonzero(filled[square])[axis].mean() + 0.5 for axis in (1, 0))

@@ -12,7 +12,7 @@ import torch
 from checkered_room import CAMERA, SMALL, mapped, pose, room_view
 
 from echoseg_ros.io.ply import read_ply, write_ply
-from echoseg_ros.mapping.map_copy import CarriedFields
+from echoseg_ros.mapping.map_copy import ForeignFields
 from echoseg_ros.mapping.mapper import Mapper
 
 # Views of the wall far to the left of the ones before the save, which do not overlap with them.
@@ -94,7 +94,7 @@ def test_fields_of_others_follow_their_gaussians(mapper: Mapper, tmp_path: Path)
 
 
 def test_carried_fields_without_a_loaded_map() -> None:
-    assert CarriedFields().at(np.arange(3)) == {}
+    assert ForeignFields().of_uids(np.arange(3)) == {}
 
 
 def test_save_while_mapping(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from echoseg_ros.errors import MapFileError
 from echoseg_ros.mapping.exposure import Exposure, Exposures, fitted_exposure
 from echoseg_ros.mapping.keyframes import (
     Keyframe,
+    KeyframeReason,
     KeyframeSelector,
     KeyframeStore,
-    Reason,
     reduced,
     reduced_depth,
     reduced_rgb,
@@ -151,14 +151,14 @@ def test_exposure_between_keyframes() -> None:
     for stamp_ns, gain in ((0, 0.8), (1000, 1.25)):
         exposures.add(stamp_ns)
         exposures.fit(len(exposures) - 1, drawn, torch.ones(40, 60), drawn * gain)
-    torch.testing.assert_close(exposures.of(0).gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
-    torch.testing.assert_close(exposures.at(500).gain, torch.ones(3), atol=0.02, rtol=0)
-    torch.testing.assert_close(exposures.at(5000).gain, exposures.of(1).gain)
-    before = exposures.of(1).gain
+    torch.testing.assert_close(exposures.of_keyframe(0).gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
+    torch.testing.assert_close(exposures.at_time(500).gain, torch.ones(3), atol=0.02, rtol=0)
+    torch.testing.assert_close(exposures.at_time(5000).gain, exposures.of_keyframe(1).gain)
+    before = exposures.of_keyframe(1).gain
     exposures.fit(1, drawn, torch.zeros(40, 60), drawn)
-    torch.testing.assert_close(exposures.of(1).gain, before)
-    exposures.forget(0)
-    assert len(exposures) == 1 and torch.equal(exposures.at(0).gain, torch.ones(3))
+    torch.testing.assert_close(exposures.of_keyframe(1).gain, before)
+    exposures.remove(0)
+    assert len(exposures) == 1 and torch.equal(exposures.at_time(0).gain, torch.ones(3))
 
 
 def test_warm_up_leaves_no_trace() -> None:
@@ -181,24 +181,24 @@ def test_keyframe_choice() -> None:
     selector = KeyframeSelector(config)
     view = room_view(0, pose(0.0))
 
-    def at(seconds: float, x: float) -> Reason:
-        return selector.consider(
+    def at(seconds: float, x: float) -> KeyframeReason:
+        return selector.select(
             replace(view, stamp_ns=int(seconds * 1e9), T_map_camera=geometry.transform(np.eye(3), np.array([x, 0, 0]))),
             2.0,
         )
 
-    assert at(0.0, 0.0) is Reason.FIRST
-    assert at(0.1, 1.0) is Reason.TOO_SOON
-    assert at(0.4, 0.01) is Reason.SAME_VIEW
-    assert at(0.5, 0.2) is Reason.MOVED
-    assert at(1.6, 0.2) is Reason.TIME
-    assert not Reason.SAME_VIEW.accepted and Reason.MOVED.accepted
+    assert at(0.0, 0.0) is KeyframeReason.FIRST
+    assert at(0.1, 1.0) is KeyframeReason.TOO_SOON
+    assert at(0.4, 0.01) is KeyframeReason.SAME_VIEW
+    assert at(0.5, 0.2) is KeyframeReason.MOVED
+    assert at(1.6, 0.2) is KeyframeReason.TIME
+    assert not KeyframeReason.SAME_VIEW.accepted and KeyframeReason.MOVED.accepted
 
 
 def test_store_drops_the_most_redundant_keyframe() -> None:
     store = KeyframeStore(KeyframeConfig(max_count=6))
     places = [0.0, 1.0, 1.01, 2.0, 3.0, 4.0, 5.0]
-    dropped = [store.add(Keyframe.of(room_view(i, pose(x)), i, Reason.MOVED)) for i, x in enumerate(places)]
+    dropped = [store.add(Keyframe.of(room_view(i, pose(x)), i, KeyframeReason.MOVED)) for i, x in enumerate(places)]
     assert dropped[:6] == [None] * 6 and dropped[6] in (1, 2)
     assert len(store) == 6 and store[5].id == 6
 

@@ -122,7 +122,7 @@ def test_corrections_are_bounded(depth: float) -> None:
 
 def test_between_keyframes_corrections_are_between_theirs() -> None:
     corrections = PoseCorrections()
-    assert np.array_equal(corrections.at(5, pose(0.1)), pose(0.1))
+    assert np.array_equal(corrections.corrected_at(5, pose(0.1)), pose(0.1))
     gaussian, gradients = one_gaussian((1.0, 0.0, 0.0))
     corrections.add(0)
     corrections.add(1000)
@@ -130,9 +130,9 @@ def test_between_keyframes_corrections_are_between_theirs() -> None:
         corrections.step(1, np.eye(4), gaussian, gradients, 2.0)
     last = corrections.corrected(1, np.eye(4))
     assert last[0, 3] > 0.005
-    assert np.array_equal(corrections.at(-50, np.eye(4)), np.eye(4))
-    np.testing.assert_allclose(corrections.at(500, np.eye(4))[:3, 3], last[:3, 3] / 2)
-    np.testing.assert_allclose(corrections.at(5000, np.eye(4)), last)
+    assert np.array_equal(corrections.corrected_at(-50, np.eye(4)), np.eye(4))
+    np.testing.assert_allclose(corrections.corrected_at(500, np.eye(4))[:3, 3], last[:3, 3] / 2)
+    np.testing.assert_allclose(corrections.corrected_at(5000, np.eye(4)), last)
 
 
 def test_a_new_keyframe_starts_from_the_last_ones_correction_and_a_forgotten_one_leaves_the_others() -> None:
@@ -147,10 +147,10 @@ def test_a_new_keyframe_starts_from_the_last_ones_correction_and_a_forgotten_one
     corrections.step(1, np.eye(4), gaussian, gradients, 2.0)
     np.testing.assert_array_equal(corrections.corrected(0, np.eye(4)), first)  # not the same array
     last = corrections.corrected(1, np.eye(4))
-    corrections.forget(0)
+    corrections.remove(0)
     np.testing.assert_array_equal(corrections.corrected(0, np.eye(4)), last)
     corrections.clear()
-    np.testing.assert_array_equal(corrections.at(0, np.eye(4)), np.eye(4))
+    np.testing.assert_array_equal(corrections.corrected_at(0, np.eye(4)), np.eye(4))
 
 
 def test_a_cleared_mapper_forgets_its_corrections() -> None:
@@ -159,6 +159,6 @@ def test_a_cleared_mapper_forgets_its_corrections() -> None:
         mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
         mapper.optimise(5)
     corrections = mapper._optimizer.corrections
-    assert not np.array_equal(corrections.at(0, np.eye(4)), np.eye(4))
+    assert not np.array_equal(corrections.corrected_at(0, np.eye(4)), np.eye(4))
     mapper.clear()
-    assert np.array_equal(corrections.at(0, np.eye(4)), np.eye(4))
+    assert np.array_equal(corrections.corrected_at(0, np.eye(4)), np.eye(4))

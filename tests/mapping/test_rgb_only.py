@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from echoseg_ros import geometry
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.mapping.plane_sweep.depth_from_motion import Parallax
+from echoseg_ros.mapping.plane_sweep.depth_from_motion import ParallaxStatus
 from echoseg_ros.pipeline.map_stage import SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, WORTH_A_LOOK_STEPS, MapStage
 from echoseg_ros.types import CameraFrame, DepthData, Float64Array, FloatImage, ImageData, MaskProposal, PoseData
 from echoseg_ros.units import scaled_frame
@@ -111,7 +111,7 @@ def test_a_camera_that_stays_in_its_place_says_so(step_rad: float) -> None:
         turn = geometry.transform(Rotation.from_euler("y", step_rad * i).as_matrix(), np.zeros(3))
         assert mapper.add_frame(blind(2 * i, pose(0.0) @ turn)) == []
         problems.append(mapper.problem)
-    assert problems[3:] == [f"{Parallax.NONE.value}; waiting"] * 2
+    assert problems[3:] == [f"{ParallaxStatus.NONE.value}; waiting"] * 2
     assert mapper.finish() == [] and len(mapper.gaussians) == 0 and mapper.scene_depth is None
 
 

@@ -1,0 +1,1 @@
+"""Plane sweep: depth of keyframes by parallax, for cameras without a depth sensor."""

@@ -1,0 +1,1 @@
+"""Rasterizers: they render Gaussians into views and lift labels onto them."""

@@ -1,4 +1,4 @@
-"""Rasterizers by name, and the compilation of their kernels."""
+"""Construction of rasterizers by name, and compilation of their kernels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from echoseg_ros.types import Camera
 
 
 def make_rasterizer(backend: str = "auto", device: str = "cpu", vram_gb: float = 0.0) -> Rasterizer:
-    """The backend by name; `auto` takes gsplat where the device is CUDA, else numba. Raises BackendError.
+    """Make the rasterizer `backend`: numba, gsplat, reference, or auto: gsplat on a CUDA device, else numba.
 
-    vram_gb: bound on the process's memory on the GPU (see gsplat_backend.limit_vram), 0 = none; without effect on a CPU.
+    vram_gb: limit of the process's GPU memory, GiB (see gsplat.limit_vram), 0 = none; ignored on a CPU. Raises
+    BackendError if the name is unknown or the backend cannot run on the device.
     """
     if backend == "auto":
         backend = "gsplat" if torch.device(device).type == "cuda" else "numba"
@@ -37,12 +38,12 @@ def make_rasterizer(backend: str = "auto", device: str = "cpu", vram_gb: float =
 
 
 def warm_up(rasterizer: Rasterizer, device: str = "cpu") -> None:
-    """Draw, differentiate and lift one Gaussian, which makes a backend compile its kernels."""
+    """Render, differentiate and lift one Gaussian, so that the backend compiles its kernels."""
     camera = Camera(16, 16, 16.0, 16.0, 8.0, 8.0)
     values = ([[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0, 0.0]], [[-2.0, -2.0, -2.0]], [0.0], [[0.5, 0.5, 0.5]])
     gaussian = Gaussians(*(torch.tensor(value, device=device, requires_grad=True) for value in values))
-    drawn = rasterizer.render(gaussian, camera, np.eye(4))
-    (drawn.rgb.sum() + drawn.depth.sum() + drawn.alpha.sum()).backward()
+    rendered = rasterizer.render(gaussian, camera, np.eye(4))
+    torch.autograd.backward(rendered.rgb.sum() + rendered.depth.sum() + rendered.alpha.sum())
     frozen = gaussian.map(Tensor.detach)
     rasterizer.render_features(frozen, camera, np.eye(4), torch.ones(1, 1, device=device))
     rasterizer.lift(frozen, camera, np.eye(4), np.zeros((16, 16), np.int32), 1)

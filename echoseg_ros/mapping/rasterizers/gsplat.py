@@ -1,11 +1,12 @@
-"""Gaussians drawn by gsplat's CUDA kernels. Nothing here touches CUDA before a rasterizer is asked for.
+"""The rasterizer on CUDA devices, by the kernels of gsplat. The import of this module does not touch CUDA.
 
-gsplat wants T_camera_map and activated parameters; both are adapted here and nowhere else.
+gsplat expects T_camera_map and activated parameters; both are converted here and nowhere else.
 
-Nothing here waits for the GPU: cameras are copied from pinned memory once and then stay there, and no result is read
-back. gsplat itself waits once a draw, for the number of (Gaussian, tile) pairs by which it sizes its lists. That wait,
-and a number of Gaussians that changes with every keyframe, forbid capturing a step as a CUDA graph. Streams of our own
-are left out too: each stage needs the one before, and what could be copied meanwhile is a picture a keyframe, 0.1 ms.
+No function here waits for the GPU: camera matrices are copied once, from pinned memory, and no result is read back.
+gsplat itself waits once a call for the number of (Gaussian, tile) pairs, which sets the size of its lists. Because of
+that wait, and because the number of Gaussians changes with every keyframe, a step cannot be captured as a CUDA graph.
+Separate CUDA streams would not help: each stage needs the one before, and the only copy that could overlap is one image
+per keyframe (0.1 ms).
 """
 
 from __future__ import annotations
@@ -20,24 +21,31 @@ from torch import Tensor
 
 from echoseg_ros import geometry
 from echoseg_ros.errors import BackendError
+from echoseg_ros.mapping.device_transfer import to_device
 from echoseg_ros.mapping.gaussians import Gaussians
-from echoseg_ros.mapping.rasterizers.conventions import EPS_2D_PX2, NEAR_PLANE, Rendered, check_labels, check_views
+from echoseg_ros.mapping.rasterizers.conventions import (
+    EPS_2D_PX2,
+    NEAR_PLANE,
+    IntArray,
+    Rendered,
+    check_labels,
+    check_views,
+)
 from echoseg_ros.types import Camera, Float64Array
 
-# gsplat keeps a pixel's channels in registers: beyond 32 it slows down sharply.
+# Channels rendered in one pass: gsplat keeps them in registers and becomes much slower with more.
 MAX_CHANNELS = 32
-# Cameras kept on the device, the least recently used goes first: 512 bytes each.
+# Cameras kept on the device, 512 bytes each.
 MAX_CAMERAS = 1024
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
 
 
 class GsplatRasterizer:
-    """gsplat 1.5.3 on a CUDA device.
+    """Rasterizer of gsplat 1.5.3 on a CUDA device. Raises BackendError without CUDA or gsplat.
 
-    vram_gb: see `limit_vram`. `rasterization` may be given to stand in for gsplat's function of that name (same
-    arguments, same results), which is how everything but the kernels is tested without a GPU. Raises BackendError
-    without CUDA or gsplat.
+    vram_gb: see `limit_vram`; rasterization: replacement for gsplat's function of that name, with the same arguments and
+    results, so that tests without a GPU cover everything but the kernels.
     """
 
     def __init__(self, device: str = "cuda", rasterization: Rasterization | None = None, vram_gb: float = 0.0) -> None:
@@ -53,11 +61,11 @@ class GsplatRasterizer:
     def render_views(
         self, gaussians: Gaussians, cameras: Sequence[Camera], T_map_cameras: Sequence[Float64Array]
     ) -> list[Rendered]:
-        """See Rasterizer.render_views. One call of the kernels for all views."""
+        """See Rasterizer.render_views. All views take one call of the kernels."""
         check_views(cameras, T_map_cameras)
         if len(cameras) == 0:
             return []
-        images, alphas = self._draw(gaussians, cameras, T_map_cameras, gaussians.rgb, "RGB+ED")
+        images, alphas = self._rasterize(gaussians, cameras, T_map_cameras, gaussians.rgb, "RGB+ED")
         return [Rendered(image[..., :3], image[..., 3], alpha) for image, alpha in zip(images, alphas, strict=True)]
 
     @torch.no_grad()
@@ -66,21 +74,21 @@ class GsplatRasterizer:
     ) -> tuple[Tensor, Tensor]:
         """See Rasterizer.render_features."""
         features = features.to(self.device, torch.float32)
-        parts = features.split(MAX_CHANNELS, 1)
-        passes = [self._draw(gaussians, [camera], [T_map_camera], part, "RGB") for part in parts]
+        parts = torch.split(features, MAX_CHANNELS, 1)
+        passes = [self._rasterize(gaussians, [camera], [T_map_camera], part, "RGB") for part in parts]
         return torch.cat([images[0] for images, _ in passes], -1), passes[0][1][0]
 
     def lift(
-        self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, labels: np.ndarray, classes: int
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, labels: IntArray, classes: int
     ) -> Tensor:
-        """See Rasterizer.lift. The weights are the derivative of sum(render(F) * onehot(labels)) with respect to F."""
+        """See Rasterizer.lift. The weights are the derivative of sum(render(F) * onehot(labels)) by the features F."""
         check_labels(labels, camera, classes)
         frozen = gaussians.map(torch.Tensor.detach)
-        image_labels = uploaded(np.ascontiguousarray(labels, dtype=np.int32), self.device)
+        image_labels = to_device(np.ascontiguousarray(labels, dtype=np.int32), self.device)
         parts = []
         for first in range(0, classes, MAX_CHANNELS):
-            wanted = torch.arange(first, min(first + MAX_CHANNELS, classes), device=self.device, dtype=torch.int32)
-            parts.append(self._lift_pass(frozen, camera, T_map_camera, image_labels[..., None] == wanted))
+            pass_labels = torch.arange(first, min(first + MAX_CHANNELS, classes), device=self.device, dtype=torch.int32)
+            parts.append(self._lift_pass(frozen, camera, T_map_camera, image_labels[..., None] == pass_labels))
         return torch.cat(parts, 1)
 
     def _lift_pass(self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, onehot: Tensor) -> Tensor:
@@ -88,10 +96,10 @@ class GsplatRasterizer:
         if len(gaussians) == 0:
             return features.detach()
         with torch.enable_grad():
-            images, _ = self._draw(gaussians, [camera], [T_map_camera], features, "RGB")
+            images, _ = self._rasterize(gaussians, [camera], [T_map_camera], features, "RGB")
         return torch.autograd.grad(images, features, grad_outputs=onehot[None].to(images.dtype))[0]
 
-    def _draw(
+    def _rasterize(
         self,
         gaussians: Gaussians,
         cameras: Sequence[Camera],
@@ -99,7 +107,7 @@ class GsplatRasterizer:
         colors: Tensor,
         mode: str,
     ) -> tuple[Tensor, Tensor]:
-        """([C, H, W, D] images, [C, H, W] alphas); D counts the depth channel where the mode has one."""
+        """(images [C, H, W, D], alphas [C, H, W]); mode RGB+ED appends the mean depth as the last channel."""
         width, height = cameras[0].width, cameras[0].height
         if len(gaussians) == 0:
             channels = colors.shape[1] + (mode == "RGB+ED")
@@ -126,9 +134,9 @@ class GsplatRasterizer:
 
 
 class CameraCache:
-    """Matrices of cameras on a device, kept for the views that are drawn again and again: a keyframe's is copied once.
+    """Matrices of cameras on a device, so that those of a keyframe are copied once.
 
-    Found by value (intrinsics and pose), so that nobody has to say when a keyframe goes. At most `max_cameras`.
+    The key is the value (intrinsics and pose). At most `max_cameras` are kept; the least recently used is dropped first.
     """
 
     def __init__(self, device: torch.device, max_cameras: int = MAX_CAMERAS) -> None:
@@ -140,18 +148,18 @@ class CameraCache:
         return len(self._kept)
 
     def batch(self, cameras: Sequence[Camera], T_map_cameras: Sequence[Float64Array]) -> tuple[Tensor, Tensor]:
-        """(T_camera_map [C, 4, 4], K [C, 3, 3]) float32 on the device."""
-        views = [self._one(camera, pose) for camera, pose in zip(cameras, T_map_cameras, strict=True)]
+        """(T_camera_map [C, 4, 4], K [C, 3, 3]) float32 on the device, from cache or copied."""
+        views = [self._matrices(camera, pose) for camera, pose in zip(cameras, T_map_cameras, strict=True)]
         if len(views) == 1:
             return views[0][0][None], views[0][1][None]
         return torch.stack([view for view, _ in views]), torch.stack([K for _, K in views])
 
-    def _one(self, camera: Camera, T_map_camera: Float64Array) -> tuple[Tensor, Tensor]:
+    def _matrices(self, camera: Camera, T_map_camera: Float64Array) -> tuple[Tensor, Tensor]:
         pose = np.ascontiguousarray(T_map_camera, dtype=np.float64)
         key = (camera, pose.tobytes())
         if key not in self._kept:
             numbers = np.concatenate([geometry.inverse(pose).ravel(), camera.matrix.ravel()]).astype(np.float32)
-            values = uploaded(numbers, self._device)
+            values = to_device(numbers, self._device)
             self._kept[key] = (values[:16].view(4, 4), values[16:].view(3, 3))
             if len(self._kept) > self._max_cameras:
                 self._kept.popitem(last=False)
@@ -159,21 +167,12 @@ class CameraCache:
         return self._kept[key]
 
 
-def uploaded(values: np.ndarray, device: torch.device) -> Tensor:
-    """A C-contiguous array on the device, without waiting for the copy: through pinned memory where that is CUDA."""
-    tensor = torch.from_numpy(values)
-    if device.type != "cuda":
-        return tensor.to(device)
-    # torch keeps pinned memory from being used again until the copy is done.
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
 def limit_vram(device: torch.device, vram_gb: float) -> None:
-    """Let this process take at most `vram_gb` GiB of the device's memory through torch; 0 = no limit.
+    """Limit the memory that torch allocates on the device for this process to `vram_gb` GiB; 0 = no limit.
 
-    The bound is the process's, not one rasterizer's: the last one set holds. Beyond it torch first gives back what it
-    keeps in reserve and then raises torch.cuda.OutOfMemoryError. Kernels and CUDA's own context (about 0.5 GiB) are not
-    counted. What the map needs grows with map.max_gaussians and the image's size, the other bounds.
+    The limit holds for the whole process; the last call counts. At the limit torch first frees its reserve and then raises
+    torch.cuda.OutOfMemoryError. Kernels and CUDA's own context (about 0.5 GiB) are not counted. The memory of the map
+    grows with map.max_gaussians and the image size.
     """
     if device.type != "cuda" or vram_gb <= 0:
         return
@@ -189,4 +188,5 @@ def _gsplat_rasterization(device: torch.device) -> Rasterization:
         from gsplat import rasterization
     except ImportError as error:
         raise BackendError(f"rasterizer gsplat: {error}; pip install gsplat==1.5.3 packaging ninja") from error
-    return rasterization  # type: ignore[no-any-return]
+    function: Rasterization = rasterization
+    return function

@@ -1,7 +1,7 @@
-"""The slow rasterizer that judges the others: dense torch, any precision, gradients by autograd.
+"""The reference rasterizer that tests compare the fast ones with: dense torch, any precision, gradients by autograd.
 
-Every pixel meets every Gaussian, so it is for small images only. Equations: Zwicker et al. 2001 (EWA splatting),
-Kerbl et al. 2023 (3DGS).
+It evaluates every Gaussian in every pixel, so it is for small images only. Equations: Zwicker et al. 2001 (EWA
+splatting), Kerbl et al. 2023 (3DGS).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from echoseg_ros.mapping.rasterizers.conventions import (
     FOV_MARGIN,
     NEAR_PLANE,
     TRANSMITTANCE_STOP,
+    IntArray,
     Rendered,
-    ViewByView,
+    SequentialViews,
     check_labels,
 )
 from echoseg_ros.mapping.rotations import rotation_matrices
@@ -32,9 +33,10 @@ from echoseg_ros.types import Camera, Float64Array
 
 @dataclass(frozen=True)
 class Projected:
-    """Gaussians in the image, front to back.
+    """Gaussians projected into the image, front to back.
 
-    rows: [V] which ones; means_px: [V, 2]; conics: [V, 3] a, b, c of the inverse covariance [[a, b], [b, c]]; depths: [V].
+    rows: [V] their rows in the map; means_px: [V, 2] centres; conics: [V, 3] a, b, c of the inverse covariance
+    [[a, b], [b, c]], 1/px^2; depths: [V] of the centres, map units.
     """
 
     rows: Tensor
@@ -43,8 +45,8 @@ class Projected:
     depths: Tensor
 
 
-class ReferenceRasterizer(ViewByView):
-    """Dense torch. Memory grows with pixels x Gaussians."""
+class ReferenceRasterizer(SequentialViews):
+    """Rasterizer in dense torch. Memory grows with pixels times Gaussians."""
 
     def render(self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array) -> Rendered:
         """See Rasterizer.render."""
@@ -68,7 +70,7 @@ class ReferenceRasterizer(ViewByView):
 
     @torch.no_grad()
     def lift(
-        self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, labels: np.ndarray, classes: int
+        self, gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, labels: IntArray, classes: int
     ) -> Tensor:
         """See Rasterizer.lift."""
         check_labels(labels, camera, classes)
@@ -82,7 +84,7 @@ class ReferenceRasterizer(ViewByView):
 
 
 def project(gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array) -> Projected:
-    """EWA projection of all Gaussians in front of the near plane, sorted by depth."""
+    """Project all Gaussians beyond the near plane (EWA splatting), sorted by depth."""
     T_camera_map = torch.as_tensor(geometry.inverse(T_map_camera)).to(gaussians.means)
     points = gaussians.means @ T_camera_map[:3, :3].T + T_camera_map[:3, 3]
     rows = torch.nonzero(points[:, 2] >= NEAR_PLANE).squeeze(1)
@@ -99,6 +101,7 @@ def project(gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array) ->
 
 
 def _jacobian(x: Tensor, y: Tensor, z: Tensor, camera: Camera) -> Tensor:  # [V, 2, 3]
+    """Derivative of the pixel position by the point in the camera frame, at ray slopes clamped near the image."""
     margin_x, margin_y = FOV_MARGIN * 0.5 * camera.width / camera.fx, FOV_MARGIN * 0.5 * camera.height / camera.fy
     slope_x = (x / z).clamp(-camera.cx / camera.fx - margin_x, (camera.width - camera.cx) / camera.fx + margin_x)
     slope_y = (y / z).clamp(-camera.cy / camera.fy - margin_y, (camera.height - camera.cy) / camera.fy + margin_y)
@@ -109,7 +112,7 @@ def _jacobian(x: Tensor, y: Tensor, z: Tensor, camera: Camera) -> Tensor:  # [V,
 
 
 def blending_weights(projected: Projected, opacities: Tensor, camera: Camera) -> Tensor:
-    """[H * W, V] weight of every Gaussian in every pixel, front to back."""
+    """Blending weights [H * W, V] of every Gaussian in every pixel, front to back."""
     pixels_x = torch.arange(camera.width).to(opacities) + 0.5
     pixels_y = torch.arange(camera.height).to(opacities) + 0.5
     dx = projected.means_px[None, None, :, 0] - pixels_x[None, :, None]

@@ -9,11 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.keyframes import Keyframe, Reason
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason
 from echoseg_ros.mapping.plane_sweep import pose_adjustment
-from echoseg_ros.mapping.plane_sweep.candidates import WINDOW, KeyframeCandidates, warm_up
-from echoseg_ros.mapping.plane_sweep.depth_from_motion import DepthEstimate, DepthFromMotion, Parallax
-from echoseg_ros.mapping.plane_sweep.source_views import best_sources
+from echoseg_ros.mapping.plane_sweep.depth_from_motion import DepthEstimate, DepthFromMotion, ParallaxStatus
+from echoseg_ros.mapping.plane_sweep.keyframe_candidates import MAX_CANDIDATES, KeyframeCandidates, warm_up
+from echoseg_ros.mapping.plane_sweep.neighbour_views import best_neighbours
 from echoseg_ros.types import Camera
 
 CAMERA = Camera(96, 72, 84.0, 84.0, 48.0, 36.0)
@@ -44,7 +44,7 @@ def view(number: int, position: tuple[float, float, float], turn_deg: float = 0.
     depth = np.where((enter < leave) & (enter > 0), enter, depth)
     rgb = texture(rays * depth[..., None] + T_map_camera[:3, 3])
     stamp_ns = number * 500_000_000
-    return Keyframe(stamp_ns, number, CAMERA, rgb, depth.astype(np.float32), T_map_camera, number, Reason.MOVED)
+    return Keyframe(stamp_ns, number, CAMERA, rgb, depth.astype(np.float32), T_map_camera, number, KeyframeReason.MOVED)
 
 
 def path(count: int = 7) -> list[Keyframe]:
@@ -80,7 +80,7 @@ def estimates(views: list[Keyframe]) -> list[DepthEstimate]:
 def test_depth_of_a_known_scene(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
     truth = views[3].depth_m
     estimate = estimates[3]
-    assert estimate.status is Parallax.OK
+    assert estimate.status is ParallaxStatus.OK
     assert estimate.depth.dtype == estimate.confidence.dtype == np.float32
     assert estimate.depth.shape == truth.shape
     assert 0 <= estimate.confidence.min() and estimate.confidence.max() <= 1
@@ -92,7 +92,7 @@ def test_depth_of_a_known_scene(views: list[Keyframe], estimates: list[DepthEsti
 
 def test_what_other_views_confirm_is_better(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
     pairs = list(zip(views, estimates, strict=True))
-    checked = DepthFromMotion().consistent(views[3], estimates[3], pairs)
+    checked = DepthFromMotion().cross_checked(views[3], estimates[3], pairs)
     errors = relative_error(checked.depth, views[3].depth_m)
     assert (checked.depth > 0).mean() > 0.75
     assert np.median(errors) < 0.008
@@ -138,23 +138,23 @@ def test_no_parallax_is_said() -> None:
     trembling = [view(i, (1e-4 * i, 0, 0), 4.0 * i) for i in range(3)]
     for keyframes in (still, turning, trembling, still[:1]):
         estimate = depth.estimate(keyframes[0], keyframes)
-        assert estimate.status is Parallax.NONE
+        assert estimate.status is ParallaxStatus.NONE
         assert not estimate.depth.any() and not estimate.confidence.any()
-    assert "no parallax" in Parallax.NONE.value
+    assert "no parallax" in ParallaxStatus.NONE.value
 
 
 def test_surfaces_that_views_disagree_about_are_rejected(views: list[Keyframe], estimates: list[DepthEstimate]) -> None:
     depth = estimates[3].depth.copy()
     depth[20:40, 20:40] *= 0.85
     wrong = replace(estimates[3], depth=depth)
-    checked = DepthFromMotion().consistent(views[3], wrong, list(zip(views, estimates, strict=True)))
+    checked = DepthFromMotion().cross_checked(views[3], wrong, list(zip(views, estimates, strict=True)))
     # A pixel at the patch's rim may fall on the right side of an edge.
     assert (checked.depth[22:38, 22:38] > 0).mean() < 0.02
     assert (checked.depth > 0).mean() > 0.6
     # A view's own word is not enough, one other view's is.
-    alone = DepthFromMotion().consistent(views[3], estimates[3], [(views[3], estimates[3])])
+    alone = DepthFromMotion().cross_checked(views[3], estimates[3], [(views[3], estimates[3])])
     assert not alone.depth.any()
-    two = DepthFromMotion().consistent(views[3], estimates[3], [(views[2], estimates[2])])
+    two = DepthFromMotion().cross_checked(views[3], estimates[3], [(views[2], estimates[2])])
     assert (two.depth > 0).mean() > 0.5
 
 
@@ -171,7 +171,7 @@ def test_poses_turned_by_mistake_are_corrected(views: list[Keyframe], monkeypatc
         return float(np.mean([np.median(relative_error(depth, views[3].depth_m)) for depth in depths]))
 
     corrected = mean_error()
-    monkeypatch.setattr(pose_adjustment, "TURN_RAD", 1e-7)
+    monkeypatch.setattr(pose_adjustment, "TURN_SIGMA_RAD", 1e-7)
     assert corrected < 0.8 * mean_error()
 
 
@@ -185,46 +185,46 @@ def test_sources_show_parallax_and_the_same_surfaces(views: list[Keyframe]) -> N
     points = geometry.backproject(CAMERA, views[3].depth_m)[::8, ::8].reshape(-1, 3)
     away = view(10, (0.2, 0, 0), 70.0)
     close = view(11, (0.001, 0, 0))
-    chosen = best_sources(views[3], [*(v for v in views if v.id != 3), away, close], points, 4)
+    chosen = best_neighbours(views[3], [*(v for v in views if v.id != 3), away, close], points, 4)
     assert len(chosen) == 4
     assert {10, 11}.isdisjoint(keyframe.id for keyframe in chosen)
 
 
 def test_swept_keyframes_come_in_order_with_depth(views: list[Keyframe]) -> None:
     blind = [replace(keyframe, depth_m=None) for keyframe in views]
-    swept = KeyframeCandidates()
-    ready = [result for keyframe in blind for result in swept.add(keyframe)] + swept.flush()
+    candidates = KeyframeCandidates()
+    ready = [result for keyframe in blind for result in candidates.add(keyframe)] + candidates.flush()
     assert [keyframe.id for keyframe, _ in ready] == list(range(7))
     for keyframe, confidence in ready[1:-1]:
         errors = relative_error(keyframe.depth_m, views[keyframe.id].depth_m)
         assert (keyframe.depth_m > 0).mean() > 0.5
         assert np.median(errors) < 0.01
         assert confidence.shape == keyframe.depth_m.shape
-    assert swept.waiting == ""
+    assert candidates.waiting_reason == ""
 
 
 def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> None:
-    swept = KeyframeCandidates()
+    candidates = KeyframeCandidates()
     for i in range(3):
-        assert swept.add(view(i, (0, 0, 0))) == []
-    assert swept.waiting.startswith("no parallax") and swept.waiting.endswith("waiting")
-    for i in range(3, 3 + 2 * WINDOW):
-        assert swept.add(view(i, (0, 0, 0), 0.5 * i)) == []
-    assert len(swept._held) <= WINDOW
-    swept.clear()
-    ready = [result for keyframe in views for result in swept.add(keyframe)]
+        assert candidates.add(view(i, (0, 0, 0))) == []
+    assert candidates.waiting_reason.startswith("no parallax") and candidates.waiting_reason.endswith("waiting")
+    for i in range(3, 3 + 2 * MAX_CANDIDATES):
+        assert candidates.add(view(i, (0, 0, 0), 0.5 * i)) == []
+    assert len(candidates._candidates) <= MAX_CANDIDATES
+    candidates.clear()
+    ready = [result for keyframe in views for result in candidates.add(keyframe)]
     assert [keyframe.id for keyframe, _ in ready] == list(range(5))
 
 
 def test_warm_up_reaches_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     ready: list[int] = []
-    consistent = DepthFromMotion.consistent
+    cross_checked = DepthFromMotion.cross_checked
 
     def spy(self: DepthFromMotion, *arguments: object) -> DepthEstimate:
-        checked = consistent(self, *arguments)
+        checked = cross_checked(self, *arguments)
         ready.append(np.count_nonzero(checked.depth))
         return checked
 
-    monkeypatch.setattr(DepthFromMotion, "consistent", spy)
+    monkeypatch.setattr(DepthFromMotion, "cross_checked", spy)
     warm_up()
     assert max(ready) > 0

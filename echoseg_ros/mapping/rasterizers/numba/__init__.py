@@ -1,0 +1,1 @@
+"""The rasterizer on the CPU, as numba kernels."""

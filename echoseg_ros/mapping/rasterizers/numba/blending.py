@@ -1,7 +1,7 @@
-"""Front-to-back blending and its gradient as numba kernels.
+"""Front-to-back blending and its gradient, as numba kernels.
 
-A tile is one loop turn: it writes its own pixels and its own slots (one per Gaussian and tile), and slots are summed in
-a fixed order afterwards. So results do not depend on the number of threads and repeat bit by bit.
+Each tile is one iteration. It writes its own pixels and its own slots (one for each pair of Gaussian and tile); the slots
+are summed in a fixed order afterwards. Therefore results repeat bit by bit and do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.rasterizers.conventions import ALPHA_MAX
+from echoseg_ros.mapping.rasterizers.conventions import ALPHA_MAX, IntArray
 from echoseg_ros.mapping.rasterizers.numba.projection import (
     BLUE,
     CURVE_YY,
@@ -19,7 +19,6 @@ from echoseg_ros.mapping.rasterizers.numba.projection import (
     SLOT,
     TILE_HEIGHT,
     TILE_WIDTH,
-    Ints,
     V,
 )
 from echoseg_ros.mapping.rasterizers.numba.simd import (
@@ -52,9 +51,12 @@ _ALPHA_MAX = F32(ALPHA_MAX)
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def blend(
-    records: Float32Array, starts: Ints, pair_row: Ints, order: Ints, width: int, height: int, tiles_x: int
-) -> tuple[Float32Array, Ints]:
-    """Planes [5, H, W]: rgb, sum of w z, transmittance left; and the pairs' spans [P, 2] for the way back."""
+    records: Float32Array, starts: IntArray, pair_row: IntArray, order: IntArray, width: int, height: int, tiles_x: int
+) -> tuple[Float32Array, IntArray]:
+    """(planes [5, H, W]: rgb, sum of w z, remaining transmittance; spans [P, 2] of the pairs for the backward pass).
+
+    records: [N, RECORD]; starts: [T + 1], pair_row: [P] tile lists, see tiles.tile_lists; order: [T] order of the tiles.
+    """
     planes = np.empty((5, height, width), np.float32)
     pair_span = np.empty((len(pair_row), 2), np.uint8)
     for n in nb.prange(len(order)):
@@ -75,15 +77,18 @@ def blend(
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _blend_tile(
     records: Float32Array,
-    pair_row: Ints,
-    pair_span: Ints,
+    pair_row: IntArray,
+    pair_span: IntArray,
     first: int,
     last: int,
     tile_x: int,
     tile_y: int,
     buffer: Float32Array,
 ) -> None:
-    """Add a tile's Gaussians, front to back. Planes: 0 transmittance (negative once done), 1-4 rgb and depth."""
+    """Blend the Gaussians of a tile into its buffer, front to back.
+
+    Planes of the buffer: 0 transmittance, negative once the pixel is done; 1-4 rgb and depth.
+    """
     columns, lines = lane_offsets()
     stop, zero = splat(STOP), splat(ZERO)
     for pair in range(first, last):
@@ -114,22 +119,22 @@ def _blend_tile(
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def blend_backward(
     records: Float32Array,
-    starts: Ints,
-    pair_row: Ints,
-    pair_slot: Ints,
-    pair_span: Ints,
-    order: Ints,
+    starts: IntArray,
+    pair_row: IntArray,
+    pair_slot: IntArray,
+    pair_span: IntArray,
+    order: IntArray,
     tiles_x: int,
     planes: Float32Array,
     gradients: Float32Array,
 ) -> Float32Array:
-    """Slots [P * SLOT] from the gradients [5, H, W] of rgb, sum of w z, and alpha.
+    """Slots [P * SLOT] of the pairs from the gradients [5, H, W] by rgb, sum of w z, and alpha.
 
-    A slot holds sums over the tile's pixels: the exponent's gradient g, then g dx, g dy, g dx^2, g dx dy, g dy^2, then
-    the gradients of rgb and depth; the rest is 0.
+    A slot holds sums over the tile's pixels: the gradient g by the exponent, then g dx, g dy, g dx^2, g dx dy, g dy^2,
+    then the gradients by rgb and depth; the rest is 0. planes, pair_span: results of `blend`.
     """
     height, width = planes.shape[1], planes.shape[2]
-    slots = aligned(len(pair_row) * SLOT)
+    slots: Float32Array = aligned(len(pair_row) * SLOT)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
@@ -143,18 +148,18 @@ def blend_backward(
                     buffer[(k + 2) * PIXELS + p] = gradients[k, i, j]
                     behind += gradients[k, i, j] * planes[k, i, j]
                 buffer[p], buffer[PIXELS + p] = ONE, behind
-        _unblend_tile(
+        _blend_tile_backward(
             records, pair_row, pair_slot, pair_span, starts[tile], starts[tile + 1], tile_x, tile_y, buffer, slots
         )
     return slots
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _unblend_tile(
+def _blend_tile_backward(
     records: Float32Array,
-    pair_row: Ints,
-    pair_slot: Ints,
-    pair_span: Ints,
+    pair_row: IntArray,
+    pair_slot: IntArray,
+    pair_span: IntArray,
     first: int,
     last: int,
     tile_x: int,
@@ -162,10 +167,11 @@ def _unblend_tile(
     buffer: Float32Array,
     slots: Float32Array,
 ) -> None:
-    """Gradients of a tile's Gaussians, front to back, each added up over its pixels into its slot.
+    """Sum the gradients of each Gaussian of a tile over the pixels into its slot, front to back.
 
-    Planes: 0 transmittance, 1 what is still behind (sum of w q minus the gradient of alpha's share), 2-5 gradients of rgb
-    and depth; q is the pixel's gradient times the Gaussian's colour and depth.
+    Planes of the buffer: 0 transmittance; 1 contribution of the Gaussians behind (sum of w q, minus the share of the
+    gradient by alpha); 2-5 gradients by rgb and depth. q is the gradient at the pixel times the Gaussian's colour and
+    depth.
     """
     columns, lines = lane_offsets()
     stop, zero, one = splat(STOP), splat(ZERO), splat(ONE)
@@ -182,7 +188,7 @@ def _unblend_tile(
         top, quadratic = splat(records[i, V] - F32(tile_y * TILE_HEIGHT)) - lines, records[i, CURVE_YY]
         red, green = splat(records[i, RED]), splat(records[i, GREEN])
         blue, depth = splat(records[i, BLUE]), splat(records[i, DEPTH])
-        # A lane keeps its column, so dx comes in only at the end.
+        # Each lane keeps its column, so dx is constant for it and enters after the loop.
         sum_g, sum_gy, sum_gyy = zero, zero, zero
         sum_red, sum_green, sum_blue, sum_depth = zero, zero, zero, zero
         for p in range(begin, end, LANES):

@@ -1,11 +1,12 @@
-"""Feature images and the exact blending weights per label, as numba kernels over the same tile lists."""
+"""Feature images and exact sums of blending weights per label, as numba kernels over the tile lists."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.rasterizers.numba.projection import CURVE_YY, TILE_HEIGHT, TILE_WIDTH, Ints, V
+from echoseg_ros.mapping.rasterizers.conventions import IntArray
+from echoseg_ros.mapping.rasterizers.numba.projection import CURVE_YY, TILE_HEIGHT, TILE_WIDTH, V
 from echoseg_ros.mapping.rasterizers.numba.simd import LANES, aligned, load, negative, splat, store, where_at_least
 from echoseg_ros.mapping.rasterizers.numba.tiles import (
     CHECK_EVERY,
@@ -24,10 +25,13 @@ from echoseg_ros.types import Float32Array
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(
-    buffer: Float32Array, records: Float32Array, pair_row: Ints, pair: int, tile_x: int, tile_y: int
+def _blend_weights(
+    buffer: Float32Array, records: Float32Array, pair_row: IntArray, pair: int, tile_x: int, tile_y: int
 ) -> tuple[int, int]:
-    """Blending weights of a pair's Gaussian in its tile, and which pixels have one. Planes: 0 transmittance, 1 the weights."""
+    """Write the blending weights of a pair's Gaussian in its tile; returns the first and end pixel that have one.
+
+    Planes of the buffer: 0 transmittance, negative once the pixel is done; 1 weights.
+    """
     columns, lines = lane_offsets()
     i, span = np.uint64(pair_row[pair]), np.empty((1, 2), np.uint8)
     find_spans(records, pair_row[pair : pair + 1], span, 0, 1, tile_x, tile_y)
@@ -49,14 +53,14 @@ def _weigh(
 def blend_features(
     records: Float32Array,
     features: Float32Array,
-    starts: Ints,
-    pair_row: Ints,
-    order: Ints,
+    starts: IntArray,
+    pair_row: IntArray,
+    order: IntArray,
     width: int,
     height: int,
     tiles_x: int,
 ) -> tuple[Float32Array, Float32Array]:
-    """([H, W, C] sums of w * feature, [H, W] sums of w) for features [N, C]."""
+    """([H, W, C] sums of w * feature, [H, W] alpha) of features [N, C]; other arguments as in blending.blend."""
     channels = features.shape[1]
     image = np.zeros((height, width, channels), np.float32)
     alpha = np.zeros((height, width), np.float32)
@@ -70,7 +74,7 @@ def blend_features(
             if (pair - starts[tile]) % CHECK_EVERY == 0 and all_done(buffer):
                 break
             row = pair_row[pair]
-            begin, end = _weigh(buffer, records, pair_row, pair, tile_x, tile_y)
+            begin, end = _blend_weights(buffer, records, pair_row, pair, tile_x, tile_y)
             for k in range(channels):
                 value = features[row, k]
                 for p in range(begin, end):
@@ -85,16 +89,16 @@ def blend_features(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def tile_labels(labels: Ints, classes: int, tiles_x: int, tiles_y: int) -> tuple[Ints, Ints, Ints]:
-    """The distinct labels of every tile, since a tile sees only a few of all classes.
+def tile_labels(labels: IntArray, classes: int, tiles_x: int, tiles_y: int) -> tuple[IntArray, IntArray, IntArray]:
+    """The distinct labels of every tile; a tile contains only a few of all classes.
 
-    Returns (starts [T + 1], values: the labels of all tiles in a row, local [H, W] int32: a pixel's place in its tile's
-    list, -1 for labels outside 0..classes-1).
+    Returns (starts [T + 1] of the tiles in values; values: labels of all tiles, concatenated; label_indices [H, W] int32:
+    index of a pixel's label in the list of its tile, -1 for labels outside 0..classes-1).
     """
     height, width = labels.shape
     starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
     values = np.empty(height * width, np.int32)
-    local = np.full((height, width), -1, np.int32)
+    label_indices = np.full((height, width), -1, np.int32)
     for tile in range(tiles_x * tiles_y):
         first = starts[tile]
         count = 0
@@ -109,60 +113,60 @@ def tile_labels(labels: Ints, classes: int, tiles_x: int, tiles_y: int) -> tuple
                 if k == count:
                     values[first + k] = label
                     count += 1
-                local[i, j] = k
+                label_indices[i, j] = k
         starts[tile + 1] = first + count
-    return starts, values, local
+    return starts, values, label_indices
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
 def lift_tiles(
     records: Float32Array,
-    starts: Ints,
-    pair_row: Ints,
-    order: Ints,
+    starts: IntArray,
+    pair_row: IntArray,
+    order: IntArray,
     tiles_x: int,
-    local: Ints,
-    label_starts: Ints,
-    sum_starts: Ints,
+    label_indices: IntArray,
+    label_starts: IntArray,
+    sum_starts: IntArray,
 ) -> Float32Array:
-    """Sums of weights per (pair, label of its tile): flat, those of a tile from sum_starts[tile] on."""
-    height, width = local.shape
+    """Sums of weights for each pair and each label of its tile, flat; those of a tile start at sum_starts[tile]."""
+    height, width = label_indices.shape
     sums = np.zeros(sum_starts[-1], np.float32)
     for n in nb.prange(len(order)):
         tile = order[n]
         tile_y, tile_x = tile // tiles_x, tile % tiles_x
         count = label_starts[tile + 1] - label_starts[tile]
-        place = np.full(PIXELS, -1, np.int32)
+        indices = np.full(PIXELS, -1, np.int32)
         buffer = aligned(2 * PIXELS)
         buffer[:PIXELS] = ZERO
         for y in range(min(TILE_HEIGHT, height - tile_y * TILE_HEIGHT)):
             for x in range(min(TILE_WIDTH, width - tile_x * TILE_WIDTH)):
                 buffer[y * TILE_WIDTH + x] = ONE
-                place[y * TILE_WIDTH + x] = local[tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x]
+                indices[y * TILE_WIDTH + x] = label_indices[tile_y * TILE_HEIGHT + y, tile_x * TILE_WIDTH + x]
         for pair in range(starts[tile], starts[tile + 1]):
             done = pair - starts[tile]
             if done % CHECK_EVERY == 0 and all_done(buffer):
                 break
-            begin, end = _weigh(buffer, records, pair_row, pair, tile_x, tile_y)
+            begin, end = _blend_weights(buffer, records, pair_row, pair, tile_x, tile_y)
             base = sum_starts[tile] + done * count
             for p in range(begin, end):
-                if place[p] >= 0:
-                    sums[base + place[p]] += buffer[PIXELS + p]
+                if indices[p] >= 0:
+                    sums[base + indices[p]] += buffer[PIXELS + p]
     return sums
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def gather_lifted(
-    pair_row: Ints,
-    starts: Ints,
-    label_starts: Ints,
-    label_values: Ints,
-    sum_starts: Ints,
+    pair_row: IntArray,
+    starts: IntArray,
+    label_starts: IntArray,
+    label_values: IntArray,
+    sum_starts: IntArray,
     sums: Float32Array,
     count: int,
     classes: int,
 ) -> Float32Array:
-    """[N, classes]: the tiles' sums added up per Gaussian, in the order of the tiles."""
+    """Sums [N, classes] of the tiles' sums for each Gaussian, in the order of the tiles."""
     lifted = np.zeros((count, classes), np.float32)
     for tile in range(len(starts) - 1):
         labels = label_starts[tile + 1] - label_starts[tile]

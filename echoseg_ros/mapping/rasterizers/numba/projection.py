@@ -1,6 +1,7 @@
-"""Projection of Gaussians and its gradient as numba kernels, one independent loop turn per Gaussian.
+"""Projection of Gaussians and its gradient, as numba kernels with one independent iteration for each Gaussian.
 
-The forward pass is EWA splatting (Zwicker et al. 2001); the gradients are those of its closed form. All float32.
+The forward pass is EWA splatting (Zwicker et al. 2001); the backward pass is the gradient of its closed form. All
+float32.
 """
 
 from __future__ import annotations
@@ -9,24 +10,30 @@ import math
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
-from echoseg_ros.mapping.rasterizers.conventions import ALPHA_MIN, EPS_2D_PX2, FOV_MARGIN, MAX_EXTENT_SIGMA, NEAR_PLANE
+from echoseg_ros.mapping.rasterizers.conventions import (
+    ALPHA_MIN,
+    EPS_2D_PX2,
+    FOV_MARGIN,
+    MAX_EXTENT_SIGMA,
+    NEAR_PLANE,
+    IntArray,
+)
 from echoseg_ros.mapping.rasterizers.numba.simd import LANES, aligned, load, splat, store
 from echoseg_ros.types import Float32Array
 
-# A tile is half an AVX-512 register wide and one of AVX2, so that few lanes of a vector fall beside a small Gaussian.
+# Size of a tile, pixels. The width is half an AVX-512 register or one AVX2 register, so that few lanes of a vector lie
+# outside a small Gaussian.
 TILE_WIDTH, TILE_HEIGHT = 8, 16
 
-# Columns of a projected Gaussian's record, which fills a cache line. log2 of alpha at an offset (dx, dy) from the centre
-# is PEAK + CURVE_XX dx^2 + CURVE_XY dx dy + CURVE_YY dy^2. The ellipse where alpha reaches its threshold crosses column
-# dx between TILT dx -+ sqrt(REACH2 - NARROWING dx^2) and is highest at column LEAN.
+# Columns of the record of a projected Gaussian. log2 of alpha at an offset (dx, dy) from the centre is
+# PEAK + CURVE_XX dx^2 + CURVE_XY dx dy + CURVE_YY dy^2. The ellipse on which alpha equals its threshold crosses column
+# dx at TILT dx -+ sqrt(REACH2 - NARROWING dx^2) and has its extreme y at column offsets -+ LEAN.
 U, V, PEAK, CURVE_XX, CURVE_XY, CURVE_YY, RED, GREEN, BLUE, DEPTH, TILT, REACH2, NARROWING, LEAN = range(14)
+# Columns of a record including padding to a cache line.
 RECORD = 16
-# Float32Array that a Gaussian gets back from a tile: ten sums and what fills the vector.
+# Numbers that the backward pass of a tile returns for a Gaussian: ten sums, padded to a vector.
 SLOT = LANES
-
-Ints = NDArray[np.integer]
 
 _F = np.float32
 _EPS, _NEAR, _EXTENT, _ALPHA_MIN = _F(EPS_2D_PX2), _F(NEAR_PLANE), _F(MAX_EXTENT_SIGMA), _F(ALPHA_MIN)
@@ -36,7 +43,7 @@ _ZERO, _HALF, _ONE, _TWO = _F(0), _F(0.5), _F(1), _F(2)
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _clamped_slope(x: float, z: float, focal: float, centre: float, size: float) -> tuple[float, bool]:
-    """(slope x / z, clamped to a little outside the image; whether it was inside)."""
+    """(ray slope x / z, clamped a little outside the image; whether it was inside the limits)."""
     margin = _F(FOV_MARGIN) * _HALF * size / focal
     low, high = -centre / focal - margin, (size - centre) / focal + margin
     slope = x / z
@@ -45,7 +52,7 @@ def _clamped_slope(x: float, z: float, focal: float, centre: float, size: float)
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _rotation(qw: float, qx: float, qy: float, qz: float) -> tuple[float, ...]:
-    """Nine entries of the rotation, row by row, of a unit quaternion."""
+    """The nine entries of the rotation matrix of a unit quaternion, row by row."""
     return (
         _ONE - _TWO * (qy * qy + qz * qz), _TWO * (qx * qy - qw * qz), _TWO * (qx * qz + qw * qy),
         _TWO * (qx * qy + qw * qz), _ONE - _TWO * (qx * qx + qz * qz), _TWO * (qy * qz - qw * qx),
@@ -55,7 +62,7 @@ def _rotation(qw: float, qx: float, qy: float, qz: float) -> tuple[float, ...]:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _unit(quats: Float32Array, i: int) -> tuple[float, float, float, float, float]:
-    """Row i of quats [N, 4] at length 1, and the factor that made it so."""
+    """Row i of quats [N, 4] normalised to length 1, and the factor of the normalisation."""
     qw, qx, qy, qz = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
     inverse = _ONE / max(_F(math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)), _F(1e-12))
     return qw * inverse, qx * inverse, qy * inverse, qz * inverse, inverse
@@ -73,7 +80,7 @@ def _in_camera(means: Float32Array, i: int, view: Float32Array) -> tuple[float, 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _jacobian_row(slope: float, focal: float, z: float, view: Float32Array, axis: int) -> tuple[float, float, float]:
-    """Derivative of one pixel coordinate by the map point, at a (clamped) slope; axis 0 for u, 1 for v."""
+    """Derivative of a pixel coordinate by the point in the map, at a clamped slope; axis: 0 for u, 1 for v."""
     f = focal / z
     return (
         f * (view[axis, 0] - slope * view[2, 0]),
@@ -92,8 +99,8 @@ def project(
     view: Float32Array,
     lens: Float32Array,
     chunks: int,
-) -> tuple[Float32Array, Ints]:
-    """Records [N, RECORD] and tile rectangles [N, 4] (x0, x1, y0, y1; empty where not in view).
+) -> tuple[Float32Array, IntArray]:
+    """(records [N, RECORD], tile rectangles [N, 4] x0, x1, y0, y1; empty where the Gaussian is not in view).
 
     view: [3, 4] T_camera_map; lens: [6] fx fy cx cy width height.
     """
@@ -117,8 +124,9 @@ def _project_one(
     view: Float32Array,
     lens: Float32Array,
     records: Float32Array,
-    rectangles: Ints,
+    rectangles: IntArray,
 ) -> None:
+    """Write the record and the rectangle of Gaussian i. Long because it is one closed form."""
     x, y, z = _in_camera(means, i, view)
     opacity = opacities[i]
     if not (z >= _NEAR and opacity >= _ALPHA_MIN):
@@ -131,7 +139,7 @@ def _project_one(
     qw, qx, qy, qz, _ = _unit(quats, i)
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = _rotation(qw, qx, qy, qz)
     s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
-    # The Gaussian's three scaled axes seen in the image.
+    # The three scaled axes of the Gaussian in the image.
     au0, au1, au2 = (
         (u0 * r00 + u1 * r10 + u2 * r20) * s0,
         (u0 * r01 + u1 * r11 + u2 * r21) * s1,
@@ -153,7 +161,7 @@ def _project_one(
     radius_u, radius_v = extent * _F(math.sqrt(a)), extent * _F(math.sqrt(c))
     if not (u + radius_u > _ZERO and u - radius_u < width and v + radius_v > _ZERO and v - radius_v < height):
         return
-    # Pixel k has its centre at k + 0.5: the first row touched is the first centre inside the radius.
+    # The centre of pixel k is at k + 0.5; a row is touched if its centre is within the radius.
     first_row, last_row = (
         math.ceil(max(v - radius_v - _HALF, _ZERO)),
         math.floor(min(v + radius_v - _HALF, height - _ONE)),
@@ -183,14 +191,13 @@ def project_backward(
     view: Float32Array,
     lens: Float32Array,
     records: Float32Array,
-    offsets: Ints,
+    offsets: IntArray,
     slots: Float32Array,
     chunks: int,
 ) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array, Float32Array]:
-    """Gradients of all parameters from the per-tile slots.
+    """Gradients of means, quats, scales, opacities and rgb, in the shapes of these.
 
-    records: [N, RECORD]; offsets: [N + 1] slots of each Gaussian; slots: [P * SLOT] (see numba_blending.blend_backward).
-    Returns gradients of means, quats, scales, opacities and rgb, shaped as those.
+    records: [N, RECORD]; offsets: [N + 1] first slot of each Gaussian; slots: [P * SLOT], see blending.blend_backward.
     """
     count = means.shape[0]
     d_means, d_quats = np.zeros((count, 3), np.float32), np.zeros((count, 4), np.float32)
@@ -238,7 +245,10 @@ def _backward_one(
     d_quats: Float32Array,
     d_scales: Float32Array,
 ) -> None:
-    """Chain rule from the exponent's moments to centre, quaternion and scales. Long because it is one closed form."""
+    """Chain rule from the moments of the exponent's gradient to centre, quaternion and scales.
+
+    Long because it is one closed form.
+    """
     x, y, z = _in_camera(means, i, view)
     fx, fy = lens[0], lens[1]
     slope_x, inside_x = _clamped_slope(x, z, fx, lens[2], lens[4])
@@ -248,18 +258,19 @@ def _backward_one(
     qw, qx, qy, qz, shrink = _unit(quats, i)
     r00, r01, r02, r10, r11, r12, r20, r21, r22 = _rotation(qw, qx, qy, qz)
     s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
-    # Half the moments are the conic's gradient G; the covariance's is D = -conic G conic.
+    # The gradient by the conic is G, half the moments; by the covariance it is D = -conic G conic.
     ga, gb, gc = _HALF * gxx, _HALF * gxy, _HALF * gyy
     pa, pb, qa, qb = a * ga + b * gb, a * gb + b * gc, b * ga + c * gb, b * gb + c * gc
     da, db, dc = -_TWO * (pa * a + pb * b), -_TWO * (pa * b + pb * c), -_TWO * (qa * b + qb * c)
-    # covariance = A A^T with rows A_u = J_u R S, A_v = J_v R S: dA = 2 D A. First J R, then the gradients times S.
+    # The covariance is A A^T with rows A_u = J_u R S and A_v = J_v R S, so dA = 2 D A. First J R, then the gradients
+    # times S.
     m0, m1, m2 = u0 * r00 + u1 * r10 + u2 * r20, u0 * r01 + u1 * r11 + u2 * r21, u0 * r02 + u1 * r12 + u2 * r22
     n0, n1, n2 = v0 * r00 + v1 * r10 + v2 * r20, v0 * r01 + v1 * r11 + v2 * r21, v0 * r02 + v1 * r12 + v2 * r22
     p0, p1, p2 = (da * m0 + db * n0) * s0, (da * m1 + db * n1) * s1, (da * m2 + db * n2) * s2
     w0, w1, w2 = (db * m0 + dc * n0) * s0, (db * m1 + dc * n1) * s1, (db * m2 + dc * n2) * s2
     d_scales[i, 0], d_scales[i, 1], d_scales[i, 2] = m0 * p0 + n0 * w0, m1 * p1 + n1 * w1, m2 * p2 + n2 * w2
     p0, p1, p2, w0, w1, w2 = p0 * s0, p1 * s1, p2 * s2, w0 * s0, w1 * s1, w2 * s2
-    # Gradient of R: g_jk = J_u[j] p_k + J_v[j] w_k.
+    # Gradient by R: g_jk = J_u[j] p_k + J_v[j] w_k.
     g01, g02, g10 = u0 * p1 + v0 * w1, u0 * p2 + v0 * w2, u1 * p0 + v1 * w0
     g12, g20, g21 = u1 * p2 + v1 * w2, u2 * p0 + v2 * w0, u2 * p1 + v2 * w1
     g00, g11, g22 = u0 * p0 + v0 * w0, u1 * p1 + v1 * w1, u2 * p2 + v2 * w2
@@ -270,7 +281,7 @@ def _backward_one(
     along = dw * qw + dx * qx + dy * qy + dz * qz
     d_quats[i, 0], d_quats[i, 1] = (dw - along * qw) * shrink, (dx - along * qx) * shrink
     d_quats[i, 2], d_quats[i, 3] = (dy - along * qy) * shrink, (dz - along * qz) * shrink
-    # Gradients of the Jacobian's rows, along the camera's axes.
+    # Gradients by the rows of the Jacobian, along the camera's axes.
     ju0, ju1, ju2 = r00 * p0 + r01 * p1 + r02 * p2, r10 * p0 + r11 * p1 + r12 * p2, r20 * p0 + r21 * p1 + r22 * p2
     jv0, jv1, jv2 = r00 * w0 + r01 * w1 + r02 * w2, r10 * w0 + r11 * w1 + r12 * w2, r20 * w0 + r21 * w1 + r22 * w2
     ux, uz = (

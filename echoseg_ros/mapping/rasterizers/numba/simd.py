@@ -1,7 +1,7 @@
-"""A SIMD vector of float32 for numba kernels, so that speed does not hang on what the auto-vectoriser makes of a loop.
+"""A SIMD vector of float32 for numba kernels, so that their speed does not depend on the auto-vectoriser.
 
-LLVM splits a vector where the machine's registers are narrower, so kernels run anywhere. Products may be fused into
-sums; no operation reorders anything, so a kernel repeats bit by bit. Vectors mix with float32 scalars in + - * /.
+LLVM splits a vector where the registers of the machine are narrower, so the kernels run on any CPU. A product may be fused
+into a sum; no operation is reordered, so a kernel repeats bit by bit. Vectors mix with float32 scalars in + - * /.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from numba.core.datamodel import models
 from numba.extending import overload, register_model
 from numba.np.arrayobj import make_array
 
-# Float32Array in a vector: one register of AVX-512, two of AVX2, four of SSE or NEON.
+# Numbers in a vector: one register of AVX-512, two of AVX2, four of SSE or NEON.
 LANES = 16
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
-# numba's own annotation of what this returns does not know how it is called.
+# Any: numba's annotation of the result does not describe how it is called.
 intrinsic: Any = extending.intrinsic
 
 _FLAGS = ("contract", "nsz")
 _Build = Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]
-# 1.5 * 2^23: adding it leaves a float's nearest integer in the low bits.
+# 1.5 * 2^23: after adding it, the low bits hold the nearest integer of a float.
 _ROUNDER = 12582912.0
-# Minimax polynomial of 2^f for f in [-0.5, 0.5], highest power first; 2e-7 relative.
+# Minimax polynomial of 2^f for f in [-0.5, 0.5], highest power first; relative error 2e-7.
 _EXP2 = (0.00132735716, 0.00968061075, 0.0555076841, 0.240220047,
          0.693146886, 1.0000001)  # fmt: skip
-# Below this 2^t is as good as zero, and its exponent's bits would run over.
+# Least exponent t: 2^t is negligible below it, and the bits of the exponent would overflow.
 _LOWEST = -60.0
 
 
@@ -50,7 +50,7 @@ VECTOR = VectorType()
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _FLOATS)
+        super().__init__(dmm, fe_type, _FLOATS)  # type: ignore[no-untyped-call]
 
 
 def _is_vector(*args: Any) -> bool:
@@ -121,7 +121,7 @@ def _build_sum(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
 
 
 def _folding(combine: _Build) -> Callable[[ir.IRBuilder, ir.Value], ir.Value]:
-    """All lanes combined into a scalar, halves with each other, which fixes the order."""
+    """Combine all lanes into a scalar, one half with the other each time, which fixes the order."""
 
     def build(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
         width = LANES
@@ -135,22 +135,22 @@ def _folding(combine: _Build) -> Callable[[ir.IRBuilder, ir.Value], ir.Value]:
 
 
 exp2 = _unary(_build_exp2)
-"""2^t for t <= 126, to 2e-7 relative; below 2^-60 it is 2^-60."""
+"""2^t for t <= 126, with relative error 2e-7; results below 2^-60 become 2^-60."""
 negative = _unary(_build_negative)
 """-|a|"""
 largest = _unary(_folding(_build_larger), types.float32)
 """The largest lane."""
 smaller = _binary(_build_smaller)
-"""Lane by lane the smaller one."""
+"""The smaller value in each lane."""
 where_at_least = _selecting(">=")
-"""where_at_least(a, b, yes, no): yes where a >= b, else no."""
+"""where_at_least(a, b, yes, no): in each lane yes if a >= b, else no."""
 
 
 @intrinsic
 def totals(typingctx: Any, vectors: Any) -> Any:
-    """A vector whose lane k is the sum of the lanes of vectors[k], 0 where there is none; vectors: tuple of at most LANES.
+    """A vector whose lane k is the sum of the lanes of vectors[k], 0 beyond them; vectors: tuple of at most LANES.
 
-    Two vectors are folded into one at a time, which takes far fewer steps than one sum after the other.
+    Pairs of vectors are folded into one, which takes far fewer steps than one sum after the other.
     """
 
     def build(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
@@ -163,7 +163,7 @@ def totals(typingctx: Any, vectors: Any) -> Any:
 
 
 def _folded(builder: ir.IRBuilder, vectors: list[ir.Value | None]) -> ir.Value | None:
-    """One vector of as many blocks of lanes as there are vectors; block k adds up to vectors[k]."""
+    """A vector with one block of lanes for each input vector; the sum of block k is the sum of vectors[k]."""
     if len(vectors) == 1:
         return vectors[0]
     evens, odds = _folded(builder, vectors[::2]), _folded(builder, vectors[1::2])
@@ -189,13 +189,15 @@ def splat(typingctx: Any, value: Any) -> Any:
 
 
 def _address(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, index: ir.Value) -> ir.Value:
-    data = make_array(array_type)(context, builder, array).data
+    data = make_array(array_type)(  # type: ignore[no-untyped-call]
+        context, builder, array
+    ).data
     return builder.bitcast(builder.gep(data, [index]), _FLOATS.as_pointer())
 
 
 @intrinsic
 def load(typingctx: Any, array: Any, index: Any) -> Any:
-    """The vector at array[index:index + LANES]; array: [M] contiguous float32; unchecked."""
+    """Read the vector array[index:index + LANES]; array: [M] contiguous float32; bounds are not checked."""
 
     def build(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
         return builder.load(_address(context, builder, signature.args[0], *values), align=4)
@@ -205,7 +207,7 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typingctx: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector to array[index:index + LANES]; array: [M] contiguous float32; unchecked."""
+    """Write a vector to array[index:index + LANES]; array: [M] contiguous float32; bounds are not checked."""
 
     def build(context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]) -> ir.Value:
         builder.store(values[2], _address(context, builder, signature.args[0], *values[:2]), align=4)
@@ -216,7 +218,7 @@ def store(typingctx: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def aligned(count: int) -> Any:
-    """An array of float32 with undefined content whose vectors lie each in one cache line."""
+    """An uninitialised float32 array of this length in which each vector lies in one cache line."""
     spare = np.empty(count + LANES, np.float32)
     first = -(spare.ctypes.data // 4) % LANES
     return spare[first : first + count]
@@ -225,7 +227,7 @@ def aligned(count: int) -> Any:
 def _define_operator(symbol: Any, build: _Build) -> None:
     operation = _binary(build)
 
-    @overload(symbol, strict=False)  # the annotations of the typing differ from the implementation's
+    @overload(symbol, strict=False)  # the annotations of the typing function differ from those of the implementation
     def of_vectors(a: Any, b: Any) -> Any:
         if _is_vector(a, b):
             return lambda a, b: operation(a, b)

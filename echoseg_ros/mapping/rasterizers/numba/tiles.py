@@ -1,4 +1,4 @@
-"""What all tile kernels share: the order of the Gaussians, the tile lists, and a Gaussian's reach and alpha in a tile."""
+"""Shared parts of the tile kernels: order of the Gaussians, tile lists, and extent and alpha of a Gaussian in a tile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.rasterizers.conventions import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_STOP
+from echoseg_ros.mapping.rasterizers.conventions import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_STOP, IntArray
 from echoseg_ros.mapping.rasterizers.numba.projection import (
     CURVE_XX,
     CURVE_XY,
@@ -20,38 +20,38 @@ from echoseg_ros.mapping.rasterizers.numba.projection import (
     TILE_HEIGHT,
     TILE_WIDTH,
     TILT,
-    Ints,
     U,
     V,
 )
 from echoseg_ros.mapping.rasterizers.numba.simd import LANES, exp2, largest, load, smaller, splat, where_at_least
 from echoseg_ros.types import Float32Array
 
+# Pixels of a tile.
 PIXELS = TILE_WIDTH * TILE_HEIGHT
-# A vector holds this many rows of a tile.
+# Rows of a tile in one vector.
 ROWS = LANES // TILE_WIDTH
-# Every so many Gaussians a tile looks whether all its pixels are done.
+# Gaussians between two checks whether all pixels of a tile are done.
 CHECK_EVERY = 16
 
 F32 = np.float32
 ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
 STOP = F32(TRANSMITTANCE_STOP)
 _ALPHA_MIN, _ALPHA_MAX = F32(ALPHA_MIN), F32(ALPHA_MAX)
-# Rounding may not cost a pixel at the rim.
+# Widening of a Gaussian's extent, pixels, so that rounding does not lose a pixel at its border.
 _MARGIN_PX = F32(0.01)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def alpha_at(exponent: Any) -> tuple[Any, Any]:
-    """(2^exponent: alpha as it is, alpha after clipping and the 1/255 threshold)."""
+    """(alpha = 2^exponent, alpha after clipping and the threshold of 1/255)."""
     raw = exp2(exponent)
     alpha = smaller(raw, splat(_ALPHA_MAX))
     return raw, where_at_least(alpha, splat(_ALPHA_MIN), alpha, splat(ZERO))
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def depth_order(records: Float32Array, rectangles: Ints) -> Ints:
-    """Rows of the visible Gaussians, front to back (stable radix sort of the depths' bits; depths are positive)."""
+def depth_order(records: Float32Array, rectangles: IntArray) -> IntArray:
+    """Rows of the visible Gaussians, front to back: stable radix sort of the bits of the depths, which are positive."""
     count = 0
     for i in range(len(rectangles)):
         count += rectangles[i, 1] > rectangles[i, 0]
@@ -79,11 +79,14 @@ def depth_order(records: Float32Array, rectangles: Ints) -> Ints:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-def bin_tiles(rows: Ints, rectangles: Ints, tiles_x: int, tiles_y: int, bands: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """The list of every tile, front to back.
+def tile_lists(
+    rows: IntArray, rectangles: IntArray, tiles_x: int, tiles_y: int, bands: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """The list of Gaussians of every tile, front to back; a pair is one Gaussian in one tile.
 
-    Returns (offsets [N + 1]: slots of each Gaussian, starts [T + 1]: pairs of each tile, pair_row [P]: the Gaussian,
-    pair_slot [P]: where the pair's results go). Each of the bands of tiles is one loop turn; their number changes nothing.
+    Returns (offsets [N + 1]: first slot of each Gaussian; starts [T + 1]: first pair of each tile; pair_row [P]: row of
+    the pair's Gaussian; pair_slot [P]: slot for the pair's results). Each of the `bands` of tile rows is one iteration; the
+    number of bands does not change the result.
     """
     count = len(rectangles)
     offsets = np.empty(count + 1, np.int64)
@@ -109,17 +112,17 @@ def bin_tiles(rows: Ints, rectangles: Ints, tiles_x: int, tiles_y: int, bands: i
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _fill_band(
-    rows: Ints,
-    rectangles: Ints,
-    offsets: Ints,
+    rows: IntArray,
+    rectangles: IntArray,
+    offsets: IntArray,
     first_y: int,
     end_y: int,
     tiles_x: int,
-    fill: Ints,
-    pair_row: Ints,
-    pair_slot: Ints,
+    fill: IntArray,
+    pair_row: IntArray,
+    pair_slot: IntArray,
 ) -> None:
-    """Append every Gaussian to the lists of the tiles it touches in the tile rows first_y..end_y-1."""
+    """Append every Gaussian to the lists of the tiles that it touches in the tile rows first_y..end_y-1."""
     for row in rows:
         x0, x1, y0, y1 = rectangles[row, 0], rectangles[row, 1], rectangles[row, 2], rectangles[row, 3]
         for y in range(max(y0, first_y), min(y1, end_y)):
@@ -132,8 +135,8 @@ def _fill_band(
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def tile_order(tiles: int, threads: int) -> Ints:
-    """Tiles dealt to the threads in turn: neighbours cost alike, so each thread gets its share of the busy ones."""
+def tile_order(tiles: int, threads: int) -> IntArray:
+    """Order of the tiles that deals them to the threads in turn: adjacent tiles cost alike, so the threads share the load."""
     order = np.empty(tiles, np.int64)
     n = 0
     for first in range(threads):
@@ -145,7 +148,7 @@ def tile_order(tiles: int, threads: int) -> Ints:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def lane_offsets() -> tuple[Any, Any]:
-    """Columns and rows, x and y, of a vector's pixel centres from the top left corner of the first, as two vectors."""
+    """Offsets x and y of the pixel centres of a vector from the top left corner of its first pixel, as two vectors."""
     places = np.empty(2 * LANES, np.float32)
     for lane in range(LANES):
         places[lane], places[LANES + lane] = F32(lane % TILE_WIDTH) + HALF, F32(lane // TILE_WIDTH) + HALF
@@ -154,25 +157,25 @@ def lane_offsets() -> tuple[Any, Any]:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def find_spans(
-    records: Float32Array, pair_row: Ints, pair_span: Ints, first: int, last: int, tile_x: int, tile_y: int
+    records: Float32Array, pair_row: IntArray, pair_span: IntArray, first: int, last: int, tile_x: int, tile_y: int
 ) -> None:
-    """Into pair_span [P, 2]: first and end pixel (within the tile) of the vectors that a Gaussian's ellipse crosses.
+    """Write into pair_span [P, 2] the first and end pixel (in the tile) of the vectors that a Gaussian's ellipse crosses.
 
-    For some pairs at once, without branches: were it done one by one, the processor could not guess how many vectors
-    come next and would wait for the square roots each time.
+    Several pairs at once, without branches. One pair at a time would make the processor wait for the square roots, because
+    it cannot predict the number of vectors.
     """
     for pair in range(first, last):
         i = np.uint64(pair_row[pair])
         left = F32(tile_x * TILE_WIDTH) + HALF - records[i, U]
         right = left + F32(TILE_WIDTH - 1)
-        # The ellipse is highest at column `lean` and lowest at -lean; elsewhere its outline ends at the tile's side.
+        # The ellipse has its extreme y at columns lean and -lean; if they lie outside the tile, at the tile's side.
         lean, tilt, reach2, narrowing = records[i, LEAN], records[i, TILT], records[i, REACH2], records[i, NARROWING]
         low_x, high_x = min(max(-lean, left), right), min(max(lean, left), right)
         low_root, high_root = reach2 - low_x * low_x * narrowing, reach2 - high_x * high_x * narrowing
         offset = records[i, V] - F32(tile_y * TILE_HEIGHT) - HALF
         low = offset + tilt * low_x - F32(math.sqrt(max(low_root, ZERO))) - _MARGIN_PX
         high = offset + tilt * high_x + F32(math.sqrt(max(high_root, ZERO))) + _MARGIN_PX
-        # Positive, so that cutting off the fraction rounds down.
+        # Positive, so that truncation rounds down.
         top = np.int32(max(low, ZERO) + F32(0.9999))
         end = np.int32(min(max(high, -ONE), F32(TILE_HEIGHT - 1)) + ONE)
         hit = np.int32((min(low_root, high_root) >= ZERO) & (end > top))
@@ -182,9 +185,9 @@ def find_spans(
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def exponent_terms(records: Float32Array, i: int, tile_x: int, columns: Any) -> tuple[Any, Any, Any]:
-    """Offsets dx of a tile's columns from a Gaussian's centre, and log2 of alpha at dy as two terms: first + dy * second.
+    """(offsets dx of a tile's columns from the Gaussian's centre, constant term, linear term of log2(alpha) in dy).
 
-    (without CURVE_YY dy^2). columns: x of the vector's pixels within the tile.
+    log2(alpha) is constant + dy * linear + CURVE_YY dy^2. columns: x of the vector's pixels in the tile.
     """
     dx = splat(records[i, U] - F32(tile_x * TILE_WIDTH)) - columns
     return dx, records[i, PEAK] + records[i, CURVE_XX] * dx * dx, records[i, CURVE_XY] * dx
@@ -192,7 +195,7 @@ def exponent_terms(records: Float32Array, i: int, tile_x: int, columns: Any) -> 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def all_done(buffer: Float32Array) -> bool:
-    """Whether no pixel of the tile takes any more."""
+    """Whether all pixels of the tile are done (transmittance negative or 0)."""
     for p in range(0, PIXELS, LANES):
         if largest(load(buffer, p)) > ZERO:
             return False

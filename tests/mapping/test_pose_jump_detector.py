@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.mapping.pose_jumps import BELIEVED_AFTER_S, PoseJumps
+from echoseg_ros.mapping.pose_jump_detector import BELIEVED_AFTER_S, PoseJumpDetector
 from echoseg_ros.types import Camera, CameraFrame
 
 CAMERA = Camera(4, 3, 4.0, 4.0, 2.0, 1.5)
@@ -25,24 +25,24 @@ def frame(seconds: float, x: float, turned_rad: float = 0.0) -> CameraFrame:
 
 def kept_out(steps: list[tuple[float, float]], factor: float = 1.0, depth: float | None = DEPTH) -> list[bool]:
     """Which of the frames at (seconds, x) are jumps, in a world `factor` times as large."""
-    jumps = PoseJumps()
+    jumps = PoseJumpDetector()
     known = None if depth is None else depth * factor
-    return [jumps.consider(frame(seconds, x * factor), known) is not None for seconds, x in steps]
+    return [jumps.check(frame(seconds, x * factor), known) is not None for seconds, x in steps]
 
 
 def test_a_jump_is_named() -> None:
-    jumps = PoseJumps()
-    assert jumps.consider(frame(0.0, 0.0), DEPTH) is None
-    problem = jumps.consider(frame(0.1, 1.5), DEPTH)
+    jumps = PoseJumpDetector()
+    assert jumps.check(frame(0.0, 0.0), DEPTH) is None
+    problem = jumps.check(frame(0.1, 1.5), DEPTH)
     assert problem is not None and problem.startswith("pose jump: 1.50 map units and 0.00 rad in 0.10 s")
 
 
 def test_a_turn_is_a_jump_too() -> None:
-    jumps = PoseJumps()
-    jumps.consider(frame(0.0, 0.0), DEPTH)
-    problem = jumps.consider(frame(0.1, 0.0, turned_rad=1.0), DEPTH)
+    jumps = PoseJumpDetector()
+    jumps.check(frame(0.0, 0.0), DEPTH)
+    problem = jumps.check(frame(0.1, 0.0, turned_rad=1.0), DEPTH)
     assert problem is not None and "1.00 rad" in problem
-    assert jumps.consider(frame(0.2, 0.0, turned_rad=0.3), DEPTH) is None
+    assert jumps.check(frame(0.2, 0.0, turned_rad=0.3), DEPTH) is None
 
 
 def test_an_outlier_that_comes_back_is_forgotten_at_once() -> None:
@@ -81,24 +81,24 @@ def test_the_same_decisions_in_a_world_of_another_size(factor: float) -> None:
 
 def test_before_the_depth_is_known_only_turns_count() -> None:
     assert kept_out([(0.0, 0.0), (0.1, 100.0), (0.2, -100.0)], depth=None) == [False] * 3
-    jumps = PoseJumps()
-    jumps.consider(frame(0.0, 0.0), None)
-    assert jumps.consider(frame(0.1, 0.0, turned_rad=1.0), None) is not None
+    jumps = PoseJumpDetector()
+    jumps.check(frame(0.0, 0.0), None)
+    assert jumps.check(frame(0.1, 0.0, turned_rad=1.0), None) is not None
 
 
 def test_motion_of_robots_is_no_jump() -> None:
     """A crawl, a fast walk at 1 frame a second, and a brisk turn."""
     assert not any(kept_out([(0.1 * i, 0.002 * i) for i in range(30)]))
     assert not any(kept_out([(1.0 * i, 1.5 * i) for i in range(10)]))
-    jumps = PoseJumps()
-    assert all(jumps.consider(frame(1.0 * i, 0.0, turned_rad=1.5 * i), DEPTH) is None for i in range(10))
+    jumps = PoseJumpDetector()
+    assert all(jumps.check(frame(1.0 * i, 0.0, turned_rad=1.5 * i), DEPTH) is None for i in range(10))
 
 
 def test_clear_believes_the_next_pose() -> None:
-    jumps = PoseJumps()
-    jumps.consider(frame(0.0, 0.0), DEPTH)
+    jumps = PoseJumpDetector()
+    jumps.check(frame(0.0, 0.0), DEPTH)
     jumps.clear()
-    assert jumps.consider(frame(0.1, 50.0), DEPTH) is None
+    assert jumps.check(frame(0.1, 50.0), DEPTH) is None
 
 
 def test_a_jumped_frame_does_not_touch_the_map() -> None:

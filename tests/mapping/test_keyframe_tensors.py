@@ -10,8 +10,14 @@ import torch
 from checkered_room import pose, room_view
 from scipy import ndimage
 
-from echoseg_ros.mapping.keyframes import Keyframe, Reason
-from echoseg_ros.mapping.optimizer_views import KNOWN_AROUND_PX, MIN_WEIGHT, SHARPNESS_WINDOW, Sharpness, View
+from echoseg_ros.mapping.keyframe_tensors import (
+    KNOWN_WINDOW_PX,
+    MIN_WEIGHT,
+    SHARPNESS_WINDOW,
+    KeyframeTensors,
+    SharpnessWeights,
+)
+from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason
 from echoseg_ros.types import RgbImage
 
 
@@ -24,7 +30,7 @@ def blurred(rgb: RgbImage, sigma_px: float = 2.0) -> RgbImage:
 
 
 def test_a_blurred_image_weighs_less_than_the_sharp_ones_around_it() -> None:
-    sharpness = Sharpness()
+    sharpness = SharpnessWeights()
     weights = [sharpness.weight(blurred(rgb) if i == 4 else rgb) for i, rgb in enumerate(images(8))]
     assert MIN_WEIGHT <= weights[4] < 0.7
     assert min(weights[:4] + weights[5:]) > 0.9 and max(weights) <= 1.0
@@ -32,14 +38,14 @@ def test_a_blurred_image_weighs_less_than_the_sharp_ones_around_it() -> None:
 
 def test_more_blur_weighs_less_but_never_nothing() -> None:
     def weight(sigma_px: float) -> float:
-        sharpness = Sharpness()
+        sharpness = SharpnessWeights()
         *before, last = images(5)
         for rgb in before:
             sharpness.weight(rgb)
         return sharpness.weight(blurred(last, sigma_px))
 
     assert 1.0 > weight(0.5) > weight(0.8) > weight(20.0) >= MIN_WEIGHT
-    sharpness = Sharpness()
+    sharpness = SharpnessWeights()
     for rgb in images(3):
         sharpness.weight(rgb)
     assert sharpness.weight(np.full((120, 160, 3), 80, np.uint8)) == MIN_WEIGHT
@@ -47,7 +53,7 @@ def test_more_blur_weighs_less_but_never_nothing() -> None:
 
 def test_a_camera_that_stays_blurred_is_what_this_place_looks_like() -> None:
     """Only the last few images say how sharp one can be here."""
-    sharpness = Sharpness()
+    sharpness = SharpnessWeights()
     for rgb in images(SHARPNESS_WINDOW):
         sharpness.weight(rgb)
     weights = [sharpness.weight(blurred(rgb)) for rgb in images(SHARPNESS_WINDOW)]
@@ -57,7 +63,7 @@ def test_a_camera_that_stays_blurred_is_what_this_place_looks_like() -> None:
 @pytest.mark.parametrize(("gain", "bias"), [(0.5, 40.0), (0.8, 0.0), (1.0, 50.0)])
 def test_exposure_does_not_change_the_weight(gain: float, bias: float) -> None:
     def weights(exposed: bool) -> list[float]:
-        sharpness = Sharpness()
+        sharpness = SharpnessWeights()
         rgbs = [blurred(rgb, 0.8) if i in (3, 5) else rgb for i, rgb in enumerate(images(6))]
         return [
             sharpness.weight((rgb * gain + bias).round().astype(np.uint8) if exposed and i % 2 else rgb)
@@ -69,14 +75,14 @@ def test_exposure_does_not_change_the_weight(gain: float, bias: float) -> None:
 
 
 def keyframe(depth: np.ndarray) -> Keyframe:
-    return Keyframe.of(replace(room_view(0, pose(0.0)), depth_m=depth), 0, Reason.FIRST)
+    return Keyframe.of(replace(room_view(0, pose(0.0)), depth_m=depth), 0, KeyframeReason.FIRST)
 
 
 def test_known_is_what_lies_around_measured_pixels() -> None:
     depth = np.zeros((120, 160), np.float32)
     depth[50, 70] = depth[119, 0] = 2.0
-    view = View.of(keyframe(depth), torch.device("cpu"))
-    reach = KNOWN_AROUND_PX // 2
+    view = KeyframeTensors.of(keyframe(depth), torch.device("cpu"))
+    reach = KNOWN_WINDOW_PX // 2
     expected = np.zeros(depth.shape, bool)
     expected[50 - reach : 51 + reach, 70 - reach : 71 + reach] = True
     expected[119 - reach :, : 1 + reach] = True
@@ -85,7 +91,7 @@ def test_known_is_what_lies_around_measured_pixels() -> None:
 
 
 def test_without_a_measured_pixel_nothing_is_known() -> None:
-    view = View.of(keyframe(np.zeros((120, 160), np.float32)), torch.device("cpu"), weight=0.4)
+    view = KeyframeTensors.of(keyframe(np.zeros((120, 160), np.float32)), torch.device("cpu"), weight=0.4)
     assert not view.depth.any() and view.known.shape == (120, 160) and not view.known.any()
     assert view.weight == 0.4
     torch.testing.assert_close(view.image, torch.from_numpy(view.keyframe.rgb).float() / 255)
