@@ -13,8 +13,8 @@ from echoseg_ros.sound.array.directions import fibonacci_sphere
 from echoseg_ros.sound.labels.beamformer import (
     LOADING,
     OTHER_SOURCE,
-    Beamformer,
     AudioBuffer,
+    Beamformer,
     diffuse_covariance,
     overlap_taper,
 )

@@ -13,8 +13,9 @@ from waves import path
 from echoseg_ros.config import Config, LabelConfig
 from echoseg_ros.errors import BackendError
 from echoseg_ros.sound.array.array_geometry import load_array
+from echoseg_ros.sound.labels.filters import resampled
 from echoseg_ros.sound.labels.labeller import Labeller, SteadyLabel, same_label
-from echoseg_ros.sound.labels.sound_features import measure, resampled
+from echoseg_ros.sound.labels.sound_features import measure_features
 from echoseg_ros.sound.labels.taggers.factory import make_tagger
 from echoseg_ros.sound.labels.taggers.rules import describe
 from echoseg_ros.types import AudioWindow, Interval, SoundSource, Verdict
@@ -52,7 +53,7 @@ MOVING = ("builtin:beeps", "builtin:tick")
 
 
 def said(signal: np.ndarray, rate_hz: float = RATE_HZ) -> str:
-    features = measure(signal, rate_hz)
+    features = measure_features(signal, rate_hz)
     assert features is not None
     return describe(features)
 
@@ -102,7 +103,7 @@ def clicks(times_s: np.ndarray, centre_hz: float, decay_s: float, rng: np.random
 
 @pytest.mark.parametrize("rate", [0.9, 1.5, 3.0, 5.0, 8.0, 10.0])
 def test_the_rate_of_ticks_is_within_three_percent(rate: float) -> None:
-    features = measure(clicks(np.arange(0.2, 5, 1 / rate), 2500.0, 0.004, np.random.default_rng(0)), RATE_HZ)
+    features = measure_features(clicks(np.arange(0.2, 5, 1 / rate), 2500.0, 0.004, np.random.default_rng(0)), RATE_HZ)
     assert features is not None
     assert features.rate_hz == pytest.approx(rate, rel=0.03)
     assert describe(features).startswith("regular tick")
@@ -129,7 +130,7 @@ def test_the_pitch_of_a_buzz_is_within_two_percent(pitch_hz: float) -> None:
     t = np.arange(5 * 16000) / RATE_HZ
     wobble = np.cumsum(pitch_hz * (1 + 0.01 * np.sin(2 * np.pi * 0.7 * t))) / RATE_HZ
     pulses = np.diff(np.floor(wobble), prepend=0.0)
-    features = measure(pulses + 0.01 * np.random.default_rng(1).standard_normal(len(t)), RATE_HZ)
+    features = measure_features(pulses + 0.01 * np.random.default_rng(1).standard_normal(len(t)), RATE_HZ)
     assert features is not None
     assert features.pitch_hz == pytest.approx(pitch_hz, rel=0.02)
     assert features.voicing > 0.9
@@ -137,9 +138,9 @@ def test_the_pitch_of_a_buzz_is_within_two_percent(pitch_hz: float) -> None:
 
 def test_nothing_and_too_little_are_said_to_be_so() -> None:
     assert said(1e-6 * np.random.default_rng(0).standard_normal(32000)) == "quiet"
-    assert measure(np.zeros(32000), RATE_HZ) is None
-    assert measure(np.ones(1000), RATE_HZ) is None
-    assert measure(np.full(32000, np.nan), RATE_HZ) is None
+    assert measure_features(np.zeros(32000), RATE_HZ) is None
+    assert measure_features(np.ones(1000), RATE_HZ) is None
+    assert measure_features(np.full(32000, np.nan), RATE_HZ) is None
     assert make_tagger(LabelConfig()).tag(np.zeros(32000), RATE_HZ) == []
 
 

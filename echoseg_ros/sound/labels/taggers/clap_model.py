@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.model_folder import ModelFolder, import_transformers, listed
-from echoseg_ros.sound.labels.sound_features import resampled
+from echoseg_ros.sound.labels.filters import resampled
 from echoseg_ros.sound.labels.taggers.factory import MODEL_PATH
 
 KNOWN = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
-from echoseg_ros.sound.labels.sound_features import SoundFeatures, measure
+from echoseg_ros.sound.labels.sound_features import SoundFeatures, measure_features
 
 # Below this there is nothing but the microphones' noise.
 QUIET_DB = -80.0
@@ -34,7 +34,7 @@ class FeatureTagger:
 
     def tag(self, signal: NDArray[np.floating], rate_hz: float) -> list[tuple[str, float]]:
         """See Tagger; [] for less than half a second."""
-        features = measure(signal, rate_hz)
+        features = measure_features(signal, rate_hz)
         return [] if features is None else [(describe(features), 1.0)]
 
 

@@ -1,34 +1,24 @@
-"""The measures' kernels beside the plain functions they stand for."""
+"""The kernels of the spectrogram against plain functions."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import resample_poly
 
-from echoseg_ros.sound.labels.sound_features import (
+from echoseg_ros.sound.labels.spectrogram import (
     FLOOR_FACTOR,
     FLOOR_SHARE,
     SMOOTH_BINS,
-    _events,
-    resampled,
+    events_above_floor,
     spectrogram,
 )
 
 
-@pytest.mark.parametrize("samples", [4000, 4001])
-def test_halving_the_rate_is_scipys(samples: int) -> None:
-    signal = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    halved = resampled(signal, 16000.0, 8000.0)
-    np.testing.assert_allclose(halved, resample_poly(signal, 1, 2), atol=1e-6)
-
-
-def test_events_stand_above_the_quietest_tenth_of_the_smoothed_power() -> None:
+def test_events_exceed_the_lowest_tenth_of_the_smoothed_power() -> None:
     power = np.random.default_rng(1).exponential(1.0, (200, 60)).astype(np.float32)
     smooth = uniform_filter1d(uniform_filter1d(power, SMOOTH_BINS, axis=1), 3, axis=0)
     floor = FLOOR_FACTOR * np.sort(smooth, axis=0)[int(FLOOR_SHARE * len(smooth))]
-    events, found = _events(power)
+    events, found = events_above_floor(power)
     np.testing.assert_allclose(found, floor, rtol=1e-5)
     np.testing.assert_allclose(events, np.maximum(smooth - floor, 0), atol=1e-5)
 
