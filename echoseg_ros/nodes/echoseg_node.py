@@ -25,7 +25,7 @@ class EchosegNode(EchosegBase):
         array = None if self.array_source.from_tf else self.array_source.array
         self.live = LivePipeline(self.config, self.outputs, array, device, self.params.use_depth)
         warm_up(self.config, self.array_source.array, device)
-        self.services = MapServices(self, self.live, self.outputs)
+        self.map_services = MapServices(self, self.live, self.outputs)
         self.start(self.live)
         # Subscribed only now: whoever waits for a subscriber waits for a node that is ready.
         self.subscribe_to_poses(self.live.put)
@@ -39,4 +39,4 @@ class EchosegNode(EchosegBase):
     def finish(self) -> None:
         """Stop the threads and write the run's files where a folder is set."""
         super().finish()
-        self.services.save_results()
+        self.map_services.save_results()

@@ -25,7 +25,7 @@ class ObjectNode(EchosegBase):
         self.outputs = NodeOutputs(self, has_map=True, has_sound=False)
         self.live = LivePipeline(self.config, self.outputs, None, device, self.params.use_depth)
         warm_up(self.config, load_array(DEFAULT_ARRAY), device)
-        self.services = MapServices(self, self.live, self.outputs)
+        self.map_services = MapServices(self, self.live, self.outputs)
         self.start(self.live)
         self.subscribe_to_poses(self.live.put)
         EvidenceInputs(self, self.live, self.subscribe_to_transforms())
@@ -38,4 +38,4 @@ class ObjectNode(EchosegBase):
     def finish(self) -> None:
         """Stop the threads and write the run's files where a folder is set."""
         super().finish()
-        self.services.save_results()
+        self.map_services.save_results()
