@@ -129,7 +129,10 @@ def _smoothed(line: Float64Array, space: FloorClearance, length_m: float) -> Flo
     fine = _resampled(line, 0.01)
     for radius_m in (0.45, 0.35, 0.25, 0.15, 0.08):
         smooth = _resampled(gaussian_filter1d(fine, radius_m / 0.01, axis=0, mode="nearest"), 0.01)
-        if len(smooth) * 0.01 > length_m and space.at(smooth[: int(length_m / 0.01) + 1]).min() > CLEARANCE_M + 0.03:
+        if (
+            len(smooth) * 0.01 > length_m
+            and space.clearance_at(smooth[: int(length_m / 0.01) + 1]).min() > CLEARANCE_M + 0.03
+        ):
             return smooth[: int(length_m / 0.01) + 1]
     return None
 

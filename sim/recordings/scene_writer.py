@@ -19,7 +19,7 @@ from echoseg_ros.io.dataset import BINAURAL, IMAGES, INPUT, MASKS, MODEL, MONO, 
 from echoseg_ros.io.dataset_split import SPLIT_FILE
 from echoseg_ros.io.files import write_json
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.types import Box, Camera, Float64Array
+from echoseg_ros.types import Box, Camera, Float32Array, Float64Array
 from echoseg_sim.acoustics.sounds import BUILTIN_PREFIX, load_sound
 from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.acoustics.stationary_array import Responses, StationaryArray
@@ -118,7 +118,7 @@ class _Ears:
         self._known: dict[tuple[str, bool], Responses] = {}
         self.rt60_measured_s = self._standing.rt60_measured_s
 
-    def record(self, case: SoundCase, seed: int) -> NDArray[np.float32]:
+    def record(self, case: SoundCase, seed: int) -> Float32Array:
         """[S, 2] the seconds of the scene one after the other."""
         key = (case.item.name, case.blocked)
         if key not in self._known:
@@ -160,19 +160,19 @@ def _write_png(file: Path, image: NDArray[Any]) -> None:
         raise OSError(f"{file}: could not be written")
 
 
-def _seconds(samples: NDArray[np.float32], array: ArrayGeometry) -> NDArray[np.int16]:
+def _seconds(samples: Float32Array, array: ArrayGeometry) -> NDArray[np.int16]:
     """[F, rate, 2]."""
     return np.round(samples * 32767).astype(np.int16).reshape(-1, round(array.sample_rate_hz), 2)
 
 
-def _write_seconds(folder: Path, samples: NDArray[np.float32], array: ArrayGeometry) -> None:
+def _write_seconds(folder: Path, samples: Float32Array, array: ArrayGeometry) -> None:
     """A clip a frame."""
     folder.mkdir(parents=True)
     for frame, second in enumerate(_seconds(samples, array)):
         wavfile.write(folder / f"clip_{frame}.wav", round(array.sample_rate_hz), second)
 
 
-def _write_mono(folder: Path, samples: NDArray[np.float32], array: ArrayGeometry, train: NDArray[np.bool_]) -> None:
+def _write_mono(folder: Path, samples: Float32Array, array: ArrayGeometry, train: NDArray[np.bool_]) -> None:
     """Two seconds a frame, both ears mixed."""
     folder.mkdir()
     seconds = _seconds(samples, array)

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoseg_ros.io.bag_writer import ARRAY_FILE, BAG_START_NS, BagWriter
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping
-from echoseg_ros.types import AudioFormat, Box, CameraFrame, Float64Array, PoseData
+from echoseg_ros.types import AudioFormat, Box, CameraFrame, Float32Array, Float64Array, PoseData
 
 # Samples of an audio message: 64 ms at 16 kHz, 46 ms at 44.1 kHz, as capture nodes send them.
 _CHUNK = 1024
@@ -80,7 +79,7 @@ class Recording:
 
     frames: Iterable[CameraFrame]
     poses: Sequence[PoseData]
-    samples: NDArray[np.float32]
+    samples: Float32Array
     array: ArrayGeometry
     truth: Truth
     frame_count: int | None = None

@@ -1,0 +1,1 @@
+"""Furnished rooms: layout, meshes, textures, light, and the rendering of views."""

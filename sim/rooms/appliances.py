@@ -1,4 +1,4 @@
-"""Things that can sound: each builder returns a mesh that stands on z = 0 with its front to +x, sizes as in a shop."""
+"""Meshes of objects that can sound. Each stands on z = 0 with its front to +x and has the size of a real one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from echoseg_sim.rooms.mesh import (
 )
 from echoseg_sim.rooms.palette import Palette
 
+# Colours of housings, sRGB.
 _DARK = (0.13, 0.13, 0.15)
 _WHITE = (0.93, 0.93, 0.91)
 
 
 def alarm_clock(palette: Palette) -> Mesh:
-    """A twin-bell clock."""
+    """A twin-bell alarm clock."""
     radius, color = palette.rng.uniform(0.065, 0.08), palette.vivid()
     body, metal = palette.plastic(color), palette.metal()
     center = radius + 0.02
@@ -96,7 +97,7 @@ def microwave(palette: Palette) -> Mesh:
 
 
 def coffee_maker(palette: Palette) -> Mesh:
-    """A filter machine with its jug."""
+    """A filter coffee maker with its jug."""
     color = palette.vivid() if palette.rng.random() < 0.5 else _DARK
     shell, dark = palette.plastic(color), palette.plastic((0.2, 0.16, 0.14))
     panel = palette.decal(decals.coffee_panel(palette.rng, color), 0.19, 0.085)
@@ -156,7 +157,7 @@ def speaker(palette: Palette) -> Mesh:
 
 
 def fan(palette: Palette) -> Mesh:
-    """A table fan in its cage."""
+    """A table fan with its cage."""
     radius = palette.rng.uniform(0.13, 0.16)
     body, blade, wire = palette.plastic(palette.pale()), palette.plastic(palette.vivid()), palette.metal()
     hub = radius + 0.11
@@ -193,14 +194,14 @@ def _blade(radius: float, turn: float, material: Material) -> Mesh:
 
 
 def washing_machine(palette: Palette) -> Mesh:
-    """A front loader, 0.6 m wide and 0.85 m high."""
+    """A front-loading washing machine, 0.6 m wide and 0.85 m high."""
     width, depth, height = 0.6, palette.rng.uniform(0.52, 0.6), 0.85
     color = _WHITE if palette.rng.random() < 0.7 else (0.55, 0.56, 0.59)
     shell, dark = palette.plastic(color), palette.plastic(_DARK)
     front = palette.decal(decals.washer_panel(palette.rng, color), width, height - 0.02)
     body = box((depth, width, height - 0.02), (0, 0, 0.02), shell, {"+x": front})
     feet = [box((0.06, 0.06, 0.02), (s * (depth / 2 - 0.06), t * 0.24, 0), dark) for s in (-1, 1) for t in (-1, 1)]
-    # The door: a ring that stands out, and a dark glass that bulges in its middle.
+    # Door: a protruding ring and a dark glass that bulges in its middle.
     ring = lathe([(0.2, 0), (0.2, 0.02), (0.185, 0.032), (0.15, 0.034), (0.145, 0.02)], palette.metal(), segments=40)
     glass = lathe([(0.147, 0.018), (0.11, 0.045), (0.05, 0.058), (0, 0.06)], palette.plastic((0.17, 0.2, 0.23)))
     door = placed(with_top_forward(merge([ring, glass])), (depth / 2, 0, 0.42))

@@ -1,26 +1,26 @@
-"""Furniture of a bathroom, as furniture.py has the rest: back at -x, front to +x, standing on z = 0."""
+"""Models of a bathroom's furniture, in the frame of furniture.py: on z = 0, back at -x, front to +x."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from echoseg_sim.rooms import decals, textures
-from echoseg_sim.rooms.furniture import FurnitureModel, SupportSurface, make_furniture
+from echoseg_sim.rooms.furniture import CELL_M, FurnitureModel, SupportSurface, make_furniture
 from echoseg_sim.rooms.mesh import Material, Mesh, box, lathe, merge, placed, tube
 from echoseg_sim.rooms.palette import Palette
 
-_CELL_M = 0.05
+# Colour of enamel, sRGB.
 _ENAMEL = (0.94, 0.95, 0.95)
 
 
 def vanity(palette: Palette) -> FurnitureModel:
-    """A cabinet with a basin in its middle and room for things on both sides."""
+    """A cabinet with a basin in its middle and a surface for objects on each side."""
     width, depth, height = palette.rng.uniform(1.15, 1.5), 0.5, palette.rng.uniform(0.8, 0.86)
     body, enamel, metal = palette.lacquer, palette.plastic(_ENAMEL), palette.metal()
     front = Material(decals.door(palette.rng, body.image), (width / 2 - 0.02, height - 0.2), body.tint)
     parts = [
         box((depth - 0.08, width, 0.1), (-0.04, 0, 0), palette.plastic((0.2, 0.2, 0.22))),
-        box((depth - 0.02, width, height - 0.14), (-0.01, 0, 0.1), body, cell_m=_CELL_M),
+        box((depth - 0.02, width, height - 0.14), (-0.01, 0, 0.1), body, cell_m=CELL_M),
         box((depth, width, 0.04), (0, 0, height - 0.04), palette.worktop, cell_m=0.03),
         box((0.02, width, 0.12), (-depth / 2 + 0.01, 0, height), palette.splash),
     ]
@@ -42,32 +42,32 @@ def vanity(palette: Palette) -> FurnitureModel:
 
 
 def tub(palette: Palette) -> FurnitureModel:
-    """A bath tub in its casing, open above."""
+    """A bath tub in its casing, open at the top."""
     length, width, height, rim = palette.rng.uniform(1.5, 1.7), 0.72, palette.rng.uniform(0.54, 0.6), 0.07
     enamel = palette.plastic(_ENAMEL)
     tile = palette.splash if palette.rng.random() < 0.5 else enamel
-    parts = [box((0.03, length, height - 0.03), (s * (width / 2 - 0.015), 0, 0), tile, cell_m=_CELL_M) for s in (-1, 1)]
+    parts = [box((0.03, length, height - 0.03), (s * (width / 2 - 0.015), 0, 0), tile, cell_m=CELL_M) for s in (-1, 1)]
     parts += [box((width - 0.06, 0.03, height - 0.03), (0, s * (length / 2 - 0.015), 0), tile) for s in (-1, 1)]
     parts += [box((rim, length, 0.03), (s * (width - rim) / 2, 0, height - 0.03), enamel) for s in (-1, 1)]
     parts += [box((width - 2 * rim, rim, 0.03), (0, s * (length - rim) / 2, height - 0.03), enamel) for s in (-1, 1)]
     inner = (width - 2 * rim, length - 2 * rim)
     parts += [box((0.012, inner[1], height - 0.15), (s * inner[0] / 2, 0, 0.12), enamel) for s in (-1, 1)]
     parts += [box((inner[0], 0.012, height - 0.15), (0, s * inner[1] / 2, 0.12), enamel) for s in (-1, 1)]
-    parts.append(box((*inner, 0.02), (0, 0, 0.12), enamel, cell_m=_CELL_M))
+    parts.append(box((*inner, 0.02), (0, 0, 0.12), enamel, cell_m=CELL_M))
     spout = [(-width / 2 + 0.03, 0, height), (-width / 2 + 0.03, 0, height + 0.1), (-width / 2 + 0.14, 0, height + 0.1)]
     parts.append(tube(spout, 0.014, palette.metal(), 10))
     return make_furniture("tub", parts, [])
 
 
 def toilet(palette: Palette) -> FurnitureModel:
-    """A bowl with a closed lid before its cistern."""
+    """A toilet: a bowl with a closed lid in front of its cistern."""
     enamel, seat = palette.plastic(_ENAMEL), palette.plastic(_ENAMEL if palette.rng.random() < 0.6 else palette.muted())
     foot = lathe([(0.13, 0), (0.11, 0.05), (0.12, 0.2), (0.185, 0.38), (0.19, 0.4)], enamel, segments=36)
     lid = lathe([(0.19, 0.4), (0.195, 0.41), (0.19, 0.43), (0, 0.435)], seat, segments=36)
     parts = [
         placed(foot, (0.08, 0, 0), scale=(1.25, 1, 1)),
         placed(lid, (0.08, 0, 0), scale=(1.25, 1, 1)),
-        box((0.18, 0.38, 0.36), (-0.24, 0, 0.42), enamel, cell_m=_CELL_M),
+        box((0.18, 0.38, 0.36), (-0.24, 0, 0.42), enamel, cell_m=CELL_M),
         box((0.2, 0.4, 0.03), (-0.24, 0, 0.78), enamel),
         box((0.12, 0.2, 0.42), (-0.22, 0, 0), enamel),
         lathe([(0.025, 0), (0.025, 0.012), (0, 0.014)], palette.metal(), (-0.24, 0, 0.81)),
@@ -76,7 +76,7 @@ def toilet(palette: Palette) -> FurnitureModel:
 
 
 def rack(palette: Palette) -> FurnitureModel:
-    """Four boards between thin posts, with folded towels on the highest but one."""
+    """A rack with four boards between thin posts, folded towels on the third one."""
     width, depth, height, levels = palette.rng.uniform(0.7, 0.9), 0.36, palette.rng.uniform(1.3, 1.5), 4
     post, board = palette.metal(0.8), palette.wood if palette.rng.random() < 0.6 else palette.other_wood
     gap = (height - 0.1 - 0.02) / (levels - 1)
@@ -105,8 +105,8 @@ def _towels(palette: Palette) -> Mesh:
     return merge([box((0.27, 0.28 - 0.01 * i, 0.055), (0, 0, 0.056 * i), cloths[k]) for i, k in enumerate(order)])
 
 
-def tile_room(palette: Palette) -> None:
-    """Give the room of this palette a tiled floor and tiled walls."""
+def set_tiles(palette: Palette) -> None:
+    """Replace floor and walls of a palette by tiles."""
     rng = palette.rng
     grout = (0.6, 0.6, 0.6)
     tone = float(rng.uniform(0.35, 0.65))
@@ -115,6 +115,7 @@ def tile_room(palette: Palette) -> None:
     palette.accent_wall = Material(textures.tiles(rng, palette.muted(), (0.75, 0.75, 0.74)), (0.8, 0.8))
 
 
+# Models of a bathroom's furniture by kind.
 BATHROOM: dict[str, Callable[[Palette], FurnitureModel]] = {
     "vanity": vanity,
     "tub": tub,

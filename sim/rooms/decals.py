@@ -1,4 +1,7 @@
-"""Faces of devices: dials, grilles, displays, keys. Each fills a [S, S, 3] uint8 sRGB texture, laid on a face once."""
+"""Decals: printed or moulded faces of objects, such as dials, grilles, displays and keys.
+
+Each is a [S, S, 3] uint8 sRGB image that covers a face once. Positions in an image are (u, v) in [0, 1], v downwards.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from echoseg_ros.types import RgbImage
 from echoseg_sim.rooms.mesh import Rgb
 from echoseg_sim.rooms.textures import SIZE_PX, image, noise, shaded
 
+# Font of the printed characters.
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -39,7 +43,7 @@ def _grille(canvas: RgbImage, u0: float, v0: float, u1: float, v1: float, color:
 
 
 def clock(rng: np.random.Generator) -> RgbImage:
-    """A dial with hands."""
+    """Dial of a clock with hands."""
     canvas = _canvas(rng, (0.95, 0.94, 0.88))
     for hour in range(12):
         angle = hour * np.pi / 6
@@ -60,7 +64,7 @@ def clock(rng: np.random.Generator) -> RgbImage:
 
 
 def radio(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """Grille on the left, scale and knobs on the right."""
+    """Front of a radio: grille on the left, scale and knobs on the right."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0.05, 0.12, 0.52, 0.9, (0.16, 0.15, 0.14))
     _grille(canvas, 0.07, 0.17, 0.5, 0.86, (0.45, 0.42, 0.38))
@@ -75,7 +79,7 @@ def radio(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def microwave(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """A dark window, a display and keys."""
+    """Front of a microwave oven: a dark window, a display and keys."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0.04, 0.1, 0.7, 0.9, (0.12, 0.12, 0.13))
     _rect(canvas, 0.1, 0.2, 0.64, 0.8, (0.22, 0.23, 0.24))
@@ -91,7 +95,7 @@ def microwave(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def speaker(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """Two cones in a dark baffle."""
+    """Front of a loudspeaker: two cones in a dark baffle."""
     canvas = _canvas(rng, color)
     for v, radius in ((0.27, 0.18), (0.67, 0.36)):
         height = radius * 0.62
@@ -103,7 +107,7 @@ def speaker(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def keypad(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """The top of a desk telephone: a display over twelve keys."""
+    """Top of a desk telephone: a display above twelve keys."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0.42, 0.1, 0.92, 0.3, (0.62, 0.72, 0.60))
     for row in range(4):
@@ -124,7 +128,7 @@ def keypad(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def coffee_panel(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """Switches and a lamp."""
+    """Panel of a coffee maker: switches and a lamp."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0.1, 0.2, 0.55, 0.8, (0.75, 0.76, 0.78))
     for u in (0.22, 0.42):
@@ -134,8 +138,8 @@ def coffee_panel(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def parcel(rng: np.random.Generator, card: RgbImage) -> RgbImage:
-    """A carton's side: tape and a printed label."""
-    canvas = card.copy()
+    """Side of a cardboard box: tape and a printed label."""
+    canvas: RgbImage = card.copy()
     _rect(canvas, 0.44, 0.0, 0.56, 1.0, (0.80, 0.68, 0.48))
     u, v = rng.uniform(0.05, 0.15), rng.uniform(0.45, 0.6)
     _rect(canvas, u, v, u + 0.33, v + 0.3, (0.95, 0.95, 0.93))
@@ -154,7 +158,7 @@ def parcel(rng: np.random.Generator, card: RgbImage) -> RgbImage:
 
 
 def book(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
-    """A spine or cover with bands and a title (its long side along u)."""
+    """Spine or cover of a book with bands and a title; its long side runs along u."""
     canvas = _canvas(rng, color)
     for u in (0.06, 0.9):
         _rect(canvas, u, 0.0, u + 0.04, 1.0, accent)
@@ -163,7 +167,7 @@ def book(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
 
 
 def bands(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
-    """Stripes and dots around a mug, bowl or pot."""
+    """Stripes and dots around a mug, a bowl or a pot."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0, 0.2, 1, 0.27, accent)
     _rect(canvas, 0, 0.73, 1, 0.8, accent)
@@ -173,7 +177,7 @@ def bands(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
 
 
 def label(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
-    """A bottle's paper label."""
+    """Paper label of a bottle."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0, 0.06, 1, 0.12, accent)
     _rect(canvas, 0, 0.88, 1, 0.94, accent)
@@ -184,7 +188,7 @@ def label(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
 
 
 def toy_face(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """Two eyes and a smile."""
+    """Face of a toy: two eyes and a mouth."""
     canvas = _canvas(rng, color)
     for u in (0.3, 0.7):
         _disc(canvas, u, 0.4, (0.12, 0.14), (0.97, 0.97, 0.97))
@@ -194,7 +198,7 @@ def toy_face(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def door(rng: np.random.Generator, base: RgbImage) -> RgbImage:
-    """Four recessed panels on a door or cupboard front."""
+    """Front of a door or cupboard with four recessed panels. base: [S, S, 3] texture of the wood."""
     panels = base.astype(float)
     for u0, u1 in ((0.12, 0.46), (0.54, 0.88)):
         for v0, v1 in ((0.07, 0.45), (0.53, 0.93)):
@@ -208,7 +212,7 @@ def door(rng: np.random.Generator, base: RgbImage) -> RgbImage:
 
 
 def washer_panel(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """The front of a washing machine around its door: drawer, dial and display in a strip, a flap at the bottom."""
+    """Front of a washing machine without its door: a strip with drawer, dial and display, and a flap at the bottom."""
     canvas = _canvas(rng, color)
     _rect(canvas, 0.03, 0.02, 0.97, 0.15, (0.72, 0.74, 0.77))
     _rect(canvas, 0.05, 0.035, 0.33, 0.135, color)

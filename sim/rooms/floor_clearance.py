@@ -1,4 +1,4 @@
-"""Where a robot can drive: the floor's distance to obstacles."""
+"""Distance of the floor's points to obstacles, and the area that a robot can drive in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from scipy.ndimage import distance_transform_edt, label, map_coordinates
 from echoseg_ros.types import Float64Array
 from echoseg_sim.rooms.layout import Footprint
 
-CLEARANCE_M = 0.25  # a small robot's radius
+# Least distance of a robot's centre from obstacles, m: the radius of a small robot.
+CLEARANCE_M = 0.25
+# Cell size of the floor's grid, m.
 CELL_M = 0.05
+# Least clearance of the cells that routes are planned through, m.
 _PLANNED_CLEARANCE_M = 0.32
 
 
 class FloorClearance:
-    """How far each place of the floor is from the nearest obstacle."""
+    """Grid of the floor with the distance of each cell to the nearest obstacle or wall.
+
+    clearance_m: [X, Y]; centers: [X, Y, 2] centres of the cells in the map, metres.
+    """
 
     def __init__(self, size_m: Float64Array, obstacles: Sequence[Footprint]) -> None:
         self._low = -np.asarray(size_m[:2], dtype=float) / 2
@@ -32,24 +38,27 @@ class FloorClearance:
         self.clearance_m = np.minimum(to_obstacle, to_wall)
         self.centers = centers
 
-    def at(self, points: Float64Array) -> Float64Array:
-        """[N] clearance in metres at points [N, 2]."""
+    def clearance_at(self, points: Float64Array) -> Float64Array:
+        """Clearance [N] in metres at points [N, 2] of the map, interpolated."""
         index = ((points - self._low) / CELL_M - 0.5).T
-        return map_coordinates(self.clearance_m, index, order=1, mode="nearest")
+        clearance_m: Float64Array = map_coordinates(self.clearance_m, index, order=1, mode="nearest")
+        return clearance_m
 
     def drivable_mask(self) -> NDArray[np.bool_]:
-        """Mask of the largest connected region a robot can drive in."""
+        """Cells [X, Y] of the largest connected region that a robot can drive in."""
         areas, count = label(self.clearance_m >= _PLANNED_CLEARANCE_M)
         if count == 0:
             return np.zeros(areas.shape, dtype=bool)
-        return areas == 1 + np.argmax(np.bincount(areas.ravel())[1:])
+        mask: NDArray[np.bool_] = areas == 1 + np.argmax(np.bincount(areas.ravel())[1:])
+        return mask
 
     def drivable_area_m2(self) -> float:
-        """How large that region is."""
+        """Area of the largest connected region that a robot can drive in, m^2."""
         return float(self.drivable_mask().sum()) * CELL_M**2
 
 
 def _inside(points: Float64Array, obstacle: Footprint) -> NDArray[np.bool_]:
     c, s = np.cos(obstacle.yaw_rad), np.sin(obstacle.yaw_rad)
     local = (points - obstacle.center_m) @ np.array([[c, -s], [s, c]])
-    return (np.abs(local) <= np.asarray(obstacle.size_m) / 2).all(axis=-1)
+    inside: NDArray[np.bool_] = (np.abs(local) <= np.asarray(obstacle.size_m) / 2).all(axis=-1)
+    return inside

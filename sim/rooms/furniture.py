@@ -1,4 +1,4 @@
-"""Furniture: meshes that stand on z = 0, back at -x, front to +x, and the surfaces things may stand on."""
+"""Models of furniture: meshes that stand on z = 0, back at -x, front to +x, and the surfaces that objects can stand on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from echoseg_sim.rooms import decals, textures
 from echoseg_sim.rooms.mesh import Material, Mesh, box, extent, lathe, merge, placed, tube, with_texture_upright
 from echoseg_sim.rooms.palette import Palette
 
-_CELL_M = 0.05
+# Cell size of furniture, m.
+CELL_M = 0.05
 
 
 @dataclass(frozen=True)
 class SupportSurface:
-    """A level rectangle that things may stand on, in the furniture's frame.
+    """A level rectangle that objects can stand on, in the furniture's frame.
 
-    center_m: [x, y]; size_m: [x, y]; height_m of the surface; headroom_m above it.
+    center_m, size_m: [x, y]; height_m: of the surface; headroom_m: free height above it.
     """
 
     center_m: tuple[float, float]
@@ -29,7 +30,7 @@ class SupportSurface:
 
 @dataclass(frozen=True, eq=False)
 class FurnitureModel:
-    """A piece of furniture in its own frame, footprint centred at the origin."""
+    """A piece of furniture in its own frame; its footprint is centred at the origin. size_m: [x, y, z]."""
 
     kind: str
     mesh: Mesh
@@ -38,7 +39,7 @@ class FurnitureModel:
 
 
 def make_furniture(kind: str, parts: list[Mesh], surfaces: list[SupportSurface]) -> FurnitureModel:
-    """A piece of its parts, centred over the origin; supports as they lie among the parts."""
+    """A piece of furniture of parts and surfaces in a common frame; both are centred over the origin."""
     mesh = merge(parts)
     low, high = extent(mesh)
     middle = (low + high) / 2
@@ -54,14 +55,14 @@ def make_furniture(kind: str, parts: list[Mesh], surfaces: list[SupportSurface])
 def _legs(size: tuple[float, float], height_m: float, thick_m: float, material: Material) -> list[Mesh]:
     x, y = size[0] / 2 - thick_m, size[1] / 2 - thick_m
     return [
-        box((thick_m, thick_m, height_m), (sx * x, sy * y, 0), material, cell_m=_CELL_M)
+        box((thick_m, thick_m, height_m), (sx * x, sy * y, 0), material, cell_m=CELL_M)
         for sx in (-1, 1)
         for sy in (-1, 1)
     ]
 
 
 def table(palette: Palette) -> FurnitureModel:
-    """A dining table or desk."""
+    """A dining table."""
     size = (palette.rng.uniform(0.75, 0.9), palette.rng.uniform(1.2, 1.5))
     height, wood = palette.rng.uniform(0.72, 0.76), palette.wood
     top = box((*size, 0.035), (0, 0, height - 0.035), wood, cell_m=0.03)
@@ -80,7 +81,7 @@ def coffee_table(palette: Palette) -> FurnitureModel:
 
 
 def counter(palette: Palette) -> FurnitureModel:
-    """A kitchen counter: plinth, fronts with handles, worktop, tiled splash-back."""
+    """A kitchen counter: plinth, doors with handles, worktop, tiled splash-back."""
     doors = int(palette.rng.integers(3, 5))
     width, depth = 0.6 * doors, 0.6
     front = palette.decal(decals.door(palette.rng, palette.lacquer.image), 0.58, 0.74)
@@ -110,11 +111,11 @@ def counter(palette: Palette) -> FurnitureModel:
 
 
 def bookshelf(palette: Palette) -> FurnitureModel:
-    """An open bookcase of four or five boards."""
+    """An open bookshelf with five boards, some of them with a row of books."""
     width, depth, height = palette.rng.uniform(0.85, 1.15), 0.34, palette.rng.uniform(1.65, 1.9)
     wood, thick, levels = palette.other_wood, 0.025, 5
     gap = (height - 0.06 - thick) / (levels - 1)
-    parts = [box((depth, thick, height), (0, s * (width - thick) / 2, 0), wood, cell_m=_CELL_M) for s in (-1, 1)]
+    parts = [box((depth, thick, height), (0, s * (width - thick) / 2, 0), wood, cell_m=CELL_M) for s in (-1, 1)]
     parts.append(box((0.012, width - 2 * thick, height - 0.06), (-depth / 2 + 0.006, 0, 0.06), palette.wood))
     parts.append(box((depth - 0.04, width - 2 * thick, 0.06), (-0.02, 0, 0), wood))
     surfaces = []
@@ -134,7 +135,7 @@ def bookshelf(palette: Palette) -> FurnitureModel:
 
 
 def _book_row(palette: Palette, width_m: float, height_m: float) -> tuple[Mesh, float]:
-    """Books side by side, centred over the origin, and how wide they stand."""
+    """Books side by side, centred over the origin, and the width of the row in metres."""
     volumes, offset = [], 0.0
     pages = palette.plastic((0.92, 0.89, 0.8))
     while offset < width_m:
@@ -161,7 +162,7 @@ def sideboard(palette: Palette) -> FurnitureModel:
     front = Material(decals.door(palette.rng, body.image), (0.44, height - 0.14), body.tint)
     parts = [
         *_legs((depth, width), 0.08, 0.05, palette.other_wood),
-        box((depth - 0.02, width, height - 0.11), (-0.01, 0, 0.08), body, cell_m=_CELL_M),
+        box((depth - 0.02, width, height - 0.11), (-0.01, 0, 0.08), body, cell_m=CELL_M),
         box((depth, width + 0.02, 0.03), (0, 0, height - 0.03), palette.other_wood, cell_m=0.03),
     ]
     for index in range(doors):
@@ -185,33 +186,33 @@ def _seat(palette: Palette, kind: str, width: float) -> FurnitureModel:
     each = (width - 0.4) / seats
     for index in range(seats):
         y = -(width - 0.4) / 2 + each * (index + 0.5)
-        parts.append(box((0.6, each - 0.002, 0.17), (0.115, y, 0.24), cloth, cell_m=_CELL_M))
-        parts.append(box((0.14, each - 0.004, 0.36), (-depth / 2 + 0.31, y, 0.41), cloth, cell_m=_CELL_M))
+        parts.append(box((0.6, each - 0.002, 0.17), (0.115, y, 0.24), cloth, cell_m=CELL_M))
+        parts.append(box((0.14, each - 0.004, 0.36), (-depth / 2 + 0.31, y, 0.41), cloth, cell_m=CELL_M))
     pillow = placed(
-        box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=_CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25
+        box((0.12, 0.4, 0.38), (0, 0, 0), palette.cushion, cell_m=CELL_M), (-0.02, -(width / 2 - 0.42), 0.41), 0.25
     )
     return make_furniture(kind, [*parts, pillow], [])
 
 
 def sofa(palette: Palette) -> FurnitureModel:
-    """A sofa for two or three with a cushion."""
+    """A sofa for two or three persons, with a cushion."""
     return _seat(palette, "sofa", palette.rng.uniform(1.6, 2.1))
 
 
 def armchair(palette: Palette) -> FurnitureModel:
-    """A sofa for one."""
+    """An armchair with a cushion."""
     return _seat(palette, "armchair", 0.95)
 
 
 def chair(palette: Palette) -> FurnitureModel:
     """A plain wooden chair."""
     wood = palette.other_wood
-    parts = [box((0.42, 0.42, 0.03), (0, 0, 0.43), wood, cell_m=_CELL_M)]
+    parts = [box((0.42, 0.42, 0.03), (0, 0, 0.43), wood, cell_m=CELL_M)]
     parts += [
         box((0.035, 0.035, 0.43 if x > 0 else 0.9), (x, y, 0), wood) for x in (-0.19, 0.19) for y in (-0.19, 0.19)
     ]
     parts += [box((0.02, 0.35, 0.06), (-0.19, 0, z), wood) for z in (0.58, 0.7, 0.82)]
-    parts.append(box((0.36, 0.36, 0.03), (0.01, 0, 0.46), palette.cushion, cell_m=_CELL_M))
+    parts.append(box((0.36, 0.36, 0.03), (0.01, 0, 0.46), palette.cushion, cell_m=CELL_M))
     return make_furniture("chair", parts, [])
 
 
@@ -224,7 +225,7 @@ def rug(palette: Palette) -> FurnitureModel:
 
 
 def window(palette: Palette, width_m: float, height_m: float) -> Mesh:
-    """A window on a wall (back at x = 0, bottom at z = 0): bright view, frame, sill, curtains."""
+    """A window with frame, sill and curtains; back at x = 0, bottom at z = 0."""
     view = Material(textures.outdoors(palette.rng), (width_m, height_m), emission=1.5)
     white, cloth = palette.plastic((0.93, 0.93, 0.92)), palette.curtain
     frame = [box((0.05, 0.05, height_m), (0.025, s * (width_m / 2 - 0.025), 0), white) for s in (-1, 0, 1)]
@@ -253,7 +254,7 @@ def _drape(cloth: Material, height_m: float, y: float) -> Mesh:
 
 
 def room_door(palette: Palette) -> Mesh:
-    """A panelled door with its frame (back at x = 0)."""
+    """A panelled door with its frame; back at x = 0."""
     leaf = Material(decals.door(palette.rng, palette.wood.image), (0.86, 2.0), (1.0, 1.0, 1.0))
     white = palette.plastic((0.92, 0.92, 0.9))
     parts = [box((0.04, 0.86, 2.0), (0.02, 0, 0), palette.wood, {"+x": leaf})]
@@ -264,7 +265,7 @@ def room_door(palette: Palette) -> Mesh:
 
 
 def framed_picture(palette: Palette, width_m: float, height_m: float) -> Mesh:
-    """A picture in a frame (back at x = 0, bottom at z = 0)."""
+    """A picture in a frame; back at x = 0, bottom at z = 0."""
     motif = palette.decal(textures.picture(palette.rng), width_m, height_m)
     edge = palette.other_wood if palette.rng.random() < 0.5 else palette.plastic((0.15, 0.15, 0.16))
     parts = [box((0.012, width_m, height_m), (0.006, 0, 0), edge, {"+x": motif})]
@@ -274,11 +275,12 @@ def framed_picture(palette: Palette, width_m: float, height_m: float) -> Mesh:
 
 
 def ceiling_lamp(palette: Palette) -> Mesh:
-    """A round lamp whose top is at z = 0."""
+    """A round ceiling lamp; its top is at z = 0."""
     glow = Material(palette.ceiling.image, (0.5, 0.5), (1.0, 0.97, 0.9), emission=2.0)
     return lathe([(0, -0.09), (0.14, -0.075), (0.2, -0.03), (0.2, 0)], glow)
 
 
+# Models of furniture by kind.
 FURNITURE: dict[str, Callable[[Palette], FurnitureModel]] = {
     "table": table, "coffee_table": coffee_table, "counter": counter, "bookshelf": bookshelf, "sideboard": sideboard,
     "sofa": sofa, "armchair": armchair, "chair": chair, "rug": rug,

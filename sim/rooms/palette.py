@@ -1,4 +1,4 @@
-"""The materials of one room, made once and shared by everything in it."""
+"""Materials of one room, which its walls, furniture and objects share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from echoseg_ros.types import RgbImage
 from echoseg_sim.rooms import decals, textures
 from echoseg_sim.rooms.mesh import Material, Rgb
 
+# Colours of woods, sRGB.
 _WOODS = ((0.72, 0.54, 0.36), (0.55, 0.37, 0.23), (0.82, 0.69, 0.50), (0.42, 0.28, 0.19))
+# Colours of painted walls, sRGB.
 _WALLS = ((0.90, 0.87, 0.80), (0.82, 0.87, 0.86), (0.90, 0.84, 0.78), (0.86, 0.88, 0.80), (0.84, 0.85, 0.90))
+# Colours of a room's accent wall, sRGB.
 _ACCENTS = ((0.52, 0.64, 0.62), (0.72, 0.52, 0.42), (0.46, 0.54, 0.66), (0.66, 0.62, 0.44))
 
 
 class Palette:
-    """Random but matching materials; every image is drawn once.
+    """Random materials of a room; each image is drawn once.
 
-    rng: the room's random generator; what it yields is a pure function of the order of calls.
+    rng: the room's random generator. The materials are a function of its seed and of the order of all draws from it.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -43,15 +46,15 @@ class Palette:
         self.curtain = Material(textures.fabric(rng, self.muted(), self.pale()), (0.3, 0.3))
 
     def vivid(self) -> Rgb:
-        """A strong colour."""
+        """A random saturated colour."""
         return _hsv(self.rng.random(), self.rng.uniform(0.45, 0.75), self.rng.uniform(0.5, 0.85))
 
     def muted(self) -> Rgb:
-        """A colour for large things."""
+        """A random colour for large surfaces."""
         return _hsv(self.rng.random(), self.rng.uniform(0.2, 0.45), self.rng.uniform(0.4, 0.7))
 
     def pale(self) -> Rgb:
-        """A colour near white."""
+        """A random colour near white."""
         return _hsv(self.rng.random(), self.rng.uniform(0.03, 0.15), self.rng.uniform(0.82, 0.93))
 
     def plastic(self, color: Rgb) -> Material:
@@ -59,15 +62,15 @@ class Palette:
         return Material(self._plain, (0.25, 0.25), color)
 
     def metal(self, shade: float = 1.0) -> Material:
-        """Brushed metal."""
+        """Brushed metal; `shade` darkens it."""
         return Material(self._metal, (0.2, 0.2), (shade, shade, shade))
 
     def decal(self, picture: RgbImage, width_m: float, height_m: float, emission: float = 0.0) -> Material:
-        """A picture laid once on a face of that size."""
+        """A material whose image covers a face of this size once."""
         return Material(picture, (width_m, height_m), emission=emission)
 
     def cover(self) -> tuple[Rgb, RgbImage]:
-        """A book: its colour and its title side; there are a few of them in a room."""
+        """Colour and title side of a random one of the room's few kinds of books."""
         return self._covers[self.rng.integers(len(self._covers))]
 
     def _cover(self) -> tuple[Rgb, RgbImage]:

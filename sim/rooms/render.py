@@ -1,4 +1,4 @@
-"""RGB-D pictures and object masks of a lit scene, by ray casting, and a simple model of the sensor."""
+"""RGB-D images and object masks of a lit scene by ray casting, and a simple model of the sensor."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from echoseg_ros.geometry import pixel_rays
 from echoseg_ros.types import Camera, Float64Array, FloatImage, RgbImage
 from echoseg_sim.rooms.scene import Scene, cast_rays, linear
 
+# Range of the simulated depth sensor, m.
 DEPTH_RANGE_M = (0.3, 5.5)
+# Linear light of each byte of an sRGB image.
 _LINEAR_OF_BYTE = linear(np.arange(256) / 255.0).astype(np.float32)
-_TONE_STEPS, _TONE_WHITE = 16384, 4.0  # look-up table of the tone curve over linear light [0, 4]
-# A rotated grid: four subpixels with four distinct rows and columns, for pixels on edges only.
+# Steps of the tone curve's look-up table.
+_TONE_STEPS = 16384
+# Largest linear light of the tone curve's look-up table.
+_TONE_WHITE = 4.0
+# Subpixels of a pixel at an edge, in pixels from its centre: a rotated grid with four distinct rows and columns.
 _SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
+# Least difference of sRGB colours of neighbouring pixels at an edge.
 _EDGE_CONTRAST = 0.03
+# Cosine of the angle between triangles' normals below which neighbouring pixels lie on different surfaces.
 _BENT_COSINE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class RenderedView:
-    """A noise-free picture with truth.
+    """A view without noise, with truth.
 
-    rgb: [H, W, 3] uint8; depth_m: [H, W] float32 along the optical axis, 0 = nothing hit;
-    object_ids: [H, W] int32, 1..N = the room's objects in order, 0 = room, negative = furniture.
+    rgb: [H, W, 3]; depth_m: [H, W] along the optical axis, 0 = no surface; object_ids: [H, W] 1..N = the room's objects in
+    their order, 0 = shell of the room, negative = furniture.
     """
 
     rgb: RgbImage
@@ -36,7 +43,7 @@ class RenderedView:
 
 
 def _tone_curve(light: Float64Array) -> Float64Array:
-    """SRGB of linear light with a soft shoulder instead of clipping."""
+    """Values in sRGB of linear light, with a soft shoulder instead of clipping."""
     soft = np.where(light > 0.6, 0.6 + 0.4 * (1 - np.exp(-(light - 0.6) / 0.4)), light)
     return np.where(soft <= 0.0031308, 12.92 * soft, 1.055 * np.maximum(soft, 1e-9) ** (1 / 2.4) - 0.055)
 
@@ -45,14 +52,14 @@ _TONE = _tone_curve(np.linspace(0, _TONE_WHITE, _TONE_STEPS + 1)).astype(np.floa
 
 
 class HasScene(Protocol):
-    """Anything that can be rendered."""
+    """A room or another owner of a scene that can be rendered."""
 
     @property
     def scene(self) -> Scene: ...
 
 
 def render(room: HasScene, camera: Camera, T_map_camera: Float64Array) -> RenderedView:
-    """What the camera sees; edges are anti-aliased, textures filtered by distance. Deterministic."""
+    """The view of a camera; edges are anti-aliased, textures are filtered by distance. Deterministic."""
     geometry = room.scene.geometry
     rays = pixel_rays(camera).reshape(-1, 3) @ T_map_camera[:3, :3].T
     colors, depth, triangle = _shade(room.scene, T_map_camera[:3, 3], rays, 1.0 / camera.fx)
@@ -67,10 +74,10 @@ def render(room: HasScene, camera: Camera, T_map_camera: Float64Array) -> Render
 def simulate_sensor(
     view: RenderedView, rng: np.random.Generator, color_noise: float = 2.0, depth_noise: float = 0.0015
 ) -> tuple[RgbImage, FloatImage]:
-    """The view as a camera delivers it.
+    """Colour [H, W, 3] and depth [H, W] in metres of a view as an RGB-D sensor delivers them.
 
-    color_noise: grain in grey levels; depth_noise: standard deviation in metres at 1 m, grows with z^2; readings out of
-    DEPTH_RANGE_M become 0, the others are rounded to millimetres.
+    color_noise: standard deviation in grey levels; depth_noise: standard deviation in metres at 1 m, grows with depth^2.
+    Depth outside DEPTH_RANGE_M becomes 0; other depth is rounded to millimetres.
     """
     grain = rng.standard_normal(view.rgb.shape, dtype=np.float32) * np.float32(color_noise)
     rgb = np.clip(view.rgb + grain + 0.5, 0, 255).astype(np.uint8)
@@ -82,7 +89,7 @@ def simulate_sensor(
 
 def _smooth_edges(scene: Scene, camera: Camera, T_map_camera: Float64Array, colors: FloatImage, depth_m: FloatImage,
                   triangle: NDArray[np.int64]) -> None:  # fmt: skip
-    """Average four subpixels where colour jumps across an edge of the geometry, in place."""
+    """Replace `colors` by the mean of four subpixels at edges of the geometry with a contrast of colour, in place."""
     geometry = scene.geometry
     rows, columns = np.nonzero(
         _edges(
@@ -100,7 +107,10 @@ def _smooth_edges(scene: Scene, camera: Camera, T_map_camera: Float64Array, colo
 def _shade(
     scene: Scene, origin: Float64Array, rays: Float64Array, pixel_rad: float
 ) -> tuple[FloatImage, FloatImage, NDArray[np.int64]]:
-    """Colours (sRGB) [N, 3] in [0, 1], depths [N], 0 = none, and triangles [N], -1 = none, of rays with z = 1."""
+    """Colours [N, 3] (sRGB in [0, 1]), depths [N] (0 = none) and triangles [N] (-1 = none) of rays [N, 3].
+
+    rays: in the map, of length 1 along the optical axis; pixel_rad: angle between neighbouring rays.
+    """
     hits = cast_rays(scene.geometry, origin, rays)
     geometry, textures = scene.geometry, scene.textures
     colors = _colors(
@@ -114,7 +124,7 @@ def _shade(
 
 @numba.njit(cache=True, nogil=True)
 def _add_sample(color, weight, pixels, first, size, u, v, to_linear):  # type: ignore[no-untyped-def]
-    """Add a bilinear sample at u, v (in tiles, v upwards) to color [3]. Sizes are powers of two, hence the masks."""
+    """Add a bilinear sample at u, v (in tiles, v upwards) to color [3]. The bit masks need sizes that are powers of two."""
     x = (u - np.floor(u)) * size - np.float32(0.5)
     y = (np.float32(1) - (v - np.floor(v))) * size - np.float32(0.5)
     x0, y0 = int(np.floor(x)), int(np.floor(y))
@@ -160,7 +170,7 @@ def _colors(  # type: ignore[no-untyped-def]
     tone,
     pixel_rad,
 ):
-    """[N, 3] sRGB colours of hits: barycentric light and texture coordinates, trilinear texture filtering."""
+    """Colours [N, 3] in sRGB of hits: barycentric light and texture coordinates, trilinear texture filtering."""
     out = np.zeros((len(distance), 3), dtype=np.float32)
     for n in numba.prange(len(distance)):
         t = triangle[n]
@@ -172,7 +182,7 @@ def _colors(  # type: ignore[no-untyped-def]
         k = material[t]
         u = (wa * uvs[a, 0] + wb * uvs[b, 0] + wc * uvs[c, 0]) / tile_m[k, 0]
         v = (wa * uvs[a, 1] + wb * uvs[b, 1] + wc * uvs[c, 1]) / tile_m[k, 1]
-        # between the sharp footprint across the slope and the long one along it
+        # Mean of the pixel's extents across and along the slope of the surface.
         footprint = distance[n] * pixel_rad / np.sqrt(_incidence(vertices[a], vertices[b], vertices[c], rays[n]))
         texel = np.sqrt(tile_m[k, 0] * tile_m[k, 1]) / size_px[k]
         level = min(
@@ -200,7 +210,7 @@ def _contrast(a, b):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, parallel=True)
 def _edges(colors, depth, triangle, material, entity, facing, contrast):  # type: ignore[no-untyped-def]
-    """[H, W] bool: another surface with another colour lies next to the pixel."""
+    """Mask [H, W] of pixels beside a pixel of another surface with another colour."""
     height, width = depth.shape
     out = np.zeros((height, width), dtype=np.bool_)
     for row in numba.prange(height):

@@ -1,4 +1,4 @@
-"""A lit scene ready for ray casting: geometry, packed textures and the light baked at every vertex."""
+"""Scenes for ray casting: geometry, packed textures and the light baked at the vertices."""
 
 from __future__ import annotations
 
@@ -9,42 +9,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.types import Float64Array
+from echoseg_ros.types import Float32Array, Float64Array
 from echoseg_sim.rooms.mesh import Material, Mesh, merge
 
+# Side of the smallest mip level, px.
 _SMALLEST_LEVEL_PX = 4
+# Part of a ray, at both ends, in which an obstacle does not count.
+_RAY_END = 0.005
 
 
 @dataclass(frozen=True, eq=False)
 class Textures:
-    """All images of a scene with their mip levels in one array.
+    """Texture images of K materials with their mip levels, in one array.
 
-    pixels: [P, 3] uint8; first: [K, L] index of a level's first pixel; size_px: [K] of level 0; levels: [K];
-    tile_m, tint (linear), emission, mean_albedo (linear): one row a material.
+    pixels: [P, 3] uint8 sRGB; first: [K, L] index of each level's first pixel; size_px: [K] side of level 0; levels: [K]
+    number of levels; tile_m: [K, 2] size of one tile; tint: [K, 3] linear; emission: [K]; mean_albedo: [K, 3] linear.
     """
 
     pixels: NDArray[np.uint8]
     first: NDArray[np.int64]
     size_px: NDArray[np.int32]
     levels: NDArray[np.int32]
-    tile_m: NDArray[np.float32]
-    tint: NDArray[np.float32]
-    emission: NDArray[np.float32]
-    mean_albedo: NDArray[np.float32]
+    tile_m: Float32Array
+    tint: Float32Array
+    emission: Float32Array
+    mean_albedo: Float32Array
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Everything solid. vertices, normals: [V, 3]; uvs: [V, 2]; triangles, facing: [T, 3], facing = unit normals.
+    """All surfaces of a scene.
 
-    material, entity: [T]; caster is an open3d RaycastingScene whose primitive ids are triangle indices.
+    vertices, normals: [V, 3] metres in the map; uvs: [V, 2] metres; triangles: [T, 3] vertex indices; facing: [T, 3] unit
+    normals of the triangles; material, entity: [T] number of each triangle's material and entity; caster: an open3d
+    RaycastingScene whose primitive ids are triangle indices.
     """
 
-    vertices: NDArray[np.float32]
-    normals: NDArray[np.float32]
-    uvs: NDArray[np.float32]
+    vertices: Float32Array
+    normals: Float32Array
+    uvs: Float32Array
     triangles: NDArray[np.int32]
-    facing: NDArray[np.float32]
+    facing: Float32Array
     material: NDArray[np.int32]
     entity: NDArray[np.int32]
     caster: Any
@@ -52,24 +57,24 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Geometry, textures and light: [V, 3] float32 linear irradiance, 1 = a white surface looks white."""
+    """A lit scene. light: [V, 3] linear irradiance at the vertices; with 1, a white surface is white in the image."""
 
     geometry: Geometry
     textures: Textures
-    light: NDArray[np.float32]
+    light: Float32Array
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What rays meet. distance: [N] in ray lengths, inf = none; triangle: [N], -1 = none; uv: [N, 2] barycentric."""
+    """First hits of N rays. distance: [N] in ray lengths, inf = none; triangle: [N], -1 = none; uv: [N, 2] barycentric."""
 
-    distance: NDArray[np.float32]
+    distance: Float32Array
     triangle: NDArray[np.int64]
-    uv: NDArray[np.float32]
+    uv: Float32Array
 
 
 def make_geometry(meshes: Sequence[Mesh], entities: Sequence[int]) -> tuple[Geometry, Textures]:
-    """One geometry of many meshes; `entities` says which number the triangles of each mesh bear."""
+    """Geometry and textures of meshes. entities: the entity number of each mesh."""
     import open3d as o3d
 
     mesh = merge(meshes)
@@ -84,14 +89,15 @@ def make_geometry(meshes: Sequence[Mesh], entities: Sequence[int]) -> tuple[Geom
     return geometry, pack_textures(mesh.materials)
 
 
-def _facing(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+def _facing(vertices: Float32Array, triangles: NDArray[np.int32]) -> Float32Array:
     a, b, c = (vertices[triangles[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
-    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    unit: Float32Array = (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return unit
 
 
 def cast_rays(geometry: Geometry, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> Hits:
-    """First hits of rays; origins [N, 3] (or [3]), directions [N, 3] of any length."""
+    """First hits of N rays from origins [N, 3] or [3] along directions [N, 3] of any length."""
     rays = np.empty((len(directions), 6), dtype=np.float32)
     rays[:, :3] = origins
     rays[:, 3:] = directions
@@ -105,15 +111,16 @@ def cast_rays(geometry: Geometry, origins: NDArray[np.floating], directions: NDA
 def is_unoccluded(
     geometry: Geometry, origins: NDArray[np.floating], targets: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
-    """Whether nothing stands between origins [N, 3] and targets [N, 3] (ends excluded by 0.5 %)."""
+    """Whether no surface lies between origins [N, 3] and targets [N, 3], [N]; 0.5 % at both ends do not count."""
     rays = np.empty((len(targets), 6), dtype=np.float32)
     rays[:, :3] = origins
     rays[:, 3:] = targets - origins
-    return ~geometry.caster.test_occlusions(rays, tnear=0.005, tfar=0.995).numpy()
+    occluded: NDArray[np.bool_] = geometry.caster.test_occlusions(rays, tnear=_RAY_END, tfar=1 - _RAY_END).numpy()
+    return ~occluded
 
 
 def pack_textures(materials: Sequence[Material]) -> Textures:
-    """The materials' images with mip levels, each image once."""
+    """Textures of materials; an image that several materials share is stored once."""
     blocks: list[NDArray[np.uint8]] = []
     offsets: dict[int, list[int]] = {}
     means: dict[int, Float64Array] = {}
@@ -143,7 +150,7 @@ def pack_textures(materials: Sequence[Material]) -> Textures:
 
 
 def linear(srgb: Float64Array) -> Float64Array:
-    """Linear light of sRGB values in [0, 1]."""
+    """Linear light of sRGB values, both in [0, 1]."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

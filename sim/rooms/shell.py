@@ -1,4 +1,4 @@
-"""The empty room: floor, ceiling, walls with door, windows, pictures and skirting, and its lights."""
+"""Shell of a room: floor, ceiling, walls with door, windows, pictures and skirting, and the lights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from echoseg_sim.rooms.light import AreaLight
 from echoseg_sim.rooms.mesh import Mesh, box, placed, quad
 from echoseg_sim.rooms.palette import Palette
 
+# Height of the window sills, m.
 _SILL_M = 0.98
+# Cell size of floor and walls, and of the ceiling, m.
 _CELL_M = 0.07
+_CEILING_CELL_M = 0.15
+# Floor area above which a room has two windows, m^2.
+_TWO_WINDOWS_M2 = 22
+# Gap between a door, a window or a picture and the end of its wall, m.
+_WALL_END_M = 0.15
+# Attempts to find a free span of a wall.
+_SPAN_ATTEMPTS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Shell:
-    """meshes in the map; keep_clear: nothing may stand there; tall_clear: nothing high may stand there."""
+    """An empty room. meshes: in the map; keep_clear: places without furniture; tall_clear: places without tall furniture."""
 
     walls: list[Wall]
     meshes: list[Mesh]
@@ -29,7 +38,7 @@ class Shell:
 
 
 def build_shell(palette: Palette, size_m: tuple[float, float, float]) -> Shell:
-    """An empty room of a size, centred at the origin, its floor at z = 0."""
+    """An empty room of a size [x, y, z], centred at the origin, with its floor at z = 0."""
     rng = palette.rng
     walls = layout.walls_of(*size_m[:2])
     order = rng.permutation(4)
@@ -38,7 +47,7 @@ def build_shell(palette: Palette, size_m: tuple[float, float, float]) -> Shell:
     shell.meshes.extend(_surfaces(palette, size_m, walls, int(accent)))
     used: dict[int, list[tuple[float, float]]] = {i: [] for i in range(4)}
     _add_door(palette, shell, int(order[0]), used)
-    for index in order[1 : 2 + (size_m[0] * size_m[1] > 22)]:
+    for index in order[1 : 2 + (size_m[0] * size_m[1] > _TWO_WINDOWS_M2)]:
         _add_window(palette, shell, int(index), size_m[2], used)
     _add_pictures(palette, shell, used)
     _add_ceiling_lamp(palette, shell, size_m[2])
@@ -49,7 +58,7 @@ def _surfaces(palette: Palette, size: tuple[float, float, float], walls: list[Wa
     x, y, z = size
     meshes = [
         quad((-x / 2, -y / 2, 0), (x, 0, 0), (0, y, 0), palette.floor, _CELL_M),
-        quad((-x / 2, y / 2, z), (x, 0, 0), (0, -y, 0), palette.ceiling, 0.15),
+        quad((-x / 2, y / 2, z), (x, 0, 0), (0, -y, 0), palette.ceiling, _CEILING_CELL_M),
     ]
     skirting = palette.plastic((0.92, 0.92, 0.9))
     for index, wall in enumerate(walls):
@@ -62,9 +71,9 @@ def _surfaces(palette: Palette, size: tuple[float, float, float], walls: list[Wa
 
 
 def _free_span(rng: np.random.Generator, wall: Wall, width_m: float, used: list[tuple[float, float]]) -> float | None:
-    """A middle along the wall for something of a width, clear of what hangs there."""
-    reach = wall.length_m / 2 - width_m / 2 - 0.15
-    for _ in range(30 if reach > 0 else 0):
+    """Middle of a free span of a width along the wall, metres from the wall's middle; None if no attempt succeeds."""
+    reach = wall.length_m / 2 - width_m / 2 - _WALL_END_M
+    for _ in range(_SPAN_ATTEMPTS if reach > 0 else 0):
         middle = float(rng.uniform(-reach, reach))
         if all(middle + width_m / 2 < low or middle - width_m / 2 > high for low, high in used):
             return middle
@@ -107,7 +116,7 @@ def _add_pictures(palette: Palette, shell: Shell, used: dict[int, list[tuple[flo
             mesh = furniture.framed_picture(palette, float(width), float(height))
             shell.meshes.append(placed(mesh, (*wall.point(middle), palette.rng.uniform(1.45, 1.6)), wall.yaw_rad))
             used[index].append((middle - width / 2 - 0.1, middle + width / 2 + 0.1))
-            # a tall piece of furniture would stand in front of it
+            # Tall furniture would hide the picture.
             shell.tall_clear.append(Footprint(wall.point(middle, 0.1), (0.2, float(width)), wall.yaw_rad, (1.4, 2.4)))
 
 

@@ -1,4 +1,4 @@
-"""The small objects of a room by kind. Each builder returns a mesh that stands on z = 0 with its front to +x."""
+"""Objects of a room by kind: their meshes, which stand on z = 0 with the front to +x, and their sounds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from echoseg_sim.rooms.mesh import (
 )
 from echoseg_sim.rooms.palette import Palette
 
+# Makes the mesh of an object.
 Builder = Callable[[Palette], Mesh]
 
 
@@ -57,7 +58,7 @@ def _plant(palette: Palette) -> Mesh:
 
 
 def _leaf(palette: Palette, green: Material) -> Mesh:
-    """A bent strip, seen from both sides."""
+    """A leaf: a bent strip with two sides."""
     reach, rise, width = (
         palette.rng.uniform(0.06, 0.14),
         palette.rng.uniform(0.1, 0.24),
@@ -177,7 +178,7 @@ def _books(palette: Palette) -> Mesh:
 
 
 def _toy(palette: Palette) -> Mesh:
-    """A robot of blocks."""
+    """A toy robot made of blocks."""
     color, second = palette.vivid(), palette.vivid()
     skin, trim = palette.plastic(color), palette.plastic(second)
     face = palette.decal(decals.toy_face(palette.rng, second), 0.12, 0.1)
@@ -196,6 +197,7 @@ def _toy(palette: Palette) -> Mesh:
     return merge(parts)
 
 
+# Makers of the meshes by kind.
 BUILDERS: dict[str, Builder] = {
     "alarm_clock": appliances.alarm_clock,
     "radio": appliances.radio,
@@ -215,10 +217,10 @@ BUILDERS: dict[str, Builder] = {
     "toy": _toy,
     "washing_machine": appliances.washing_machine,
 }
-# As large as furniture: only rooms of a home have these, not the plain ones.
+# Kinds as large as furniture; only rooms of a home have them, general rooms do not.
 LARGE_KINDS = ("washing_machine",)
 
-# What a kind sounds like when it sounds; the other kinds are silent.
+# Built-in sound of each kind that can sound; the other kinds are silent.
 SOUNDS: dict[str, str] = {
     "alarm_clock": "beeps", "radio": "speech", "kettle": "noise", "microwave": "tone", "coffee_maker": "pink",
     "phone": "beeps", "speaker": "speech", "fan": "pink", "toy": "chirp",
@@ -227,7 +229,7 @@ SOUNDS: dict[str, str] = {
 
 
 def build_mesh(kind: str, palette: Palette) -> Mesh:
-    """A mesh of that kind, centred over the origin, standing on z = 0."""
+    """Mesh of an object of a kind, centred over the origin, on z = 0. Raises KeyError if the kind is unknown."""
     mesh = BUILDERS[kind](palette)
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     return placed(mesh, (-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, -low[2]))

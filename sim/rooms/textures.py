@@ -1,11 +1,12 @@
-"""Procedural textures: tileable [S, S, 3] uint8 sRGB images, a pure function of the random generator given.
+"""Procedural textures: tileable [S, S, 3] uint8 sRGB images, drawn with a random generator.
 
-Colours are sRGB in [0, 1]. Noise is periodic, its spectrum being shaped, so that textures repeat without a seam.
+Colours are sRGB in [0, 1]. Noise is made with a shaped spectrum and is therefore periodic: textures repeat without a seam.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,16 +16,22 @@ from scipy import fft
 from echoseg_ros.types import RgbImage
 from echoseg_sim.rooms.mesh import Rgb
 
-Values = NDArray[np.floating]
+# Values of a texture's pixels: [S, S] or [S, S, 3].
+Values = NDArray[np.floating[Any]]
 
+# Side of a texture, px.
 SIZE_PX = 512
 
 
 def noise(rng: np.random.Generator, roughness: float = 1.5, stretch: tuple[float, float] = (1.0, 1.0)) -> Values:
-    """[S, S] periodic noise of zero mean and unit variance, amplitude 1/f^roughness; `stretch` makes streaks."""
+    """Periodic noise [S, S] of unit standard deviation with the amplitude spectrum 1 / f^roughness.
+
+    stretch: factors of the frequencies along u and v; different factors make streaks.
+    """
     parts = rng.standard_normal((2, SIZE_PX, SIZE_PX // 2 + 1), dtype=np.float32)
     values = fft.irfft2((parts[0] + 1j * parts[1]) * _fall_off(roughness, stretch), s=(SIZE_PX, SIZE_PX))
-    return values / values.std()
+    noise_values: Values = values / values.std()
+    return noise_values
 
 
 @lru_cache(maxsize=64)
@@ -32,27 +39,29 @@ def _fall_off(roughness: float, stretch: tuple[float, float]) -> Values:
     fv, fu = np.meshgrid(np.fft.fftfreq(SIZE_PX), np.fft.rfftfreq(SIZE_PX), indexing="ij")
     frequency = np.hypot(fu * stretch[0], fv * stretch[1]) * SIZE_PX
     frequency[0, 0] = np.inf
-    return (np.maximum(frequency, 1.0) ** -roughness).astype(np.float32)
+    amplitude: Values = (np.maximum(frequency, 1.0) ** -roughness).astype(np.float32)
+    return amplitude
 
 
 def image(values: Values) -> RgbImage:
-    """[S, S, 3] uint8 of sRGB values in [0, 1]."""
-    return (np.clip(values, 0, 1).astype(np.float32) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    """Image [S, S, 3] of sRGB values in [0, 1], which are clipped."""
+    pixels: RgbImage = (np.clip(values, 0, 1).astype(np.float32) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return pixels
 
 
 def shaded(color: Rgb, shade: Values) -> Values:
-    """[S, S, 3]: a colour made lighter and darker by factors [S, S]."""
+    """A colour times factors [S, S]: values [S, S, 3]."""
     return np.asarray(color, dtype=np.float32) * shade[..., None].astype(np.float32)
 
 
 def mixed(a: Values | Rgb, b: Values | Rgb, share_b: Values) -> Values:
-    """[S, S, 3]: two colours or images mixed by shares [S, S] of the second."""
+    """Mixture [S, S, 3] of two colours or images. share_b: [S, S] share of the second."""
     share = share_b[..., None].astype(np.float32)
     return np.asarray(a, dtype=np.float32) * (1 - share) + np.asarray(b, dtype=np.float32) * share
 
 
 def plain(rng: np.random.Generator, contrast: float = 0.03) -> RgbImage:
-    """Near-white plastic or lacquer with faint specks and scuffs, to be tinted."""
+    """Near-white plastic or lacquer with faint specks, to be tinted."""
     return image(shaded((0.93, 0.93, 0.93), 1 + contrast * (noise(rng, 1.4) + 0.6 * noise(rng, 0.4))))
 
 
@@ -62,7 +71,7 @@ def plaster(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def wallpaper(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
-    """Stripes with a small motif."""
+    """Wallpaper: stripes with a small motif."""
     u, v = _uv()
     stripes = 0.5 + 0.5 * np.tanh(6 * np.sin(2 * np.pi * 4 * u))
     motif = np.maximum(np.sin(2 * np.pi * 4 * u) * np.sin(2 * np.pi * 4 * v), 0) ** 2
@@ -72,7 +81,7 @@ def wallpaper(rng: np.random.Generator, color: Rgb, accent: Rgb) -> RgbImage:
 
 
 def wood(rng: np.random.Generator, color: Rgb, grain: float = 1.0) -> RgbImage:
-    """Boards with growth rings along u."""
+    """Wooden boards with growth rings along u."""
     u, v = _uv()
     warp = 0.05 * noise(rng, 2.0, (6.0, 1.0))
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * (6 * v + 6 * warp) + 1.5 * np.sin(2 * np.pi * u))
@@ -82,7 +91,7 @@ def wood(rng: np.random.Generator, color: Rgb, grain: float = 1.0) -> RgbImage:
 
 
 def planks(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """A floor of staggered wooden planks along u, six rows a tile."""
+    """A floor of staggered wooden planks along u, six rows for each tile."""
     rows, length = 6, SIZE_PX
     texture = wood(rng, color, 1.2).astype(float) / 255
     height = SIZE_PX / rows
@@ -108,7 +117,7 @@ def tiles(
     variation: float = 0.06,
     checker: Rgb | None = None,
 ) -> RgbImage:
-    """Square tiles with joints, `count` along each side; `checker` colours every second one."""
+    """Square tiles with joints, `count` along each side; every second tile has the colour `checker`, if given."""
     cell = np.arange(SIZE_PX) * count // SIZE_PX
     tone = 1 + variation * rng.standard_normal((count, count))[np.ix_(cell, cell)]
     shade = tone * (1 + 0.03 * noise(rng, 1.2))
@@ -122,12 +131,12 @@ def tiles(
 
 
 def carpet(rng: np.random.Generator, color: Rgb) -> RgbImage:
-    """Short pile."""
+    """Carpet with a short pile."""
     return image(shaded(color, 1 + 0.10 * noise(rng, 0.3) + 0.05 * noise(rng, 1.4)))
 
 
 def fabric(rng: np.random.Generator, color: Rgb, accent: Rgb | None = None) -> RgbImage:
-    """A coarse weave, checked with a second colour where one is given."""
+    """A coarse weave, checked with a second colour if one is given."""
     u, v = _uv()
     weave = np.sin(2 * np.pi * 64 * u) * np.sin(2 * np.pi * 64 * v)
     shade = 1 + 0.08 * weave + 0.07 * noise(rng, 0.5) + 0.05 * noise(rng, 1.6)
@@ -145,19 +154,19 @@ def stone(rng: np.random.Generator, color: Rgb) -> RgbImage:
 
 
 def brushed(rng: np.random.Generator, color: Rgb = (0.72, 0.73, 0.75)) -> RgbImage:
-    """Brushed metal, streaks along u."""
+    """Brushed metal with streaks along u."""
     return image(shaded(color, 1 + 0.06 * noise(rng, 0.5, (40.0, 1.0)) + 0.06 * noise(rng, 1.8)))
 
 
 def cardboard(rng: np.random.Generator) -> RgbImage:
-    """Corrugated brown card."""
+    """Brown corrugated cardboard."""
     _, v = _uv()
     flutes = np.sin(2 * np.pi * 48 * v)
     return image(shaded((0.72, 0.54, 0.36), 1 + 0.03 * flutes + 0.05 * noise(rng, 1.2) + 0.02 * noise(rng, 0.2)))
 
 
 def rug(rng: np.random.Generator, color: Rgb, accent: Rgb, third: Rgb) -> RgbImage:
-    """A whole rug with borders and diamonds (not to be repeated)."""
+    """One whole rug with borders and diamonds; not tileable."""
     u, v = _uv()
     edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
     diamonds = (np.abs((u * 4) % 1 - 0.5) + np.abs((v * 6) % 1 - 0.5)) < 0.33
@@ -170,7 +179,7 @@ def rug(rng: np.random.Generator, color: Rgb, accent: Rgb, third: Rgb) -> RgbIma
 
 
 def picture(rng: np.random.Generator) -> RgbImage:
-    """A framed picture's motif: a landscape or flat shapes."""
+    """Motif of a framed picture: a landscape or flat shapes."""
     return _landscape(rng) if rng.random() < 0.5 else _shapes(rng)
 
 
@@ -209,7 +218,7 @@ def _shapes(rng: np.random.Generator) -> RgbImage:
 
 
 def outdoors(rng: np.random.Generator) -> RgbImage:
-    """What is seen through a window: sky, trees, a lawn."""
+    """View through a window: sky, trees, a lawn."""
     _, v = _uv()
     clouds = np.clip(0.5 + 0.4 * noise(rng, 1.8, (1.0, 2.0)), 0, 1)
     view = mixed((0.62, 0.78, 0.95), (0.95, 0.97, 1.0), clouds)

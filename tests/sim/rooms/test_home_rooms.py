@@ -27,12 +27,12 @@ def room_of(home: HomeRoom, seed: int = 4) -> Room:
 
 @pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
 def test_holds_what_belongs_there(home: HomeRoom) -> None:
-    room, plan = room_of(home), ROOM_TYPES[home.use]
-    assert {piece.kind for piece in room.furniture} >= plan.required_furniture
+    room, room_type = room_of(home), ROOM_TYPES[home.use]
+    assert {piece.kind for piece in room.furniture} >= room_type.required_furniture
     assert sum(item.kind == home.kind for item in room.objects) == home.count
-    assert len(room.objects) >= plan.min_objects
+    assert len(room.objects) >= room_type.min_objects
     assert len({item.name for item in room.objects}) == len(room.objects)
-    assert (room.size_m >= plan.low_m).all() and (room.size_m <= plan.high_m).all()
+    assert (room.size_m >= room_type.low_m).all() and (room.size_m <= room_type.high_m).all()
     assert FloorClearance(room.size_m, room.obstacles()).drivable_area_m2() >= 2.0
 
 
