@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,14 @@ def test_a_run_takes_the_settings_beside_the_bag_beneath_its_own(
     assert seen["map.seed"] == 2 and seen["map.steps_per_s"] == 3
     (bag / "echoseg.yaml").write_text("input: {pose_unit: arbitrary}")
     assert main(command) == 2
+
+
+@pytest.mark.parametrize("command", [["simulate", "room", "x"], ["demo"], ["bench", "map"], ["bench", "sound"]])
+def test_a_missing_simulator_names_its_extra(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    assert main(["--quiet", *command]) == 2
+    assert one_line(capsys) == "echoseg: the simulator needs open3d: pip install 'echoseg_ros[sim]'"
+    assert list(tmp_path.iterdir()) == []

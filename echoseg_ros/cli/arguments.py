@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
+
+from echoseg_ros.errors import BackendError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -19,6 +22,17 @@ def add_command(
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(call=call, command=shlex.join(["echoseg", *sys.argv[1:]]))
     return parser
+
+
+# Packages of the extra [sim] in setup.py.
+SIMULATOR_PACKAGES = ("open3d", "pyroomacoustics", "soundfile")
+
+
+def require_simulator() -> None:
+    """Raises BackendError, naming the extra, where a package of the simulator is not installed."""
+    missing = [name for name in SIMULATOR_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BackendError(f"the simulator needs {', '.join(missing)}: pip install 'echoseg_ros[sim]'")
 
 
 def add_acoustics(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from echoseg_ros.cli.arguments import Commands, add_bench_folders, add_command, add_reuse, count, positive_count
+from echoseg_ros.cli.arguments import (
+    Commands,
+    add_bench_folders,
+    add_command,
+    add_reuse,
+    count,
+    positive_count,
+    require_simulator,
+)
 
 
 def add_parser(commands: Commands) -> None:
@@ -62,6 +70,7 @@ def _add_ros(names: Commands) -> None:
 
 
 def _bench_map(a: argparse.Namespace) -> None:
+    require_simulator()
     from echoseg_ros.eval.map.bench_map import bench_map
     from echoseg_ros.eval.map.bench_map_cases import BenchSettings
 
@@ -74,10 +83,12 @@ def _bench_sound(a: argparse.Namespace) -> None:
     if a.self_test is not None:
         self_test(a.self_test)
         return
+    require_simulator()
     bench_sound(a.out, a.runs, a.data, a.only, a.command, a.fresh, a.quick, a.jobs, not a.quiet)
 
 
 def _bench_segment(a: argparse.Namespace) -> None:
+    require_simulator()
     from echoseg_ros.eval.segment.bench_segment import bench_segment
     from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings
 
@@ -86,6 +97,7 @@ def _bench_segment(a: argparse.Namespace) -> None:
 
 
 def _bench_ros(a: argparse.Namespace) -> None:
+    require_simulator()
     from echoseg_ros.eval.ros.bench_ros import bench_ros
 
     bench_ros(a.out, a.runs, a.data, a.only, a.command)
