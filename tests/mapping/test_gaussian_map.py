@@ -49,7 +49,12 @@ def test_rows_stay_in_step() -> None:
     gaussian_map.insert(some(3, seed=1))
     assert gaussian_map.uids.tolist() == [*kept, 8, 9, 10]
     assert gaussian_map.update_counts.tolist() == [1, 0, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert gaussian_map.contribution.tolist() == [*painted[kept].tolist(), NEW_CONTRIBUTION_PX, NEW_CONTRIBUTION_PX, NEW_CONTRIBUTION_PX]
+    assert gaussian_map.contribution.tolist() == [
+        *painted[kept].tolist(),
+        NEW_CONTRIBUTION_PX,
+        NEW_CONTRIBUTION_PX,
+        NEW_CONTRIBUTION_PX,
+    ]
 
 
 def test_halves_lie_on_the_longest_axis_of_their_parent() -> None:
@@ -86,7 +91,9 @@ def test_a_parent_keeps_its_identity_and_its_halves_start_anew() -> None:
     gaussian_map.split(torch.tensor([3, 0]))
     assert gaussian_map.uids.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert gaussian_map.update_counts.tolist() == [0, 1, 1, 0, 1, 0, 0]
-    assert gaussian_map.loss_sensitivity[[0, 3, 5, 6]].tolist() == [0, 0, 0, 0] and bool((gaussian_map.loss_sensitivity[[1, 2, 4]] > 0).all())
+    assert gaussian_map.loss_sensitivity[[0, 3, 5, 6]].tolist() == [0, 0, 0, 0] and bool(
+        (gaussian_map.loss_sensitivity[[1, 2, 4]] > 0).all()
+    )
     assert len(gaussian_map.contribution) == 7
     gaussian_map.keep(torch.tensor([True] * 6 + [False]))
     gaussian_map.split(torch.tensor([5]))
@@ -145,4 +152,6 @@ def test_pull_is_the_usual_gradient_times_the_size() -> None:
         gradients.means.copy_(sign * gradient)
         gaussian_map.adam_step(gradients, STILL)
     size = gaussian_map.gaussians.scales.amax(dim=1)
-    torch.testing.assert_close(gaussian_map.loss_sensitivity, torch.tensor([5.0, 0.5, 0.0, 3.0]) * size, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        gaussian_map.loss_sensitivity, torch.tensor([5.0, 0.5, 0.0, 3.0]) * size, rtol=1e-3, atol=1e-6
+    )

@@ -1,4 +1,4 @@
-"""Where new Gaussians go and how they lie, against closed forms."""
+"""Position and orientation of new Gaussians, against closed forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from echoseg_ros import geometry
@@ -16,7 +15,7 @@ from echoseg_ros.mapping import insertion
 from echoseg_ros.mapping.gaussians import Gaussians
 from echoseg_ros.mapping.keyframe_tensors import KeyframeTensors
 from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason
-from echoseg_ros.mapping.rotations import quaternions_wxyz, rotation_matrices
+from echoseg_ros.mapping.rotations import rotation_matrices
 from echoseg_ros.types import Camera, Float64Array
 
 # Odd sizes: the last cells are cut.
@@ -30,7 +29,9 @@ MILD_CAMERA = np.array([0.02, -0.05, -1.0]) / np.linalg.norm([0.02, -0.05, -1.0]
 def view_of(
     rgb: Float64Array, depth: Float64Array, T_map_camera: Float64Array = T_MAP_CAMERA, camera: Camera = CAMERA
 ) -> KeyframeTensors:
-    keyframe = Keyframe(0, 0, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera, 0, KeyframeReason.FIRST)
+    keyframe = Keyframe(
+        0, 0, camera, rgb.astype(np.uint8), depth.astype(np.float32), T_map_camera, 0, KeyframeReason.FIRST
+    )
     return KeyframeTensors.of(keyframe, torch.device("cpu"))
 
 
@@ -123,22 +124,6 @@ def test_normals_look_at_the_camera_where_depth_breaks_off() -> None:
     facing = -torch.nn.functional.normalize(rays, dim=1)
     torch.testing.assert_close(normals[:4], facing[:4], atol=1e-6, rtol=0)
     torch.testing.assert_close(normals[4], torch.tensor([0.0, 0.0, -1.0]), atol=1e-5, rtol=0)
-
-
-def test_quaternions_of_rotations() -> None:
-    """Random ones, and half turns and the identity, where three of the four components vanish."""
-    quats_xyzw = np.concatenate([np.random.default_rng(2).normal(size=(500, 4)), np.eye(4)])
-    truth = Rotation.from_quat(quats_xyzw)
-    found = quaternions_wxyz(torch.from_numpy(truth.as_matrix()).float())
-    torch.testing.assert_close(
-        found, torch.from_numpy(np.roll(truth.as_quat(), 1, axis=1)).float() * _sign(found, truth)
-    )
-    np.testing.assert_allclose(rotation_matrices(found).numpy(), truth.as_matrix(), atol=2e-6)
-
-
-def _sign(found: Tensor, truth: Rotation) -> Tensor:
-    """q and -q are one rotation."""
-    return (found * torch.from_numpy(np.roll(truth.as_quat(), 1, axis=1))).sum(dim=1, keepdim=True).sign().float()
 
 
 @pytest.mark.parametrize("shape", [(53, 75), (5, 7), (1, 1)])

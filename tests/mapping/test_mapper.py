@@ -1,8 +1,7 @@
-"""The map as a whole: what a known scene looks like after mapping, identities, the cap, files, determinism."""
+"""The map as a whole: a known scene after mapping, ids, the limit of Gaussians, files and determinism."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +9,11 @@ import pytest
 import torch
 from checkered_room import CAMERA, SMALL, mapped, pose, room_view
 
-from echoseg_ros import geometry
-from echoseg_ros.config import KeyframeConfig
 from echoseg_ros.errors import MapFileError
-from echoseg_ros.mapping.exposure import Exposure, Exposures, fitted_exposure
-from echoseg_ros.mapping.keyframes import (
-    Keyframe,
-    KeyframeReason,
-    KeyframeSelector,
-    KeyframeStore,
-    reduced,
-    reduced_depth,
-    reduced_rgb,
-)
+from echoseg_ros.mapping.keyframes import reduced
 from echoseg_ros.mapping.mapper import Mapper
 
-# Of a pixel that is covered less than this the map's consumers believe nothing (masks/surface.py, Mapper).
+# Alpha above which the consumers of the map use a pixel (masks/surface.py, Mapper).
 TRUSTED_ALPHA = 0.8
 
 
@@ -106,61 +94,6 @@ def test_cap_holds_and_uids_rise() -> None:
     assert int(mapper.gaussians.uids[0]) > int(uids[-1])
 
 
-UNSEEN = room_view(99, pose(-0.07, 0.45))
-
-
-def mapped_in_turns(*exposures: tuple[float, float]) -> Mapper:
-    """A map of keyframes whose exposures (gain, bias) take turns."""
-    mapper = Mapper(SMALL)
-    for i in range(5):
-        frame = room_view(i, pose(-0.3 + 0.15 * i))
-        gain, bias = exposures[i % len(exposures)]
-        mapper.add_frame(replace(frame, rgb=(frame.rgb * gain + bias).astype(np.uint8)))
-        mapper.optimise(15)
-    return mapper
-
-
-def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
-    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
-    other = mapped_in_turns((0.8, 20), (1.0, 0))
-    assert other.psnr_db(UNSEEN, compensate_exposure=True) > mapper.psnr_db(UNSEEN, compensate_exposure=True) - 2.0
-
-
-def test_without_exposures_of_their_own_keyframes_would_fight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gain and bias that alternate strongly."""
-    fitted = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
-    monkeypatch.setattr(Exposures, "fit", lambda self, row, *images: Exposure.neutral())
-    neutral = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
-    assert fitted > neutral + 3.0
-
-
-def test_exposure_fit_recovers_gain_and_bias() -> None:
-    drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
-    exposure, covered = fitted_exposure(drawn, torch.ones(40, 60), drawn * 0.8 + 0.1)
-    assert float(covered) == 1.0
-    torch.testing.assert_close(exposure.gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
-    torch.testing.assert_close(exposure.undo(exposure.apply(drawn)), drawn)
-    assert float(fitted_exposure(drawn, torch.zeros(40, 60), drawn)[1]) == 0.0
-    assert torch.equal(Exposure.neutral().apply(drawn), drawn)
-
-
-def test_exposure_between_keyframes() -> None:
-    """Relative to the mean of all keyframes, half way in the middle of two, the same as the last one after it."""
-    drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
-    exposures = Exposures("cpu")
-    for stamp_ns, gain in ((0, 0.8), (1000, 1.25)):
-        exposures.add(stamp_ns)
-        exposures.fit(len(exposures) - 1, drawn, torch.ones(40, 60), drawn * gain)
-    torch.testing.assert_close(exposures.of_keyframe(0).gain, torch.full((3,), 0.8), atol=0.02, rtol=0)
-    torch.testing.assert_close(exposures.at_time(500).gain, torch.ones(3), atol=0.02, rtol=0)
-    torch.testing.assert_close(exposures.at_time(5000).gain, exposures.of_keyframe(1).gain)
-    before = exposures.of_keyframe(1).gain
-    exposures.fit(1, drawn, torch.zeros(40, 60), drawn)
-    torch.testing.assert_close(exposures.of_keyframe(1).gain, before)
-    exposures.remove(0)
-    assert len(exposures) == 1 and torch.equal(exposures.at_time(0).gain, torch.ones(3))
-
-
 def test_warm_up_leaves_no_trace() -> None:
     mapper = Mapper(SMALL)
     mapper.warm_up()
@@ -174,51 +107,3 @@ def test_dropped_keyframes_are_forgotten() -> None:
         mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))
         mapper.optimise(1)
     assert len(mapper._keyframes) == 3 and len(mapper._optimizer.exposures) == 3
-
-
-def test_keyframe_choice() -> None:
-    config = KeyframeConfig(min_translation=0.05, min_interval_s=0.3, max_interval_s=1.0)
-    selector = KeyframeSelector(config)
-    view = room_view(0, pose(0.0))
-
-    def at(seconds: float, x: float) -> KeyframeReason:
-        return selector.select(
-            replace(view, stamp_ns=int(seconds * 1e9), T_map_camera=geometry.transform(np.eye(3), np.array([x, 0, 0]))),
-            2.0,
-        )
-
-    assert at(0.0, 0.0) is KeyframeReason.FIRST
-    assert at(0.1, 1.0) is KeyframeReason.TOO_SOON
-    assert at(0.4, 0.01) is KeyframeReason.SAME_VIEW
-    assert at(0.5, 0.2) is KeyframeReason.MOVED
-    assert at(1.6, 0.2) is KeyframeReason.TIME
-    assert not KeyframeReason.SAME_VIEW.accepted and KeyframeReason.MOVED.accepted
-
-
-def test_store_drops_the_most_redundant_keyframe() -> None:
-    store = KeyframeStore(KeyframeConfig(max_count=6))
-    places = [0.0, 1.0, 1.01, 2.0, 3.0, 4.0, 5.0]
-    dropped = [store.add(Keyframe.of(room_view(i, pose(x)), i, KeyframeReason.MOVED)) for i, x in enumerate(places)]
-    assert dropped[:6] == [None] * 6 and dropped[6] in (1, 2)
-    assert len(store) == 6 and store[5].id == 6
-
-
-def test_reduced_depth_never_invents_a_depth() -> None:
-    """Cells across an edge take one of their readings; cells without a reading stay empty."""
-    depth = np.array([[1.0, 3.0, 0, 0], [1.0, 3.0, 0, 0], [0, 2.0, 5.0, 5.0], [0, 0, 5.0, 1.0]], np.float32)
-    np.testing.assert_array_equal(reduced_depth(depth, 2, 2), [[1.0, 0.0], [2.0, 5.0]])
-    colours = np.zeros((4, 4, 3), np.uint8)
-    colours[:2, :2] = [[[0] * 3, [100] * 3], [[100] * 3, [200] * 3]]
-    assert reduced_rgb(colours, 2, 2)[0, 0].tolist() == [100] * 3
-
-
-def test_reduced_frame_keeps_rays() -> None:
-    """The same ray has the same colour: intrinsics follow the size, also for sizes that do not divide."""
-    frame = room_view(0, pose(0.0))
-    for width in (80, 64):
-        small = reduced(frame, width)
-        assert small.camera.width == width == small.rgb.shape[1] and small.depth_m is not None
-        truth = room_view(0, pose(0.0), small.camera)
-        assert truth.depth_m is not None
-        assert np.mean(np.abs(small.depth_m - truth.depth_m) < 0.03) > 0.97
-    assert reduced(frame, 160) is frame

@@ -1,4 +1,4 @@
-"""Depth by plane sweep against closed forms: a slanted, textured plane with a box before it, cast ray by ray."""
+"""Depth by plane sweep, against the exact depth of a scene cast ray by ray."""
 
 from __future__ import annotations
 
@@ -7,64 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from sweep_scene import path, relative_error, scaled, view
 
 from echoseg_ros import geometry
-from echoseg_ros.mapping.keyframes import Keyframe, KeyframeReason
+from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.plane_sweep import pose_adjustment
 from echoseg_ros.mapping.plane_sweep.depth_from_motion import DepthEstimate, DepthFromMotion, ParallaxStatus
-from echoseg_ros.mapping.plane_sweep.keyframe_candidates import MAX_CANDIDATES, KeyframeCandidates, warm_up
-from echoseg_ros.mapping.plane_sweep.neighbour_views import best_neighbours
-from echoseg_ros.types import Camera
-
-CAMERA = Camera(96, 72, 84.0, 84.0, 48.0, 36.0)
-# n . p = 3: a wall, turned by 25 degrees.
-NORMAL = np.array([np.sin(np.radians(25)), 0.0, np.cos(np.radians(25))])
-BOX_LOW, BOX_HIGH = np.array([-0.55, -0.35, 1.9]), np.array([0.05, 0.3, 2.3])
-
-
-def texture(points: np.ndarray) -> np.ndarray:
-    """[..., 3] uint8 of points [..., 3]: waves in all directions and of many lengths, down to about three pixels."""
-    random = np.random.default_rng(7)
-    value = np.zeros((*points.shape[:-1], 3))
-    for frequency in np.geomspace(5, 32, 24):
-        direction = random.normal(size=3) * (1.0, 0.5, 1.0)
-        wave = np.sin(points @ (frequency * direction / np.linalg.norm(direction)) + random.uniform(0, 6.28))
-        value += wave[..., None] * random.uniform(0.3, 1.0, 3) / frequency**0.3
-    return (127 + 55 * np.tanh(0.5 * value)).astype(np.uint8)
-
-
-def view(number: int, position: tuple[float, float, float], turn_deg: float = 0.0) -> Keyframe:
-    """The scene from a place, with its exact depth."""
-    T_map_camera = geometry.transform(Rotation.from_euler("y", turn_deg, degrees=True).as_matrix(), np.array(position))
-    rays = geometry.pixel_rays(CAMERA) @ T_map_camera[:3, :3].T
-    depth = (3.0 - T_map_camera[:3, 3] @ NORMAL) / (rays @ NORMAL)
-    with np.errstate(divide="ignore"):
-        a, b = (BOX_LOW - T_map_camera[:3, 3]) / rays, (BOX_HIGH - T_map_camera[:3, 3]) / rays
-    enter, leave = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
-    depth = np.where((enter < leave) & (enter > 0), enter, depth)
-    rgb = texture(rays * depth[..., None] + T_map_camera[:3, 3])
-    stamp_ns = number * 500_000_000
-    return Keyframe(stamp_ns, number, CAMERA, rgb, depth.astype(np.float32), T_map_camera, number, KeyframeReason.MOVED)
-
-
-def path(count: int = 7) -> list[Keyframe]:
-    """Steps of a hand's breadth to the side, swaying."""
-    return [
-        view(i, (0.12 * (i - count // 2), 0.03 * np.sin(2.0 * i), 0.02 * i), 1.5 * (count // 2 - i))
-        for i in range(count)
-    ]
-
-
-def scaled(keyframe: Keyframe, factor: float) -> Keyframe:
-    T_map_camera = keyframe.T_map_camera.copy()
-    T_map_camera[:3, 3] *= factor
-    return replace(keyframe, T_map_camera=T_map_camera)
-
-
-def relative_error(depth: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """[n] errors where there is a depth."""
-    known = depth > 0
-    return np.abs(depth[known] - truth[known]) / truth[known]
 
 
 @pytest.fixture(scope="module")
@@ -179,52 +127,3 @@ def test_bit_repeatable(views: list[Keyframe], estimates: list[DepthEstimate]) -
     again = DepthFromMotion().estimate(views[3], views)
     np.testing.assert_array_equal(again.depth, estimates[3].depth)
     np.testing.assert_array_equal(again.confidence, estimates[3].confidence)
-
-
-def test_sources_show_parallax_and_the_same_surfaces(views: list[Keyframe]) -> None:
-    points = geometry.backproject(CAMERA, views[3].depth_m)[::8, ::8].reshape(-1, 3)
-    away = view(10, (0.2, 0, 0), 70.0)
-    close = view(11, (0.001, 0, 0))
-    chosen = best_neighbours(views[3], [*(v for v in views if v.id != 3), away, close], points, 4)
-    assert len(chosen) == 4
-    assert {10, 11}.isdisjoint(keyframe.id for keyframe in chosen)
-
-
-def test_swept_keyframes_come_in_order_with_depth(views: list[Keyframe]) -> None:
-    blind = [replace(keyframe, depth_m=None) for keyframe in views]
-    candidates = KeyframeCandidates()
-    ready = [result for keyframe in blind for result in candidates.add(keyframe)] + candidates.flush()
-    assert [keyframe.id for keyframe, _ in ready] == list(range(7))
-    for keyframe, confidence in ready[1:-1]:
-        errors = relative_error(keyframe.depth_m, views[keyframe.id].depth_m)
-        assert (keyframe.depth_m > 0).mean() > 0.5
-        assert np.median(errors) < 0.01
-        assert confidence.shape == keyframe.depth_m.shape
-    assert candidates.waiting_reason == ""
-
-
-def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> None:
-    candidates = KeyframeCandidates()
-    for i in range(3):
-        assert candidates.add(view(i, (0, 0, 0))) == []
-    assert candidates.waiting_reason.startswith("no parallax") and candidates.waiting_reason.endswith("waiting")
-    for i in range(3, 3 + 2 * MAX_CANDIDATES):
-        assert candidates.add(view(i, (0, 0, 0), 0.5 * i)) == []
-    assert len(candidates._candidates) <= MAX_CANDIDATES
-    candidates.clear()
-    ready = [result for keyframe in views for result in candidates.add(keyframe)]
-    assert [keyframe.id for keyframe, _ in ready] == list(range(5))
-
-
-def test_warm_up_reaches_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    ready: list[int] = []
-    cross_checked = DepthFromMotion.cross_checked
-
-    def spy(self: DepthFromMotion, *arguments: object) -> DepthEstimate:
-        checked = cross_checked(self, *arguments)
-        ready.append(np.count_nonzero(checked.depth))
-        return checked
-
-    monkeypatch.setattr(DepthFromMotion, "cross_checked", spy)
-    warm_up()
-    assert max(ready) > 0

@@ -208,14 +208,6 @@ def test_the_setting_reaches_the_backend(monkeypatch: pytest.MonkeyPatch) -> Non
     assert limits == [3.5]
 
 
-def test_uploads_to_a_gpu_go_through_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(Tensor, "pin_memory", lambda self: calls.append("pinned") or self)
-    monkeypatch.setattr(Tensor, "to", lambda self, device, non_blocking=False: calls.append(non_blocking) or self)
-    gsplat.to_device(np.zeros(3, np.float32), torch.device("cuda"))
-    assert calls == ["pinned", True]
-
-
 def test_arguments_are_gsplats() -> None:
     gsplat = pytest.importorskip("gsplat", reason="gsplat is not installed: no GPU")
     theirs = inspect.signature(gsplat.rasterization).parameters

@@ -14,7 +14,7 @@ from echoseg_ros import geometry
 from echoseg_ros.mapping.keyframes import Keyframe, reduced
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.mapping.plane_sweep.depth_from_motion import ParallaxStatus
-from echoseg_ros.pipeline.map_stage import SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, WORTH_A_LOOK_STEPS, MapStage
+from echoseg_ros.pipeline.map_stage import REPEAT_AFTER_STEPS, SPARE_STEPS, SPARE_STEPS_PER_KEYFRAME, MapStage
 from echoseg_ros.types import CameraFrame, DepthData, Float64Array, FloatImage, ImageData, MaskProposal, PoseData
 from echoseg_ros.units import scaled_frame
 
@@ -146,67 +146,72 @@ def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
     assert mapper.finish() == [] and len(mapper.gaussians) == count > 0
 
 
-def side_and_what_it_asks(sensor: bool) -> tuple[MapStage, list[tuple[CameraFrame, FloatImage | None]]]:
-    """A map's side, and the views in which objects are looked for, with the depth that the map shows of them."""
-    side = MapStage(SMALL, use_depth=sensor)
-    asked: list[tuple[CameraFrame, FloatImage | None]] = []
-    propose = side.masks.propose
+def map_stage_with_log(use_depth: bool) -> tuple[MapStage, list[tuple[CameraFrame, FloatImage | None]]]:
+    """A map stage, and the log of its calls of the mask backend: the view, and the map's depth [H, W] in it."""
+    stage = MapStage(SMALL, use_depth=use_depth)
+    calls: list[tuple[CameraFrame, FloatImage | None]] = []
+    backend = stage.segmentation._backend
+    assert backend is not None
+    propose = backend.propose
 
-    def spy(frame: CameraFrame, depth_m: FloatImage | None, alpha: FloatImage | None) -> MaskProposal:
-        asked.append((frame, depth_m))
+    def logged(frame: CameraFrame, depth_m: FloatImage | None, alpha: FloatImage | None) -> MaskProposal:
+        calls.append((frame, depth_m))
         return propose(frame, depth_m, alpha)
 
-    side.masks.propose = spy  # type: ignore[method-assign]
-    return side, asked
+    backend.propose = logged  # type: ignore[method-assign]
+    return stage, calls
 
 
-def show_views(side: MapStage, sensor: bool) -> None:
+def add_views(stage: MapStage, with_depth: bool) -> None:
     for i in range(VIEWS):
         view = room_view(i, sideways(i))
-        side.add(view.camera)
-        side.add(PoseData(view.stamp_ns, view.T_map_camera))
-        if sensor:
-            side.add(DepthData(view.stamp_ns, view.depth_m))
-        side.add(ImageData(view.stamp_ns, view.rgb))
+        stage.add(view.camera)
+        stage.add(PoseData(view.stamp_ns, view.T_map_camera))
+        if with_depth:
+            assert view.depth_m is not None
+            stage.add(DepthData(view.stamp_ns, view.depth_m))
+        stage.add(ImageData(view.stamp_ns, view.rgb))
 
 
 @pytest.mark.parametrize("sensor", [False, True])
 def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sensor: bool) -> None:
-    """One view's parallax is too rough: fans and cups in data-set scenes were lost in it; the map averages over views.
+    """Cause: the swept depth of one view is too rough; fans and cups of data-set scenes were lost in it.
 
-    At the end the finished map is asked for all of them once more, and only where the depth is its own.
+    The map averages the depth of many views. At the end of a recording the proposals are repeated on the finished map, but
+    only for views whose depth is the map's own.
     """
-    side, asked = side_and_what_it_asks(sensor)
-    show_views(side, sensor)
-    live = len(asked)
-    snapshot = side.finish()
-    views = live + (0 if sensor else 2)  # the last two waited for parallax
-    assert views == side.keyframes >= 3
-    stamps = [frame.stamp_ns for frame, _ in asked]
+    stage, calls = map_stage_with_log(sensor)
+    add_views(stage, sensor)
+    before_end = len(calls)
+    snapshot = stage.finish()
+    views = before_end + (0 if sensor else 2)  # the last two candidates waited for parallax
+    assert views == stage.keyframes >= 3
+    stamps = [frame.stamp_ns for frame, _ in calls]
     assert stamps[views:] == ([] if sensor else stamps[:views])
     assert (snapshot is None) == sensor
-    for frame, drawn in asked:
+    for frame, map_depth in calls:
         assert (frame.depth_m is not None) == sensor
-        assert drawn is not None and (drawn > 0).mean() > 0.5
+        assert map_depth is not None and (map_depth > 0).mean() > 0.5
 
 
 @pytest.mark.parametrize("sensor", [False, True])
 def test_a_live_map_looks_again_in_spare_time(sensor: bool) -> None:
-    side, asked = side_and_what_it_asks(sensor)
-    side.live = True
-    show_views(side, sensor)
-    live = [frame.stamp_ns for frame, _ in asked]
+    stage, calls = map_stage_with_log(sensor)
+    stage.live = True
+    add_views(stage, sensor)
+    live = [frame.stamp_ns for frame, _ in calls]
 
-    def looked_at_in_spare_time() -> list[int]:
-        before = len(asked)
+    def repeated_in_spare_time() -> list[int]:
+        before = len(calls)
         for _ in range(SPARE_STEPS_PER_KEYFRAME // SPARE_STEPS + 2 * VIEWS):
-            side.use_spare_time()
-        return [frame.stamp_ns for frame, _ in asked[before:]]
+            stage.use_spare_time()
+        return [frame.stamp_ns for frame, _ in calls[before:]]
 
-    assert looked_at_in_spare_time() == [] and side.mapper.steps_done == SPARE_STEPS_PER_KEYFRAME, "the map comes first"
-    side.mapper.optimise(WORTH_A_LOOK_STEPS)
-    assert looked_at_in_spare_time() == ([] if sensor else live)
-    side.mapper.optimise(side.mapper.steps_done)
-    assert looked_at_in_spare_time() == [], "twice as many steps, but not that many more"
-    side.mapper.optimise(WORTH_A_LOOK_STEPS)
-    assert looked_at_in_spare_time() == ([] if sensor else live)
+    assert repeated_in_spare_time() == [], "optimisation comes before repeated proposals"
+    assert stage.mapper.steps_done == SPARE_STEPS_PER_KEYFRAME, "optimisation comes before repeated proposals"
+    stage.mapper.optimise(REPEAT_AFTER_STEPS)
+    assert repeated_in_spare_time() == ([] if sensor else live)
+    stage.mapper.optimise(stage.mapper.steps_done)
+    assert repeated_in_spare_time() == [], "twice as many steps, but not REPEAT_AFTER_STEPS more"
+    stage.mapper.optimise(REPEAT_AFTER_STEPS)
+    assert repeated_in_spare_time() == ([] if sensor else live)

@@ -1,4 +1,4 @@
-"""Maps that are saved while mapping goes on, loaded, and mapped on: what stays, what comes, and fields of others."""
+"""Scenario: maps are saved during mapping and loaded, and mapping continues; foreign fields of a file are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from checkered_room import CAMERA, SMALL, mapped, pose, room_view
 
 from echoseg_ros.io.ply import read_ply, write_ply
-from echoseg_ros.mapping.map_copy import ForeignFields
 from echoseg_ros.mapping.mapper import Mapper
 
 # Views of the wall far to the left of the ones before the save, which do not overlap with them.
@@ -91,10 +90,6 @@ def test_fields_of_others_follow_their_gaussians(mapper: Mapper, tmp_path: Path)
     other.clear()
     other.save(tmp_path / "empty.ply")
     assert set(read_ply(tmp_path / "empty.ply").extra) == {"instance_id", "audio_intensity"}
-
-
-def test_carried_fields_without_a_loaded_map() -> None:
-    assert ForeignFields().of_uids(np.arange(3)) == {}
 
 
 def test_save_while_mapping(tmp_path: Path) -> None:

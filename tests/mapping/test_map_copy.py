@@ -1,0 +1,11 @@
+"""Foreign fields of a loaded map file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoseg_ros.mapping.map_copy import ForeignFields
+
+
+def test_carried_fields_without_a_loaded_map() -> None:
+    assert ForeignFields().of_uids(np.arange(3)) == {}
