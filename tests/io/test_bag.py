@@ -33,8 +33,10 @@ def test_all_written_messages_are_read(bag: Path) -> None:
     assert reader.start_ns == maker.START_NS
     assert reader.duration_s == pytest.approx(0.1 * maker.FRAMES, abs=1e-6), "until the last sample was taken"
     assert reader.truth_path == bag / "truth.json"
+    assert reader.T_camera_array is not None
     np.testing.assert_allclose(reader.T_camera_array, maker.T_CAMERA_ARRAY, atol=1e-12)
-    images, depths, poses, chunks = (items_of(kind, items) for kind in (ImageData, DepthData, PoseData, AudioChunk))
+    images, depths = items_of(ImageData, items), items_of(DepthData, items)
+    poses, chunks = items_of(PoseData, items), items_of(AudioChunk, items)
     assert len(images) == len(depths) == len(poses) == len(chunks) == maker.FRAMES
     assert len(items_of(Camera, items)) == len(items_of(AudioFormat, items)) == 1
     for i in (0, 7, maker.FRAMES - 1):

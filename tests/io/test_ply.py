@@ -1,4 +1,4 @@
-"""Map files: the 3DGS layout on disk, what comes back, and what is refused."""
+"""Map files: the layout on disk, round trips, files of other programs, and refused files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from echoseg_ros.io.ply import STANDARD_FIELDS, GaussianFile, read_ply, write_pl
 
 def some_gaussians(count: int = 7) -> GaussianFile:
     random = np.random.default_rng(0)
-    shapes = ((count, 3), (count, 3), (count,), (count, 3), (count, 4))
     extra = {
         "instance_id": np.arange(count, dtype=np.int32) - 1,
         "audio_intensity": random.uniform(size=count).astype(np.float32),
     }
-    return GaussianFile(*(random.normal(size=shape).astype(np.float32) for shape in shapes), extra)
+    means, f_dc, opacity_logits, log_scales, quats_wxyz = (
+        random.normal(size=shape).astype(np.float32)
+        for shape in ((count, 3), (count, 3), (count,), (count, 3), (count, 4))
+    )
+    return GaussianFile(means, f_dc, opacity_logits, log_scales, quats_wxyz, extra)
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_a_written_map_is_read_unchanged(tmp_path: Path) -> None:
     gaussians = some_gaussians()
     write_ply(tmp_path / "map.ply", gaussians)
     back = read_ply(tmp_path / "map.ply")
@@ -35,7 +38,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_layout_on_disk_is_that_of_3dgs(tmp_path: Path) -> None:
-    """Field names, their order and little-endian floats, read without our reader."""
+    """Names and order of the fields and little-endian floats, read without `read_ply`."""
     gaussians = some_gaussians(2)
     write_ply(tmp_path / "map.ply", gaussians)
     header, _, body = (tmp_path / "map.ply").read_bytes().partition(b"end_header\n")
@@ -52,8 +55,8 @@ def test_layout_on_disk_is_that_of_3dgs(tmp_path: Path) -> None:
     assert len(body) == 2 * 19 * 4
 
 
-def test_fields_of_others_survive(tmp_path: Path) -> None:
-    """Higher spherical harmonics of another trainer come back as extra fields, and lie where INRIA's loader has them."""
+def test_fields_of_other_programs_are_kept(tmp_path: Path) -> None:
+    """Higher spherical harmonics are read as extra fields and written where the INRIA loader expects them."""
     gaussians = some_gaussians(3)
     gaussians.extra["f_rest_0"] = np.array([1, 2, 3], np.float32)
     write_ply(tmp_path / "a.ply", gaussians)
@@ -64,12 +67,12 @@ def test_fields_of_others_survive(tmp_path: Path) -> None:
 
 
 def foreign(names: list[str], comment: str, byte_order: str = "<", newline: str = "\n") -> bytes:
-    """A file as others write it: their fields in their order, field k of row i is k + i / 4."""
+    """A file of another program: fields in the order of `names`; field k of row i is k + i / 4."""
     order = {"<": "little", ">": "big"}[byte_order]
     lines = ["ply", f"format binary_{order}_endian 1.0", comment, "element vertex 2"]
     lines += [*(f"property float {name}" for name in names), "end_header", ""]
     rows = np.arange(len(names)) + np.array([[0.0], [0.25]])
-    return newline.join(lines).encode() + rows.astype(byte_order + "f4").tobytes()
+    return newline.join(lines).encode() + bytes(rows.astype(byte_order + "f4").tobytes())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def foreign(names: list[str], comment: str, byte_order: str = "<", newline: str 
         (["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2"], "comment lines of Windows", "<", "\r\n"),
     ],
 )
-def test_files_of_other_programs(
+def test_files_of_other_programs_are_read(
     tmp_path: Path, before_opacity: list[str], comment: str, byte_order: str, newline: str
 ) -> None:
     names = [*before_opacity, "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
@@ -96,7 +99,7 @@ def test_files_of_other_programs(
 
 
 def test_other_elements_are_skipped(tmp_path: Path) -> None:
-    """Cameras or the like before and after the Gaussians."""
+    """Elements before and after the Gaussians do not matter."""
     path = tmp_path / "map.ply"
     write_ply(path, some_gaussians(3))
     content = path.read_bytes()
@@ -107,7 +110,7 @@ def test_other_elements_are_skipped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_ply(path).means, some_gaussians(3).means)
 
 
-def test_empty_map(tmp_path: Path) -> None:
+def test_an_empty_map_is_read(tmp_path: Path) -> None:
     write_ply(tmp_path / "map.ply", some_gaussians(0))
     assert len(read_ply(tmp_path / "map.ply").means) == 0
 
@@ -135,7 +138,7 @@ def broken(path: Path, content: bytes) -> str:
     return message
 
 
-def test_two_savings_at_once_do_not_mix(tmp_path: Path) -> None:
+def test_two_simultaneous_writes_do_not_mix(tmp_path: Path) -> None:
     path, sizes = tmp_path / "map.ply", (2000, 3000)
     write_ply(path, some_gaussians(1))
 
@@ -151,7 +154,7 @@ def test_two_savings_at_once_do_not_mix(tmp_path: Path) -> None:
     assert len(read_ply(path).means) in sizes and [file.name for file in tmp_path.iterdir()] == ["map.ply"]
 
 
-def test_bad_files_are_named_in_one_line(tmp_path: Path) -> None:
+def test_bad_files_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "bad.ply"
     write_ply(path, some_gaussians(5))
     good = path.read_bytes()
@@ -173,7 +176,7 @@ def test_bad_files_are_named_in_one_line(tmp_path: Path) -> None:
         read_ply(tmp_path / "absent.ply")
 
 
-def test_files_of_another_kind_are_called_what_they_are(tmp_path: Path) -> None:
+def test_files_of_another_kind_are_named_by_their_kind(tmp_path: Path) -> None:
     def header(*lines: str) -> bytes:
         return "\n".join(["ply", "format ascii 1.0", *lines, "end_header", "0 0 0", ""]).encode()
 

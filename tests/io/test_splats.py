@@ -1,4 +1,4 @@
-"""SuperSplat's compressed layout: bits on disk, the error that they cost, and files that do not fit."""
+"""Compressed layout of SuperSplat: bits on disk, quantisation error, and refused files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ def some_gaussians(count: int, rest: int = 0) -> GaussianFile:
     random = np.random.default_rng(3)
     parts = (random.uniform(-3, 3, (count, 3)), random.normal(size=(count, 3)), random.normal(size=count) * 3,
              random.uniform(-6, -2, (count, 3)), random.normal(size=(count, 4)))  # fmt: skip
-    extra = {f"f_rest_{k}": random.uniform(-1, 1, count).astype(np.float32) for k in range(rest)}
-    return GaussianFile(*(part.astype(np.float32) for part in parts), {"instance_id": np.arange(count), **extra})
+    rest_fields = {f"f_rest_{k}": random.uniform(-1, 1, count).astype(np.float32) for k in range(rest)}
+    means, f_dc, opacity_logits, log_scales, quats_wxyz = (part.astype(np.float32) for part in parts)
+    extra = {"instance_id": np.arange(count), **rest_fields}
+    return GaussianFile(means, f_dc, opacity_logits, log_scales, quats_wxyz, extra)
 
 
-def test_bits_on_disk(tmp_path: Path) -> None:
-    """One Gaussian at each end of the bounds, read without our reader: SuperSplat's header, words worked out by hand."""
+def test_bits_on_disk_are_those_of_supersplat(tmp_path: Path) -> None:
+    """One Gaussian at each end of the bounds, read without `read_ply`; the words are computed by hand."""
     half = np.sqrt(0.5)
     gaussians = GaussianFile(
         np.array([[1, 2, 3], [2, 4, 6]], np.float32), np.zeros((2, 3), np.float32), np.array([0.0, 100.0], np.float32),
@@ -45,8 +47,8 @@ def test_bits_on_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 256, 1000])
-def test_round_trip_within_the_bits(tmp_path: Path, count: int) -> None:
-    """Positions to the 2,046th (y: 1,023rd) part of their chunk's bounds, rotations to 0.2 degrees; fields of ours go."""
+def test_a_written_map_is_read_within_the_quantisation(tmp_path: Path, count: int) -> None:
+    """Positions to 1/4094 (y: 1/2046) of the bounds of their chunk, rotations to 0.3 degrees; extra fields are lost."""
     gaussians = some_gaussians(count)
     write_ply(tmp_path / "map.compressed.ply", gaussians)
     back, order = read_ply(tmp_path / "map.compressed.ply"), morton_order(gaussians.means)
@@ -61,7 +63,7 @@ def test_round_trip_within_the_bits(tmp_path: Path, count: int) -> None:
         assert np.rad2deg((turns[0].inv() * turns[1]).magnitude().max()) < 0.3
 
 
-def test_view_dependent_colour_of_a_trained_file(tmp_path: Path) -> None:
+def test_view_dependent_colour_of_a_trained_file_is_kept(tmp_path: Path) -> None:
     gaussians = some_gaussians(300, rest=9)
     write_ply(tmp_path / "map.compressed.ply", gaussians)
     back, order = read_ply(tmp_path / "map.compressed.ply"), morton_order(gaussians.means)
@@ -69,15 +71,15 @@ def test_view_dependent_colour_of_a_trained_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(back.extra["f_rest_8"], gaussians.extra["f_rest_8"][order], atol=8 / 256 / 2 * 1.01)
 
 
-def test_neighbours_share_chunks() -> None:
-    """A chunk of a thousandth of the Gaussians is a small part of the space, not all of it."""
+def test_a_chunk_holds_neighbours() -> None:
+    """The extent of a chunk with a thousandth of the Gaussians is a small part of the extent of the map."""
     means = np.random.default_rng(0).uniform(0, 1, (256_000, 3)).astype(np.float32)
     chunks = means[morton_order(means)].reshape(1000, 256, 3)
     assert np.median(chunks.max(axis=1) - chunks.min(axis=1)) < 0.2
 
 
-def test_files_of_other_writers(tmp_path: Path) -> None:
-    """gsplat names an element sh without fields where colour does not depend on the view; old files have no colour bounds."""
+def test_files_of_other_programs_are_read(tmp_path: Path) -> None:
+    """gsplat writes an element sh without fields for colour that does not depend on the view; old files have no colour bounds."""
     path = tmp_path / "map.compressed.ply"
     write_ply(path, some_gaussians(10))
     header, mark, body = path.read_bytes().partition(b"end_header\n")
@@ -91,7 +93,7 @@ def test_files_of_other_writers(tmp_path: Path) -> None:
     assert np.abs(plain.f_dc).max() <= 0.5 / 0.28209479
 
 
-def test_parts_that_do_not_fit(tmp_path: Path) -> None:
+def test_elements_that_do_not_match_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "map.compressed.ply"
     write_ply(path, some_gaussians(300))
     good = path.read_bytes()

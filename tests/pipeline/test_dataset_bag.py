@@ -12,7 +12,7 @@ from pathlib import Path
 import dataset_maker
 import numpy as np
 import pytest
-from dataset_maker import RATE_HZ, T_world_level, image_name, level_pose, write_scene
+from dataset_maker import RATE_HZ, T_world_level, image_name, write_scene
 
 from echoseg_ros.config import load_config
 from echoseg_ros.errors import DatasetError
@@ -216,17 +216,6 @@ def test_the_map_is_level_and_keeps_its_units(scene: Path, bag: Path) -> None:
     np.testing.assert_allclose(written["objects"]["box"]["center_m"], written["sources"][0]["position_m"])
     np.testing.assert_allclose(written["T_map_world"], T_map_world)
     assert written["objects"]["box"]["size_m"] == [1, 2, 3] and written["metres_per_unit"] == 0.5
-
-
-def test_up_survives_a_few_wild_cameras_and_cameras_that_do_not_turn() -> None:
-    good = [T_world_level() @ level_pose(n) for n in range(30)]
-    wild = [look_at(np.zeros(3), np.array([0.3, 0.1 * n, 1.0]), (1.0, 0.2, 0.0)) for n in range(2)]
-    up = T_world_level()[:3, 2]
-    assert (level_transform(np.stack(good + wild))[:3, :3] @ up)[2] > np.cos(np.deg2rad(5.0))
-    still = np.stack(
-        [T_world_level() @ look_at(np.array([0.1 * n, 0, 0]), np.array([0.1 * n, 5, 0.0])) for n in range(9)]
-    )
-    assert (level_transform(still)[:3, :3] @ up)[2] > np.cos(np.deg2rad(0.1))
 
 
 def test_settings_that_belong_to_the_recording_lie_beneath_the_others(bag: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The definitions of right and wrong, on cases worked out by hand."""
+"""Metrics against the truth, on cases computed by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def truth(object_name: str | None = "clock", x: float = 0.0) -> dict[str, Any]:
     }
 
 
-def test_the_right_object() -> None:
+def test_the_right_object_is_correct() -> None:
     objects = {"objects": [found(7, 0.2)], "sources": [source(0.1, 7)], "instances": [found(7, 0.2), found(8, 0.9)]}
     timeline = [{"t_s": t, "sources": [source(0.1, 8 if t < 4 else 7)]} for t in range(1, 7)]
     result = compare_with_truth(objects, truth(), timeline)
@@ -37,29 +37,29 @@ def test_the_right_object() -> None:
     assert result.time_to_right_s == pytest.approx(2.0)
 
 
-def test_not_the_best_overlap_is_wrong() -> None:
+def test_an_instance_without_the_largest_overlap_is_wrong() -> None:
     objects = {"objects": [found(8, 0.4)], "sources": [source(0.1, 8)], "instances": [found(7, 0.2), found(8, 0.4)]}
     assert compare_with_truth(objects, truth(), []).correct_object is False
 
 
-def test_too_little_overlap_is_wrong() -> None:
+def test_an_instance_with_little_overlap_is_wrong() -> None:
     objects = {"objects": [found(7, 0.7)], "sources": [source(0.1, 7)], "instances": [found(7, 0.7)]}
     assert compare_with_truth(objects, truth(), []).correct_object is False
 
 
-def test_a_missed_source() -> None:
+def test_a_missed_source_is_wrong() -> None:
     result = compare_with_truth({"objects": [], "sources": [], "instances": [found(7, 0)]}, truth(), [])
     assert result.correct_object is False and result.source_error_m is None and result.time_to_right_s is None
 
 
-def test_elsewhere_is_right_when_nothing_there_sounds() -> None:
+def test_elsewhere_is_right_for_a_source_without_object() -> None:
     objects = {"objects": [], "sources": [source(0.3, None)], "instances": [found(7, 1)]}
     result = compare_with_truth(objects, truth(None), [{"t_s": 3, "sources": [source(0.3, None)]}])
     assert result.correct_object is True and result.box_iou is None and result.time_to_right_s == pytest.approx(1)
 
 
-def test_no_true_source_counts_what_was_claimed() -> None:
-    silent = {"sources": [], "objects": {}}
+def test_without_true_sources_all_sounding_objects_are_false() -> None:
+    silent: dict[str, Any] = {"sources": [], "objects": {}}
     claimed = {"objects": [found(7, 0)], "sources": [source(0, 7)], "instances": [found(7, 0)]}
     result = compare_with_truth(claimed, silent, [])
     assert result.false_objects == 1 and result.correct_object is None and result.source_error_m is None
@@ -73,7 +73,7 @@ def test_two_sources_are_matched_by_least_total_distance() -> None:
     assert result.correct_object is True and result.source_error_m == pytest.approx(0.2)
 
 
-def test_time_to_right_needs_it_to_stay() -> None:
+def test_time_to_right_counts_from_the_last_change_to_right() -> None:
     rows = [{"t_s": t, "sources": [source(0, 7 if t in (1, 2, 5) else 8)]} for t in range(1, 6)]
     assert time_to_right(rows, [7], onset_s=0.5) == pytest.approx(4.5)
     assert time_to_right(rows[:4], [7], onset_s=0.5) is None
