@@ -1,15 +1,14 @@
-"""A beam towards a place in the map: what a moving array hears from there, as one signal.
+"""Beamformer: the signal from a place in the map, as a moving array receives it.
 
-Each window is filtered as a whole: its spectrum times one weight a microphone and frequency, for where the array was
-at its centre. Windows overlap, their tapers add up to one, and so the look direction follows the array smoothly.
+Each window is filtered at once: its spectrum times one weight for each microphone and frequency, for the array pose at
+its centre. Windows overlap and their tapers add up to one, so the look direction follows the array smoothly.
 Delay-and-sum only aligns the microphones. MVDR (Capon 1969; with the covariance of a diffuse field the superdirective
-beam of Cox, Zeskind & Owen 1987) passes the look direction unchanged and everything else as little as it can; its
-diagonal loading bounds what unequal microphones and a wrong direction can spoil.
+beam of Cox, Zeskind & Owen 1987) passes the look direction unchanged and suppresses everything else. Its diagonal loading
+bounds the effect of unequal microphones and of a wrong direction.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,94 +21,39 @@ from echoseg_ros.errors import ArrayError
 from echoseg_ros.geometry import apply, inverse
 from echoseg_ros.sound.array.array_geometry import SPEED_OF_SOUND_M_PER_S, ArrayGeometry
 from echoseg_ros.sound.array.directions import fibonacci_sphere
-from echoseg_ros.types import AudioWindow, Float64Array
+from echoseg_ros.sound.labels.audio_buffer import BufferedWindow
+from echoseg_ros.types import Complex64Array, Float32Array, Float64Array
 
-Spectrum = NDArray[np.complex64]
+# [F, M, M] covariances of the microphones or their inverses.
 Matrices = NDArray[np.complex128]
 
-# Weights are found at frequencies this far apart and interpolated. They turn with the delays: a large array needs a
-# finer grid, on which no phase moves by more than a fortieth of a turn (an error of 0.3 %).
-STEP_HZ, STEPS_PER_TURN = 31.25, 40.0
-# Noise of the microphones against the field, -20 dB: at most as much white noise as one microphone has.
+# Spacing of the frequencies at which weights are computed, at most, Hz. They are interpolated in between.
+STEP_HZ = 31.25
+# Steps in which the phase of a delay may turn once, at least: large arrays get a finer spacing (error 0.3 %).
+STEPS_PER_TURN = 40.0
+# Noise of the microphones relative to the field (-20 dB): at most as much white noise as one microphone has.
 LOADING = 0.01
-# How strong another source is taken to be, against the diffuse field: a null of about this depth.
+# Power of another source relative to the diffuse field, about the depth of its null.
 OTHER_SOURCE = 10.0
-# A source is never taken to be nearer than this: distances below are errors of its position.
-NEAREST_M = 0.1
-
-
-@dataclass(frozen=True)
-class BufferedWindow:
-    """The middle of a window as a spectrum. first: number of its first sample; spectrum: [M, F]; T_map_array: [4, 4]."""
-
-    stamp_ns: int
-    first: int
-    spectrum: Spectrum
-    T_map_array: Float64Array
+# Smallest distance of a source from the array, m: smaller ones are errors of its position.
+MIN_DISTANCE_M = 0.1
 
 
 @dataclass(frozen=True)
 class BeamSignal:
-    """What came from one place. stamp_ns: time of the first sample; samples: [S] float32 in [-1, 1]."""
+    """The signal from one place. stamp_ns: time of the first sample; samples: [S] float32 in [-1, 1]."""
 
     stamp_ns: int
-    samples: NDArray[np.float32]
+    samples: Float32Array
     sample_rate_hz: float
 
 
-class AudioBuffer:
-    """The last seconds of an array's windows, in bounded memory.
-
-    Only the middle of each window is kept, twice the hop at most: from there on tapers of neighbours add up to one.
-    """
-
-    def __init__(self, sample_rate_hz: float, hop_s: float, memory_s: float) -> None:
-        self.sample_rate_hz = float(sample_rate_hz)
-        self.hop = max(1, round(hop_s * self.sample_rate_hz))
-        self._windows: deque[BufferedWindow] = deque(maxlen=max(1, int(np.ceil(memory_s / hop_s))))
-        self.length = 0
-
-    def add(self, window: AudioWindow) -> None:
-        """Remember a window. One that does not follow in time (a restart) makes all before it forgotten."""
-        length = min(window.samples.shape[1], 2 * self.hop)
-        if length != self.length:
-            self.clear()
-            self.length = length
-        hops = self._hops_since(window.stamp_ns)
-        if hops is None:
-            self.clear()
-        first = self._windows[-1].first + hops * self.hop if self._windows and hops else 0
-        start = (window.samples.shape[1] - length) // 2
-        spectrum = scipy.fft.rfft(window.samples[:, start : start + length], axis=1, workers=1)
-        heard = BufferedWindow(window.stamp_ns, first, spectrum.astype(np.complex64), window.T_map_array)
-        self._windows.append(heard)
-
-    def _hops_since(self, stamp_ns: int) -> int | None:
-        """How many hops after the newest window this one comes; None if its time does not fit or nothing is left."""
-        if not self._windows:
-            return None
-        hops = (stamp_ns - self._windows[-1].stamp_ns) / 1e9 * self.sample_rate_hz / self.hop
-        whole = round(hops)
-        return whole if 1 <= whole < (self._windows.maxlen or 1) and abs(hops - whole) < 0.25 else None
-
-    def windows(self, last_s: float | None = None) -> tuple[BufferedWindow, ...]:
-        """The windows of the last seconds, oldest first; all of them without a time."""
-        windows = tuple(self._windows)
-        if last_s is None or not windows:
-            return windows
-        since = windows[-1].first - round(last_s * self.sample_rate_hz)
-        return tuple(window for window in windows if window.first > since)
-
-    def clear(self) -> None:
-        """Forget all of it."""
-        self._windows.clear()
-
-
 class Beamformer:
-    """Beams of an array. near_field: distances are metres, so that waves from near are curved.
+    """Beams of an array.
 
-    A pair or a head gets delay-and-sum whatever `method` says: between two ears there is no noise to take out that
-    would not take the sound with it. Raises ArrayError for windows of other microphones.
+    hop, length: of the buffered windows, samples; method: "mvdr" or "delay_and_sum"; near_field: positions are metres, so
+    waves of near sources are curved. A pair or a head always gets delay-and-sum: with two ears, MVDR would suppress the
+    sound as well. Raises ArrayError for windows of other microphones.
     """
 
     def __init__(
@@ -131,14 +75,14 @@ class Beamformer:
         self.frequencies_hz = np.arange(0.0, self._rate_hz / 2 + self._step_hz, self._step_hz)
         self.covariance = diffuse_covariance(array, self.frequencies_hz)
         self._inverse = self._inverted(self.covariance)
-        # Where each fine frequency lies between those at which weights are found.
-        place = self._fine_hz / self._step_hz
-        cell = np.minimum(place.astype(np.int64), len(self.frequencies_hz) - 2)
-        self._share = (place - cell).astype(np.float32)
+        # Position of each fine frequency between those at which weights are computed.
+        steps = self._fine_hz / self._step_hz
+        cell = np.minimum(steps.astype(np.int64), len(self.frequencies_hz) - 2)
+        self._share = (steps - cell).astype(np.float32)
         self._starts = np.searchsorted(cell, np.arange(len(self.frequencies_hz)))
         silence = np.zeros((array.microphones, len(self._fine_hz)), dtype=np.complex64)
         ahead, aside = np.eye(3)[:2]
-        self.spectrum(BufferedWindow(0, 0, silence, np.eye(4)), ahead, [aside])  # compiles before anybody waits for it
+        self.beam_spectrum(BufferedWindow(0, 0, silence, np.eye(4)), ahead, [aside])  # compiles the kernels
 
     def steer_to(
         self,
@@ -147,68 +91,69 @@ class Beamformer:
         others_map: Iterable[Float64Array] = (),
         covariance: Matrices | None = None,
     ) -> BeamSignal | None:
-        """The sound from position_map [3] through all windows, None without any; missing windows are silence.
+        """The signal from position_map [3] over all windows, None without windows; missing windows are silence.
 
-        others_map: places [3] of other sources, to be heard as little as possible; covariance: [F, M, M] of the noise
-        at `frequencies_hz` instead of a diffuse field.
+        others_map: positions [3] of other sources to be suppressed; covariance: [F, M, M] of the noise at `frequencies_hz`,
+        by default that of a diffuse field.
         """
         if not windows:
             return None
         inverted = self._inverse if covariance is None else self._inverted(covariance)
         others = [np.asarray(place, dtype=float) for place in others_map]
-        first = windows[0].first
-        out = np.zeros(windows[-1].first - first + self._length, dtype=np.float32)
+        first = windows[0].first_sample
+        out = np.zeros(windows[-1].first_sample - first + self._length, dtype=np.float32)
         for window in windows:
             spectrum = self._spectrum(window, position_map, others, inverted)
-            start = window.first - first
+            start = window.first_sample - first
             out[start : start + self._length] += scipy.fft.irfft(spectrum, n=self._length, workers=1) * self._taper
         stamp_ns = windows[0].stamp_ns - round(0.5e9 * self._length / self._rate_hz)
         return BeamSignal(stamp_ns, out, self._rate_hz)
 
-    def spectrum(
+    def beam_spectrum(
         self,
         window: BufferedWindow,
         position_map: Float64Array,
         others_map: Iterable[Float64Array] = (),
         covariance: Matrices | None = None,
-    ) -> Spectrum:
-        """[F] of one window's beam."""
+    ) -> Complex64Array:
+        """[F] spectrum of the beam in one window; arguments as in `steer_to`."""
         inverted = self._inverse if covariance is None else self._inverted(covariance)
         return self._spectrum(window, position_map, [np.asarray(place, dtype=float) for place in others_map], inverted)
 
     def _spectrum(
         self, window: BufferedWindow, position_map: Float64Array, others_map: Sequence[Float64Array], inverted: Matrices
-    ) -> Spectrum:
+    ) -> Complex64Array:
         if window.spectrum.shape != (self._array.microphones, len(self._fine_hz)):
             raise ArrayError(
-                f"window of {list(window.spectrum.shape)}: want {self._array.microphones} microphones x {len(self._fine_hz)}"
+                f"window of {list(window.spectrum.shape)}: want {self._array.microphones} microphones x"
+                f" {len(self._fine_hz)} frequencies"
             )
         T_array_map = inverse(window.T_map_array)
         looks = (
             [position_map] if self.method == "delay_and_sum" else [*others_map, np.asarray(position_map, dtype=float)]
         )
-        delays_s = np.stack([self.delays(apply(T_array_map, np.asarray(place, dtype=float))) for place in looks])
-        waves = _waves(delays_s, self._step_hz, len(self.frequencies_hz))
+        delays_s = np.stack([self.delays_s(apply(T_array_map, np.asarray(place, dtype=float))) for place in looks])
+        waves = _steering_vectors(delays_s, self._step_hz, len(self.frequencies_hz))
         if self.method == "delay_and_sum":
             weights = (waves[-1].conj() / self._array.microphones).astype(np.complex64)
         else:
             weights = _mvdr(waves, inverted)
         return np.asarray(_filtered(weights, self._starts, self._share, window.spectrum))
 
-    def delays(self, position_array: Float64Array) -> Float64Array:
-        """[M] seconds by which each microphone hears a place [3] of the array frame later than the array's origin."""
+    def delays_s(self, position_array: Float64Array) -> Float64Array:
+        """[M] delay of each microphone relative to the origin of the array, for a source at [3] in the array frame."""
         distance = float(np.linalg.norm(position_array))
         if self._near_field and distance > 0:
-            place = position_array * max(1.0, NEAREST_M / distance)
-            ways_m = np.linalg.norm(place - self._array.microphones_m, axis=1)
-            return np.asarray((ways_m - np.linalg.norm(place)) / SPEED_OF_SOUND_M_PER_S)
+            position = position_array * max(1.0, MIN_DISTANCE_M / distance)
+            paths_m = np.linalg.norm(position - self._array.microphones_m, axis=1)
+            return np.asarray((paths_m - np.linalg.norm(position)) / SPEED_OF_SOUND_M_PER_S)
         unit = position_array / distance if distance > 0 else np.array([1.0, 0.0, 0.0])
-        return self._array.far_field_delays_s(unit[None])[0]
+        return np.asarray(self._array.far_field_delays_s(unit[None])[0])
 
     def measured_covariance(self, windows: Sequence[BufferedWindow]) -> Matrices:
-        """[F, M, M] at `frequencies_hz` of what windows without the source hold, 1 on the diagonal: noise to take out.
+        """[F, M, M] covariance at `frequencies_hz` of the noise in windows without the source, 1 on the diagonal.
 
-        Bins near each of them are taken together. Raises ArrayError without windows.
+        Each is the mean over the bins nearest to its frequency. Raises ArrayError without windows.
         """
         if not windows:
             raise ArrayError("no windows to measure the noise in: want at least one without the source")
@@ -217,7 +162,7 @@ class Beamformer:
         for window in windows:
             np.add.at(total, cell, np.einsum("mf,nf->fmn", window.spectrum, window.spectrum.conj()))
         level = np.einsum("fmm->f", total).real / self._array.microphones
-        return total / np.maximum(level, 1e-20)[:, None, None]
+        return np.asarray(total / np.maximum(level, 1e-20)[:, None, None])
 
     def _inverted(self, covariance: Matrices) -> Matrices:
         loaded = covariance + LOADING * np.eye(self._array.microphones)
@@ -225,8 +170,8 @@ class Beamformer:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _waves(delays_s, step_hz, count):  # type: ignore[no-untyped-def]
-    """[K, F, M] what waves with delays [K, M] are in the microphones, at `count` frequencies from 0 on."""
+def _steering_vectors(delays_s, step_hz, count):  # type: ignore[no-untyped-def]
+    """[K, F, M] steering vectors for delays [K, M] at `count` frequencies from 0 in steps of step_hz."""
     waves = np.empty((delays_s.shape[0], count, delays_s.shape[1]), dtype=np.complex128)
     for k in range(delays_s.shape[0]):
         for m in range(delays_s.shape[1]):
@@ -240,13 +185,14 @@ def _waves(delays_s, step_hz, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _mvdr(waves, inverted):  # type: ignore[no-untyped-def]
-    """[F, M] conjugate MVDR weights for the last of waves [K, F, M], with gain 1 towards it; inverted: [F, M, M].
+    """[F, M] conjugate MVDR weights for the last of waves [K, F, M], with gain 1 towards it.
 
-    The other waves are added to the noise one after the other (Sherman & Morrison 1950).
+    inverted: [F, M, M] inverse covariance of the noise. The other waves are added to the noise one after the other
+    (Sherman & Morrison 1950).
     """
     looks, count, channels = waves.shape
     weights = np.empty((count, channels), dtype=np.complex64)
-    seen = np.empty((looks, channels), dtype=np.complex128)
+    projected = np.empty((looks, channels), dtype=np.complex128)
     share = np.empty(looks)
     for f in range(count):
         for k in range(looks):
@@ -254,27 +200,27 @@ def _mvdr(waves, inverted):  # type: ignore[no-untyped-def]
                 total = 0j
                 for j in range(channels):
                     total += inverted[f, i, j] * waves[k, f, j]
-                seen[k, i] = total
+                projected[k, i] = total
             for other in range(k):
                 along = 0j
                 for i in range(channels):
-                    along += np.conj(seen[other, i]) * waves[k, f, i]
+                    along += np.conj(projected[other, i]) * waves[k, f, i]
                 for i in range(channels):
-                    seen[k, i] -= share[other] * along * seen[other, i]
+                    projected[k, i] -= share[other] * along * projected[other, i]
             gain = 0.0
             for i in range(channels):
-                gain += (np.conj(waves[k, f, i]) * seen[k, i]).real
+                gain += (np.conj(waves[k, f, i]) * projected[k, i]).real
             share[k] = OTHER_SOURCE / (1.0 + OTHER_SOURCE * gain)
         for i in range(channels):
-            weights[f, i] = np.conj(seen[looks - 1, i]) * (1.0 / gain)
+            weights[f, i] = np.conj(projected[looks - 1, i]) * (1.0 / gain)
     return weights
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _filtered(weights, starts, share, spectrum):  # type: ignore[no-untyped-def]
-    """[F'] sum over microphones of spectra [M, F'] times weights [F, M], linear between those.
+    """[F'] sum over microphones of spectra [M, F'] times weights [F, M], interpolated linearly.
 
-    starts: [F] the first fine frequency from each coarse one on; share: [F'] how far it is on the way to the next one.
+    starts: [F] first fine frequency at or above each coarse one; share: [F'] position between two coarse ones, in [0, 1].
     """
     channels, count = spectrum.shape
     real, imag = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
@@ -295,14 +241,15 @@ def _filtered(weights, starts, share, spectrum):  # type: ignore[no-untyped-def]
 
 
 def diffuse_covariance(array: ArrayGeometry, frequencies_hz: Float64Array) -> Matrices:
-    """[F, M, M] of a field that comes evenly from everywhere: sinc of the distance (Cook et al. 1955), 1 on the diagonal."""
+    """[F, M, M] covariance of a diffuse field: sinc of the distance (Cook et al. 1955), 1 on the diagonal."""
     offsets_m = array.microphones_m[:, None] - array.microphones_m[None]
     distances_m = np.linalg.norm(offsets_m, axis=2)
-    return np.sinc(2 * frequencies_hz[:, None, None] * distances_m / SPEED_OF_SOUND_M_PER_S).astype(np.complex128)
+    coherence = np.sinc(2 * frequencies_hz[:, None, None] * distances_m / SPEED_OF_SOUND_M_PER_S)
+    return np.asarray(coherence.astype(np.complex128))
 
 
-def overlap_taper(length: int, hop: int) -> NDArray[np.float32]:
-    """[length] that adds up to one when repeated every hop: flat with raised cosines where neighbours overlap.
+def overlap_taper(length: int, hop: int) -> Float32Array:
+    """[length] taper that adds up to one when repeated every hop: raised cosines where neighbours overlap.
 
     length: at most twice the hop.
     """

@@ -10,7 +10,8 @@ import numpy as np
 
 from echoseg_ros.config import Config
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry
-from echoseg_ros.sound.labels.beamformer import Beamformer, BeamSignal, BufferedWindow, AudioBuffer
+from echoseg_ros.sound.labels.audio_buffer import AudioBuffer, BufferedWindow
+from echoseg_ros.sound.labels.beamformer import Beamformer, BeamSignal
 from echoseg_ros.sound.labels.sound_features import compile_kernels
 from echoseg_ros.sound.labels.taggers.factory import Tagger, make_tagger
 from echoseg_ros.types import AudioWindow, Float64Array, SoundingObject, SoundSource, Verdict
@@ -174,7 +175,7 @@ class Labeller:
         if self._recent is None or len(windows := self._recent.windows()[-2:]) < 2:
             return None
         signal = self._signal(LabelRequest(source.id, source.position_m, _others(source, verdict), windows))
-        hop, begin = self._recent.hop, windows[1].first - windows[0].first
+        hop, begin = self._recent.hop, windows[1].first_sample - windows[0].first_sample
         if signal is None:
             return None
         stamp_ns = signal.stamp_ns + round(begin / signal.sample_rate_hz * 1e9)

@@ -157,7 +157,7 @@ def _first_dip(differences: Float32Array) -> NDArray[np.int64]:
     """[T] column of the first local minimum below YIN's threshold, else of the lowest value."""
     inner = differences[:, 1:-1]
     local = (inner < YIN_DIP) & (inner <= differences[:, :-2]) & (inner < differences[:, 2:])
-    return np.where(local.any(axis=1), np.argmax(local, axis=1) + 1, np.argmin(differences, axis=1))
+    return np.asarray(np.where(local.any(axis=1), np.argmax(local, axis=1) + 1, np.argmin(differences, axis=1)))
 
 
 def _weighted_quartiles(values: Float64Array, weights: Float32Array) -> tuple[float, float, float]:

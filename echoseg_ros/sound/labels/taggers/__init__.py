@@ -1,1 +1,1 @@
-"""Who says what a sound is: by measures (the default, no weights), or a model from a local folder, one file each."""
+"""Taggers: names for a sound by rules (the default, without weights) or by a model from a local folder."""

@@ -1,6 +1,8 @@
-"""CLAP (Wu et al., ICASSP 2023): which of the texts in `label.classes` a sound is most like; zero-shot."""
+"""Zero-shot tagger with CLAP (Wu et al., ICASSP 2023): the similarity of a sound to each text in `label.classes`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +13,18 @@ from echoseg_ros.model_folder import ModelFolder, import_transformers, listed
 from echoseg_ros.sound.labels.filters import resampled
 from echoseg_ros.sound.labels.taggers.factory import MODEL_PATH
 
-KNOWN = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"
-# The texts CLAP was trained on are sentences.
+# A model that fits, with its licence and download command, for error messages.
+RECOMMENDED_MODEL = "laion/clap-htsat-unfused (Apache-2.0; hf download laion/clap-htsat-unfused --local-dir FOLDER)"
+# CLAP was trained on sentences, so a class is put into one.
 SENTENCE = "This is a sound of {}."
 
 
 class ClapTagger:
-    """The texts' embeddings are made once; each call embeds the sound. Raises BackendError without model or classes."""
+    """Embeds the texts once and the sound in each call. Raises BackendError without a model or classes."""
 
     def __init__(self, config: LabelConfig) -> None:
         self.classes = listed(config.classes, "label.classes", "clock tick, dog bark, rain")
-        folder = ModelFolder.find(MODEL_PATH, config.model_path, KNOWN)
+        folder = ModelFolder.find(MODEL_PATH, config.model_path, RECOMMENDED_MODEL)
         transformers = import_transformers()
         self._model = folder.load_model(transformers.ClapModel)
         self._processor = folder.load_part(transformers.ClapProcessor)
@@ -35,11 +38,11 @@ class ClapTagger:
         with torch.inference_mode():
             return _unit(_embedding(self._model.get_text_features(**words)))
 
-    def tag(self, signal: NDArray[np.floating], rate_hz: float) -> list[tuple[str, float]]:
-        """See Tagger. The probabilities are those among the classes: one of them is always the best."""
+    def tag(self, signal: NDArray[np.floating[Any]], rate_hz: float) -> list[tuple[str, float]]:
+        """See Tagger. The probabilities sum to 1 over the given classes, even if none of them fits."""
         if not len(signal):
             return []
-        longest = self._processor.feature_extractor.nb_max_samples  # of more it would take a piece at random
+        longest = self._processor.feature_extractor.nb_max_samples  # of longer signals CLAP takes a random part
         samples = resampled(signal, rate_hz, self._rate_hz)[-longest:]
         inputs = self._processor.feature_extractor(samples, sampling_rate=round(self._rate_hz), return_tensors="pt")
         with torch.inference_mode():
@@ -50,11 +53,12 @@ class ClapTagger:
 
 
 def _embedding(features: object) -> torch.Tensor:
-    """Newer versions of the package return an output with the embedding in it, older ones the embedding."""
+    """The embedding: newer versions of the package return it within an output object, older ones alone."""
     found = getattr(features, "pooler_output", features)
     assert isinstance(found, torch.Tensor)
     return found
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    unit: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return unit

@@ -1,10 +1,12 @@
-"""A sound in a few words by its measures alone: ticks, knocks, beeps, tones, voices, engines, noise; no weights.
+"""Tagger by rules on the features of a sound: ticks, knocks, beeps, tones, voices, engines, noise. Needs no weights.
 
-The bounds follow from what the words mean and from how a room of 0.4 to 0.7 s and noise 10 dB below blur the measures;
-they hold for the sounds of the simulator and of the field recordings in the tests.
+The bounds follow from the meaning of the words and from the change of the features in a room with a reverberation time of
+0.4 to 0.7 s and noise at -10 dB. They hold for the sounds of the simulator and for the field recordings of the tests.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,44 +14,80 @@ from numpy.typing import NDArray
 from echoseg_ros.config import LabelConfig
 from echoseg_ros.sound.labels.sound_features import SoundFeatures, measure_features
 
-# Below this there is nothing but the microphones' noise.
+# Level below which there is only the noise of the microphones, dBFS.
 QUIET_DB = -80.0
-# Share of the energy in events: most of it for a sound with pauses, little for a steady one.
-PAUSES, STEADY = 0.6, 0.35
-# A regular sound is made of even intervals for this share of the time.
-REGULAR = 0.7
-# Single events rise by so many decades of energy; what fills less of the time than this is made of single events.
-SHARP_DECADES, SPARSE = 0.4, 0.3
-# A beep lasts longer than a tick, and than what a room makes of one.
+# Share of the energy in events above which a sound has pauses.
+PAUSES_SHARE = 0.6
+# Above this share of the energy in events, noise has bursts; below, it is steady.
+BURSTS_SHARE = 0.35
+# Evenness above which a sound is regular.
+REGULAR_EVENNESS = 0.7
+# Rise at the onsets of single events above a hum, at least, decades of energy.
+SHARP_DECADES = 0.4
+# Share of the time up to which events are single events.
+SPARSE_DUTY = 0.3
+# Longest tick, with its reverberation, s; beeps and calls are longer.
 TICK_S = 0.07
-# Between a knock and what ticks evenly, a knock and a click, a click and a crackle: centroids of what rises.
-TICK_HZ, CLICK_HZ, CRACKLE_HZ = 700.0, 1050.0, 2000.0
+# Centroid of the onsets that separates regular knocks (below) from ticks, Hz.
+TICK_HZ = 700.0
+# Centroid of the onsets that separates irregular knocks (below) from clicks, Hz.
+CLICK_HZ = 1050.0
+# Centroid of the onsets above which irregular clicks are a crackle, Hz.
+CRACKLE_HZ = 2000.0
+# Share of the energy in events of impulses, at least.
+IMPULSES_SHARE = PAUSES_SHARE - 0.1
+# Share of the energy in lines and of the time of a steady tone, at least.
+TONE_LINES = 0.3
+TONE_DUTY = 0.5
+# Fundamental below which a steady tone is a hum, Hz.
+HUM_HZ = 200.0
+# Purity of a beep, at least, and spread of its frequency, at most, octaves.
+BEEP_PURITY = 0.7
+BEEP_SPREAD = 0.05
+# Purity, frequency (Hz) and share of the time of a chirp, at least, and its voicing, at most.
+CHIRP_PURITY = 0.4
+CHIRP_HZ = 1000.0
+CHIRP_DUTY = 0.2
+CHIRP_VOICING = 0.3
+# Voicing of a voice, at least, spread of its pitch, at most, octaves, and bounds of its pitch, Hz.
+VOICE_VOICING = 0.33
+VOICE_SPREAD = 0.6
+VOICE_HZ = (70.0, 700.0)
+# Voicing and pitch (Hz) of the calls of an animal, at least, and spread of the pitch, at most, octaves.
+CALL_VOICING = 0.25
+CALL_HZ = 250.0
+CALL_SPREAD = 1.2
+# Voicing of an engine, at least.
+BUZZ_VOICING = 0.5
+# Middle frequency below which steady noise is a rumble, and centroid above which it is a hiss, Hz.
+RUMBLE_HZ = 350.0
+HISS_HZ = 4500.0
 
 
 class FeatureTagger:
-    """One text a sound. Its probability is 1: rules do not know how sure they are."""
+    """One name for each sound, with probability 1: the rules give no probability."""
 
     def __init__(self, config: LabelConfig) -> None:
         pass
 
-    def tag(self, signal: NDArray[np.floating], rate_hz: float) -> list[tuple[str, float]]:
-        """See Tagger; [] for less than half a second."""
+    def tag(self, signal: NDArray[np.floating[Any]], rate_hz: float) -> list[tuple[str, float]]:
+        """See Tagger; [] without features, for example for less than half a second."""
         features = measure_features(signal, rate_hz)
         return [] if features is None else [(describe(features), 1.0)]
 
 
 def describe(sound: SoundFeatures) -> str:
-    """The sound in a few words."""
+    """Name of a sound, by its features."""
     if sound.level_db < QUIET_DB:
         return "quiet"
-    if sound.lines > 0.3 and sound.duty > 0.5:
-        return f"steady {'hum' if sound.line_hz < 200 else 'tone'} at {_hertz(sound.line_hz)}"
-    pauses = sound.event_share > PAUSES
-    if pauses and sound.purity > 0.7 and sound.tone_spread < 0.05 and sound.event_s > TICK_S:
+    if sound.lines > TONE_LINES and sound.duty > TONE_DUTY:
+        return f"steady {'hum' if sound.line_hz < HUM_HZ else 'tone'} at {_hertz(sound.line_hz)}"
+    has_pauses = sound.event_share > PAUSES_SHARE
+    if has_pauses and sound.purity > BEEP_PURITY and sound.tone_spread < BEEP_SPREAD and sound.event_s > TICK_S:
         return f"beeps at {_hertz(sound.tone_hz)}{_rate(sound)}"
-    if pauses and _is_voiced(sound) and sound.duty > SPARSE:
+    if has_pauses and _is_voiced(sound) and sound.duty > SPARSE_DUTY:
         return f"voice-like, pitch about {_hertz(sound.pitch_hz)}"
-    if pauses and _is_high_tone(sound) and sound.duty > 0.2 and sound.event_s > TICK_S:
+    if has_pauses and _is_high_tone(sound) and sound.duty > CHIRP_DUTY and sound.event_s > TICK_S:
         return f"chirps around {_hertz(sound.tone_hz)}{_rate(sound)}"
     if _is_impulsive(sound):
         return _impulses(sound)
@@ -57,28 +95,24 @@ def describe(sound: SoundFeatures) -> str:
 
 
 def _is_voiced(sound: SoundFeatures) -> bool:
-    return sound.voicing > 0.33 and sound.pitch_spread < 0.6 and 70 < sound.pitch_hz < 700 and sound.event_s > TICK_S
+    is_periodic = sound.voicing > VOICE_VOICING and sound.pitch_spread < VOICE_SPREAD
+    return is_periodic and VOICE_HZ[0] < sound.pitch_hz < VOICE_HZ[1] and sound.event_s > TICK_S
 
 
 def _is_high_tone(sound: SoundFeatures) -> bool:
-    return sound.purity > 0.4 and sound.tone_hz > 1000 and sound.voicing < 0.3
+    return sound.purity > CHIRP_PURITY and sound.tone_hz > CHIRP_HZ and sound.voicing < CHIRP_VOICING
 
 
 def _is_impulsive(sound: SoundFeatures) -> bool:
-    """Events over silence, or over a hum that they clearly rise from."""
-    over_silence = sound.event_share > PAUSES - 0.1 and sound.duty < SPARSE
+    """Whether the sound is made of single events over silence, or of regular, sharp events over a hum."""
+    over_silence = sound.event_share > IMPULSES_SHARE and sound.duty < SPARSE_DUTY
     return over_silence or (sound.onset_decades > SHARP_DECADES and _is_regular(sound))
 
 
 def _impulses(sound: SoundFeatures) -> str:
-    over_silence = sound.event_share > PAUSES - 0.1
-    if (
-        over_silence
-        and sound.voicing > 0.25
-        and sound.pitch_hz > 250
-        and sound.event_s > TICK_S
-        and sound.pitch_spread < 1.2
-    ):
+    over_silence = sound.event_share > IMPULSES_SHARE
+    has_pitch = sound.voicing > CALL_VOICING and sound.pitch_hz > CALL_HZ and sound.pitch_spread < CALL_SPREAD
+    if over_silence and has_pitch and sound.event_s > TICK_S:
         return f"{_regularity(sound)} calls{_rate(sound)}"
     if not _is_regular(sound) and sound.onset_hz > CRACKLE_HZ:
         return "irregular crackle"
@@ -88,17 +122,17 @@ def _impulses(sound: SoundFeatures) -> str:
 
 
 def _steady(sound: SoundFeatures) -> str:
-    if sound.voicing > 0.5:
+    if sound.voicing > BUZZ_VOICING:
         return "engine-like buzz"
-    if sound.event_share > STEADY:
+    if sound.event_share > BURSTS_SHARE:
         return f"{_regularity(sound)} bursts of noise{_rate(sound)}"
-    if sound.middle_hz < 350:
+    if sound.middle_hz < RUMBLE_HZ:
         return "steady rumble"
-    return "steady hiss" if sound.centroid_hz > 4500 else "steady broadband noise"
+    return "steady hiss" if sound.centroid_hz > HISS_HZ else "steady broadband noise"
 
 
 def _is_regular(sound: SoundFeatures) -> bool:
-    return sound.evenness > REGULAR
+    return sound.evenness > REGULAR_EVENNESS
 
 
 def _regularity(sound: SoundFeatures) -> str:
@@ -110,7 +144,7 @@ def _rate(sound: SoundFeatures) -> str:
 
 
 def _hertz(frequency_hz: float) -> str:
-    """Two digits are as much as an ear remembers."""
+    """A frequency with two significant digits, as a listener would give it."""
     if frequency_hz >= 1000:
         return f"{frequency_hz / 1000:.1f} kHz"
     return f"{round(frequency_hz, -1):.0f} Hz"
