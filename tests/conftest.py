@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The folder of real recordings; tests that need it are skipped where it is absent."""
+    """The folder of real recordings; tests that need it are skipped if it is absent."""
     root = Path(__file__).resolve().parents[1]
     path = Path(os.environ.get("ECHOSEG_TEST_DATA", root.parent / "shared" / "data"))
     if not path.is_dir():

@@ -1,9 +1,12 @@
-"""The environment that `make setup` makes: message packages equal to the released ones, and usable from rclpy."""
+"""The environment of `make setup`: message packages are equal to the released ones and usable from rclpy."""
+
+from __future__ import annotations
 
 import os
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +14,13 @@ rclpy = pytest.importorskip("rclpy", reason="needs the ROS 2 wheels or a ROS ins
 executors = pytest.importorskip("rclpy.executors", reason="needs ROS 2: make setup, or a ROS installation")
 
 MESSAGE_FOLDERS = Path(__file__).parents[1] / "tools" / "ros_msgs"
-DOMAIN_ID = 1 + os.getpid() % 100  # two runs on one machine do not hear each other
-PATIENCE_S = 10.0
+# Domain of this process: test runs on one machine do not receive each other's messages.
+DOMAIN_ID = 1 + os.getpid() % 100
+# Longest wait for a message, s.
+TIMEOUT_S = 10.0
 
 # First digits of the RIHS01 hashes of the released packages: audio_common_msgs 0.4.0, vision_msgs 4.1.1, tf2_msgs
-# 0.36.22. Publisher and subscriber with different hashes do not talk; a field unlike the released one shows here.
+# 0.36.22. Publisher and subscriber with different hashes do not communicate; a field that differs changes the hash.
 RELEASED_HASHES = {
     "audio_common_msgs/msg/AudioData": "a9742fba1567e649",
     "audio_common_msgs/msg/AudioDataStamped": "6fc679d5a868ed68",
@@ -41,18 +46,18 @@ RELEASED_HASHES = {
 }
 
 
-def round_trip(message: object, topic: str) -> object:
-    """Publishes a message and returns what a subscriber in the same context received."""
+def round_trip(message: Any, topic: str) -> Any:
+    """Publish a message and return the message that a subscriber in the same context receives."""
     context = rclpy.context.Context()
     rclpy.init(context=context, domain_id=DOMAIN_ID)
     node = rclpy.create_node("test_environment", context=context)
     executor = executors.SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    received: list[object] = []
+    received: list[Any] = []
     try:
         publisher = node.create_publisher(type(message), topic, 1)
         node.create_subscription(type(message), topic, received.append, 1)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + TIMEOUT_S
         while publisher.get_subscription_count() == 0 and time.monotonic() < deadline:
             executor.spin_once(timeout_sec=0.05)
         publisher.publish(message)
@@ -62,20 +67,20 @@ def round_trip(message: object, topic: str) -> object:
         executor.shutdown()
         node.destroy_node()
         context.try_shutdown()
-    assert received, f"nothing arrived on {topic} within {PATIENCE_S} s"
+    assert received, f"nothing arrived on {topic} within {TIMEOUT_S} s"
     return received[0]
 
 
 @pytest.fixture(autouse=True)
-def stay_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def localhost_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 @pytest.mark.parametrize("name", sorted(RELEASED_HASHES))
-def test_our_message_has_the_fields_of_the_released_one(name: str) -> None:
+def test_our_message_has_the_hash_of_the_released_one(name: str) -> None:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    # The store's own idea of the package is taken out first, so that only our files are judged.
+    # The definitions of the store are removed first: only our files are compared.
     store = get_typestore(Stores.ROS2_JAZZY)
     package = name.split("/")[0]
     ours = {}
@@ -88,7 +93,7 @@ def test_our_message_has_the_fields_of_the_released_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(RELEASED_HASHES))
-def test_message_class_exists(name: str) -> None:
+def test_message_classes_exist(name: str) -> None:
     package, _, message = name.split("/")
     assert hasattr(import_module(f"{package}.msg"), message)
 

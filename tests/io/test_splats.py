@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.errors import MapFileError
@@ -19,7 +21,7 @@ def some_gaussians(count: int, rest: int = 0) -> GaussianFile:
              random.uniform(-6, -2, (count, 3)), random.normal(size=(count, 4)))  # fmt: skip
     rest_fields = {f"f_rest_{k}": random.uniform(-1, 1, count).astype(np.float32) for k in range(rest)}
     means, f_dc, opacity_logits, log_scales, quats_wxyz = (part.astype(np.float32) for part in parts)
-    extra = {"instance_id": np.arange(count), **rest_fields}
+    extra: dict[str, NDArray[Any]] = {"instance_id": np.arange(count), **rest_fields}
     return GaussianFile(means, f_dc, opacity_logits, log_scales, quats_wxyz, extra)
 
 

@@ -1,4 +1,4 @@
-"""A short bag with known content."""
+"""A short bag with known content, and copies of it in other storages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def audio(i: int) -> NDArray[np.float32]:
 
 
 def write_bag(path: Path, frames: int = FRAMES) -> Path:
-    """Frames at 10 Hz with audio, poses on /camera/pose and /tf."""
+    """Write frames at 10 Hz with audio and poses on /camera/pose and /tf."""
     with BagWriter(path) as bag:
         bag.write_audio_info(START_NS, AUDIO)
         bag.write_tf_static(START_NS, T_CAMERA_ARRAY)
@@ -76,7 +76,8 @@ def rewrite_bag(bag: Path, path: Path, plugin: StoragePlugin, compress: bool = F
     with Reader(bag) as reader, writer:
         connections: dict[str, Connection] = {}
         for i in range(rounds):
-            for connection, stamp, data in reader.messages():
+            for connection, stamp, view in reader.messages():
+                data = bytes(view)
                 if connection.topic not in connections:
                     added = writer.add_connection(connection.topic, connection.msgtype, typestore=store)
                     connections[connection.topic] = added
@@ -85,7 +86,7 @@ def rewrite_bag(bag: Path, path: Path, plugin: StoragePlugin, compress: bool = F
                 if shift and hasattr(message, "header"):
                     total = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec + shift
                     message.header.stamp.sec, message.header.stamp.nanosec = divmod(total, 10**9)
-                    data = store.serialize_cdr(message, connection.msgtype)
+                    data = bytes(store.serialize_cdr(message, connection.msgtype))
                 writer.write(connections[connection.topic], stamp + shift, data)
     return path
 

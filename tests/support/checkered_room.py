@@ -1,4 +1,4 @@
-"""A wall and a box in closed form, seen from anywhere, and a map of them."""
+"""Views of a wall and a box in closed form, and a map of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = Config().updated({"map.image_width_px": 80, "map.max_gaussians": 6000})
 
 
 def room_view(index: int, T_map_camera: Float64Array, camera: Camera = CAMERA) -> CameraFrame:
-    """A checkered wall at y = 2 m with a red box in front of it at y = 1.2 m, in closed form; a view every 0.5 s."""
+    """A view of a checkered wall at y = 2 m and a red box at y = 1.2 m; stamps are 0.5 s apart."""
     rays = geometry.pixel_rays(camera) @ T_map_camera[:3, :3].T
     origin = T_map_camera[:3, 3]
 

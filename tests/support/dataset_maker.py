@@ -1,4 +1,4 @@
-"""A made-up scene in the data set's layout: random pictures and sounds, a model with tracks, made in a moment."""
+"""A scene in the layout of the data set: random images and sounds, a COLMAP model with tracks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from echoseg_ros.types import Camera, Float64Array
 SIZE = 24
 RATE_HZ = 44_100
 CAMERA = Camera(SIZE, SIZE, 12.0, 12.0, 12.0, 12.0)
-# COLMAP's world as it comes: y down, but tilted.
+# Tilt of the world of COLMAP about x, rad.
 WORLD_TILT = 0.2
 
 
 def level_pose(number: int) -> Float64Array:
-    """T_level_camera of a robot that turns and nods; z is up."""
+    """T_level_camera of a robot that turns and pitches; z is up."""
     heading = 0.7 * number
     eye = np.array([0.3 * number, np.sin(number), 1.2])
     return look_at(eye, eye + [np.cos(heading), np.sin(heading), -0.1 - 0.3 * (number % 3)])
 
 
 def T_world_level() -> Float64Array:
-    """A tilt about x, then the axes of COLMAP: x right, y down, z forward."""
+    """T_world_level: a tilt about x after the axes of COLMAP (x right, y down, z forward)."""
     c, s = np.cos(WORLD_TILT), np.sin(WORLD_TILT)
     axes = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     return transform(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ axes, np.array([0.5, -0.2, 0.1]))
@@ -40,7 +40,7 @@ def image_name(number: int, width: int = 4) -> str:
 
 
 def make_model(numbers: list[int], width: int = 4, seed: int = 0) -> ColmapModel:
-    """Image ids are 100 + number; point p is seen by p % 4 + 1 images from the p-th on."""
+    """A model whose image ids are 100 + number; p % 4 + 1 images, from the p-th on, show point p."""
     rng = np.random.default_rng(seed)
     ids = np.arange(1, 25)
     tracks = [np.array([100 + numbers[(p + i) % len(numbers)] for i in range(p % 4 + 1)]) for p in ids]
@@ -71,7 +71,7 @@ def make_model(numbers: list[int], width: int = 4, seed: int = 0) -> ColmapModel
 
 
 def write_text_model(folder: Path, model: ColmapModel) -> None:
-    """As `colmap model_converter --output_type TXT` writes it."""
+    """Write the model as `colmap model_converter --output_type TXT` does."""
     folder.mkdir(parents=True, exist_ok=True)
     cameras = ["# Camera list", "# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]"]
     cameras += [
@@ -114,7 +114,7 @@ def write_scene(
     input_size: int = SIZE,
     width: int = 4,
 ) -> Path:
-    """A scene of `count` frames; those in `unregistered` have input, mask and sound, but no pose."""
+    """Write a scene of `count` frames; frames in `unregistered` have image, mask and sound but no pose."""
     rng = np.random.default_rng(5)
     registered = [n for n in range(count) if n not in unregistered]
     for number in range(count):

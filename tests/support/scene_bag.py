@@ -1,22 +1,23 @@
-"""A short bag of a made-up room in which one box hums: closed-form images and free-field sound, made in a second."""
+"""A short bag of a room in which one box hums: images in closed form, free-field sound."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.geometry import apply, look_at, pixel_rays
 from echoseg_ros.io.bag_writer import BagWriter
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
-from echoseg_ros.types import AudioFormat, Camera, Float64Array
+from echoseg_ros.types import AudioFormat, Camera, Float64Array, FloatImage, RgbImage
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 80.0, 60.0)
 START_NS = 5_000_000_000
 RATE_HZ = 10.0
 SPEED_OF_SOUND_M_S = 343.0
 WALL_X_M = 2.6
-# center, half size: the first one hums
+# Center and half size of the boxes, m; the first one hums.
 BOXES = (
     (np.array([2.0, 0.25, 0.15]), np.array([0.10, 0.12, 0.15])),
     (np.array([2.1, -0.55, 0.12]), np.array([0.12, 0.10, 0.12])),
@@ -25,12 +26,12 @@ SOURCE_M = BOXES[0][0] + [-0.05, 0.0, 0.05]
 
 
 def pose(t_s: float) -> Float64Array:
-    """T_map_camera: a walk sideways past the boxes."""
+    """T_map_camera of a sideways walk past the boxes."""
     eye = np.array([0.15 * np.sin(0.8 * t_s), -0.7 + 0.25 * t_s, 0.75 + 0.1 * np.sin(0.6 * t_s)])
     return look_at(eye, np.array([2.0, -0.1, 0.1]))
 
 
-def render(T_map_camera: Float64Array) -> tuple[np.ndarray, np.ndarray]:
+def render(T_map_camera: Float64Array) -> tuple[RgbImage, FloatImage]:
     """(rgb [H, W, 3], depth_m [H, W]) of floor, wall and boxes."""
     rays = pixel_rays(CAMERA).reshape(-1, 3) @ T_map_camera[:3, :3].T
     eye = T_map_camera[:3, 3]
@@ -54,12 +55,12 @@ def render(T_map_camera: Float64Array) -> tuple[np.ndarray, np.ndarray]:
     return rgb, depth.astype(np.float32).reshape(shape)
 
 
-def heard(array: ArrayGeometry, seconds: float, seed: int) -> np.ndarray:
+def heard(array: ArrayGeometry, seconds: float, seed: int) -> NDArray[np.float32]:
     """[S, M] free-field sound of the source at the moving microphones, with a little noise."""
     rate = array.sample_rate_hz
     times = np.arange(int(seconds * rate)) / rate
     fine = np.random.default_rng(seed).normal(size=int((seconds + 1) * rate * 4))
-    fine = np.convolve(fine, np.ones(12) / 12, mode="same")  # up to some 5 kHz, so that it can be interpolated
+    fine = np.convolve(fine, np.ones(12) / 12, mode="same")  # low-pass at about 5 kHz: the signal is interpolated below
     knots_s = np.arange(0, seconds + 0.05, 0.05)
     samples = np.zeros((len(times), array.microphones), np.float32)
     for m, microphone in enumerate(array.microphones_m):
@@ -68,11 +69,12 @@ def heard(array: ArrayGeometry, seconds: float, seed: int) -> np.ndarray:
         arrival = (times + 0.5 - distance / SPEED_OF_SOUND_M_S) * rate * 4
         samples[:, m] = np.interp(arrival, np.arange(len(fine)), fine) / distance
     noise = np.random.default_rng(seed + 1).normal(0, 0.02, samples.shape)
-    return (0.2 * samples / np.abs(samples).max() + 0.2 * noise * 0.1).astype(np.float32)
+    received: NDArray[np.float32] = (0.2 * samples / np.abs(samples).max() + 0.2 * noise * 0.1).astype(np.float32)
+    return received
 
 
 def write_scene_bag(path: Path, seconds: float = 6.0, seed: int = 0) -> Path:
-    """Ten frames a second, audio in tenths of a second."""
+    """Write ten frames per second and audio messages of 0.1 s."""
     array = load_array("cube8")
     audio_format = AudioFormat(int(array.sample_rate_hz), array.microphones, "S16LE", "WAVE")
     samples = heard(array, seconds, seed)

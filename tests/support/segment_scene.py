@@ -1,51 +1,56 @@
-"""A small scene in the data set's layout, in closed form: a floor, two walls, boxes of which one hums, and two ears."""
+"""A small scene in the layout of the data set, in closed form: floor, walls, boxes of which one hums, and two ears."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from echoseg_ros.geometry import apply, inverse, look_at, pixel_rays, project, quaternion_xyzw, transform
 from echoseg_ros.io.colmap import ColmapImage, ColmapModel, ColmapPoints, write_model
-from echoseg_ros.types import Camera, Float64Array
+from echoseg_ros.types import Camera, Float64Array, RgbImage
 
 SIZE, RATE_HZ = 64, 44_100
 CAMERA = Camera(SIZE, SIZE, *(SIZE / 2,) * 4)
-# kind, center, half size in metres, z up; the first one hums. Both clocks stand on the floor in view.
+# Kind, center and half size of the boxes in metres, z up; the first one hums. Both clocks are in view.
 BOXES = (
     ("clock", np.array([2.0, 0.5, 0.25]), np.array([0.2, 0.2, 0.25])),
     ("clock", np.array([2.0, -0.6, 0.25]), np.array([0.2, 0.2, 0.25])),
     ("crate", np.array([1.3, 1.3, 0.2]), np.array([0.2, 0.2, 0.2])),
 )
 COLOURS = np.array([[120, 110, 90], [90, 120, 130], [130, 130, 90], [200, 60, 50], [200, 140, 50], [60, 160, 80]])
-EAR_M, SOUND_M_PER_S = 0.09, 343.0
+# Distance of an ear from the camera, m.
+EAR_M = 0.09
+SOUND_M_PER_S = 343.0
+# Units of the world of COLMAP per metre.
 UNITS_PER_M = 2.0
 
 
 def room_pose(number: int) -> Float64Array:
-    """T_room_camera: sideways along the boxes; the last quarter looks away from them."""
+    """T_room_camera: sideways along the boxes; every fourth camera looks away from them."""
     eye = np.array([0.1 * np.sin(number), -0.9 + 0.08 * number, 0.8])
     target = np.array([2.0, 0.1, 0.2]) if number % 4 != 3 else np.array([-3.0, 1.0, 0.3])
     return look_at(eye, target)
 
 
 def T_world_room() -> Float64Array:
-    """COLMAP's axes (x right, y down, z ahead) where the first camera's heading is x of the room."""
+    """T_world_room: the world has the axes of COLMAP (x right, y down, z forward), forward is x of the room."""
     return transform(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), np.zeros(3))
 
 
 def world_pose(number: int) -> Float64Array:
-    """T_world_camera, in COLMAP's units."""
+    """T_world_camera in the units of the world."""
     pose = T_world_room() @ room_pose(number)
     pose[:3, 3] *= UNITS_PER_M
     return pose
 
 
-def view(T_room_camera: Float64Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def view(T_room_camera: Float64Array) -> tuple[RgbImage, Float64Array, NDArray[np.int64]]:
     """(rgb [H, W, 3], points in the room [H, W, 3], ids [H, W]: k for the k-th box, else 0)."""
     rays = pixel_rays(CAMERA).reshape(-1, 3) @ T_room_camera[:3, :3].T
     eye = T_room_camera[:3, 3]
@@ -61,7 +66,7 @@ def view(T_room_camera: Float64Array) -> tuple[np.ndarray, np.ndarray, np.ndarra
             nearer = (enter < leave) & (enter > 0) & (enter < depth)
             depth[nearer], surface[nearer] = enter[nearer], number
     points = eye + rays * depth[:, None]
-    # Patches at random, so that a place is known by its looks.
+    # Random patches: each place has its own texture.
     cells = np.floor(points * 6 + 1e-6).astype(np.int64) @ [73856093, 19349663, 83492791]
     speckle = np.random.default_rng(0).integers(-40, 40, 1009)[cells % 1009]
     rgb = np.clip(COLOURS[surface] + speckle[:, None], 0, 255).astype(np.uint8)
@@ -83,8 +88,8 @@ def heard(T_room_camera: Float64Array, source_m: Float64Array, rng: np.random.Ge
     return np.round(3000 * both).astype(np.int16)
 
 
-def truth(source: int) -> dict:
-    """truth.json, with the k-th box (from 0) sounding; in COLMAP's world."""
+def truth(source: int) -> dict[str, Any]:
+    """Content of truth.json in the world of COLMAP; the box with this number (from 0) sounds."""
     turn = T_world_room()
     objects = {
         f"{kind}_{k}": {

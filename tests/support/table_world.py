@@ -1,4 +1,4 @@
-"""Four things on a table, and what a moving array hears of one of them, in metres."""
+"""Four instances on a table, and evidence of a moving array about one of them, in metres."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import numpy as np
 
 from echoseg_ros.geometry import transform, upright_box
 from echoseg_ros.sound.array.directions import fibonacci_sphere
-from echoseg_ros.types import Instance, MapSnapshot, SoundEvidence
+from echoseg_ros.types import Float64Array, Instance, MapSnapshot, SoundEvidence
 
 TABLE_Z_M = 0.75
 PLACES = [np.array([2.0 + 0.25 * k, 2.0, TABLE_Z_M + 0.05]) for k in range(4)]
 DIRECTIONS = fibonacci_sphere(1500).astype(np.float32)
 
 
-def instance(number: int, center_m: np.ndarray, size_m: float = 0.1) -> Instance:
-    points = center_m + np.random.default_rng(number).uniform(-size_m / 2, size_m / 2, (80, 3))
-    points = points.astype(np.float32)
+def instance(number: int, center_m: Float64Array, size_m: float = 0.1) -> Instance:
+    uniform = center_m + np.random.default_rng(number).uniform(-size_m / 2, size_m / 2, (80, 3))
+    points = uniform.astype(np.float32)
     return Instance(number, np.arange(80), points, np.zeros((80, 3), np.uint8), center_m, upright_box(points), 5, 1.0)
 
 
 def snapshot(instances: tuple[Instance, ...]) -> MapSnapshot:
-    """Things on a table."""
+    """A snapshot of instances on a table."""
     x, y = np.meshgrid(np.arange(1.5, 3.5, 0.05), np.arange(1.6, 2.6, 0.05))
     surface = np.column_stack([x.ravel(), y.ravel(), np.full(x.size, TABLE_Z_M)])
-    surface = np.concatenate([surface] + [i.points_map for i in instances]).astype(np.float32)
-    none = np.full(len(surface), -1, np.int32)
-    return MapSnapshot(0, instances, surface, np.zeros((len(surface), 3), np.uint8), none, len(surface))
+    points = np.concatenate([surface] + [i.points_map for i in instances]).astype(np.float32)
+    none = np.full(len(points), -1, np.int32)
+    return MapSnapshot(0, instances, points, np.zeros((len(points), 3), np.uint8), none, len(points))
 
 
-def evidence(k: int, source_m: np.ndarray | None, rng: np.random.Generator, turn_rad: float = 0.03) -> SoundEvidence:
-    """A lobe towards the source, a few degrees off as in a live room; nothing but ripple without a source."""
+def evidence(k: int, source_m: Float64Array | None, rng: np.random.Generator, turn_rad: float = 0.03) -> SoundEvidence:
+    """Window k: a lobe with a random error of `turn_rad` towards the source and noise; only noise without a source."""
     at_m = np.array([1.6 + 0.04 * k, 0.6 + 0.1 * np.sin(0.3 * k), 1.3])
     energy = 0.125 + 0.003 * rng.standard_normal(len(DIRECTIONS))
     if source_m is not None:
@@ -37,6 +37,6 @@ def evidence(k: int, source_m: np.ndarray | None, rng: np.random.Generator, turn
         energy += 0.15 * np.exp((DIRECTIONS @ (sight / np.linalg.norm(sight)) - 1) / 0.03)
     bands_hz = np.array([[200.0, 6000.0]])
     activity = 0.95 if source_m is not None else 0.05
-    energy = energy[None].astype(np.float32)
+    energies = energy[None].astype(np.float32)
     stamp_ns = round((0.25 + 0.25 * k) * 1e9)
-    return SoundEvidence(stamp_ns, 0.5, transform(np.eye(3), at_m), DIRECTIONS, energy, bands_hz, activity, -30.0)
+    return SoundEvidence(stamp_ns, 0.5, transform(np.eye(3), at_m), DIRECTIONS, energies, bands_hz, activity, -30.0)
