@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from echoseg_ros.objects.instance_body import rows_within
+from echoseg_ros.objects.instance_body import rows_in_box
 
 # Around an instance so much is looked at, as a share of its longest side, and at least so much.
 _MARGIN, _LEAST_MARGIN_M = 0.25, 0.03
@@ -33,7 +33,7 @@ _SURE, _FULL_JUDGEMENTS = 0.98, 2.0
 _SWEEPS = 10
 
 
-def redrawn(
+def refine_boundary(
     points_m: NDArray[np.float32],
     rgb: NDArray[np.uint8],
     member: NDArray[np.bool_],
@@ -69,7 +69,7 @@ def _around(points_m: NDArray[np.float32], member: NDArray[np.bool_]) -> NDArray
     """Rows of what lies in a box around the members; a few that lie apart do not make it larger."""
     low, high = np.percentile(points_m[member], (2, 98), axis=0).astype(np.float32)
     margin = max(_MARGIN * float((high - low).max()), _LEAST_MARGIN_M)
-    return rows_within(points_m, low - margin, high + margin)
+    return rows_in_box(points_m, low - margin, high + margin)
 
 
 def _colour_log_odds(

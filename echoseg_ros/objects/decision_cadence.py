@@ -1,19 +1,21 @@
-"""How often it is decided what sounds: that costs far more than hearing a window, and seldom says anything new."""
+"""When the next decision is due: a decision costs far more than evidence of a window, and seldom changes the verdict."""
 
 from __future__ import annotations
 
 from echoseg_ros.types import SoundEvidence, Verdict
 
-# While the same things sound it is decided more and more seldom, at last so many times the shortest period.
-CALM_TIMES = 4.0
-# A window this active is not a pause; what is heard after a pause of this length may be something else.
-ACTIVE, PAUSE_S = 0.05, 1.0
+# Longest period, in units of the shortest one; the period doubles while the same instances sound.
+MAX_PERIODS = 4.0
+# Activity from which a window is not part of a pause.
+MIN_ACTIVITY = 0.05
+# Length of a pause after which another source may sound: the shortest period holds again.
+PAUSE_S = 1.0
 
 
-class Cadence:
-    """When to decide anew. Periods are of sensor time, so that a run does not depend on a clock.
+class DecisionCadence:
+    """When to decide again. Periods are of sensor time, so that a run does not depend on a clock.
 
-    verdict: the last one decided, None before the first.
+    verdict: the last decided one, None before the first.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -21,9 +23,9 @@ class Cadence:
         self.verdict: Verdict | None = None
         self._active_ns = 0
 
-    def verdict_for(self, evidence: SoundEvidence) -> Verdict | None:
-        """The last verdict if it holds for this window too, None if it is time to decide."""
-        if evidence.activity > ACTIVE:
+    def held_verdict(self, evidence: SoundEvidence) -> Verdict | None:
+        """The last verdict if it holds for this window too, None if a decision is due; counts pauses."""
+        if evidence.activity > MIN_ACTIVITY:
             if evidence.stamp_ns - self._active_ns > PAUSE_S * 1e9:
                 self._period_s = self._every_s
             self._active_ns = evidence.stamp_ns
@@ -31,12 +33,14 @@ class Cadence:
             return None
         return self.verdict
 
-    def decided(self, verdict: Verdict) -> None:
-        """Take note of a new verdict."""
-        same = self.verdict is not None and len(verdict.sounding) > 0 and _named(self.verdict) == _named(verdict)
-        self._period_s = min(2 * self._period_s, CALM_TIMES * self._every_s) if same else self._every_s
+    def record(self, verdict: Verdict) -> None:
+        """Keep a new verdict and choose the next period."""
+        same = (
+            self.verdict is not None and len(verdict.sounding) > 0 and _object_ids(self.verdict) == _object_ids(verdict)
+        )
+        self._period_s = min(2 * self._period_s, MAX_PERIODS * self._every_s) if same else self._every_s
         self.verdict = verdict
 
 
-def _named(verdict: Verdict) -> list[int | None]:
+def _object_ids(verdict: Verdict) -> list[int | None]:
     return [source.object_id for source in verdict.sources]

@@ -12,27 +12,34 @@ from scipy.spatial.transform import Rotation
 
 from echoseg_ros.types import Box, Float64Array
 
-# Points within about two cells hang together; a part with this share of the largest one still belongs to the body.
+# Cell of the grid by which points are connected: points within about two cells are connected.
 _CELL_M = 0.02
+# Size of a part, as a share of the largest one, from which it belongs to the body.
 _MIN_PART = 0.25
+# Most cells along one axis.
 _MAX_CELLS = 128
-# What lies around an object within the ring, this far below its lowest point (or a little above), is what it stands on.
+# Horizontal distance from the object, between which points count as its supporting surface.
 _RING_M = (0.01, 0.06)
+# Height of the supporting surface: at most this far below the object's lowest point ...
 _GAP_BELOW_M = 0.05
+# ... and at most this far above it.
 _GAP_ABOVE_M = 0.02
+# Points that a supporting surface needs.
 _MIN_SUPPORT_POINTS = 10
+# Median deviation of their heights that it may have.
 _MAX_SUPPORT_SPREAD_M = 0.008
-# A Gaussian reaches about half the distance to its n-th neighbour beyond its centre, at most so far.
+# A Gaussian extends beyond its centre by half the distance to its n-th neighbour ...
 _NEIGHBOUR = 4
+# ... and at most this far.
 _MAX_REACH_M = 0.01
-# The median spacing is that of about this many of the points.
+# Points from which the median spacing is taken, about.
 _REACH_POINTS = 150
 # Share of points left out at each face of the box.
 _TRIM = 0.015
 
 
 def connected_parts(points: NDArray[np.float32]) -> NDArray[np.int32]:
-    """[N] number of the connected part that each of the points [N, 3] is in."""
+    """[N] number of the connected part of each of the points [N, 3], metres."""
     low = points.min(axis=0)
     cell_m = max(_CELL_M, float(np.ptp(points, axis=0).max()) / _MAX_CELLS)
     cells = ((points - low) / cell_m).astype(int) + 1
@@ -42,18 +49,18 @@ def connected_parts(points: NDArray[np.float32]) -> NDArray[np.int32]:
     return np.asarray(joined[tuple(cells.T)], np.int32)
 
 
-def solid_part(points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[N] bool: which of the points [N, 3] belong to the largest connected parts; stray ones do not."""
+def without_floaters(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[N] bool: which of the points [N, 3] belong to the large connected parts."""
     part = connected_parts(points)
     size = np.bincount(part)
     return np.asarray(size[part] >= _MIN_PART * size.max())
 
 
 def body_box(points: NDArray[np.float32]) -> Box:
-    """Upright box of smallest footprint around Gaussians with centres [N, 3], without the outermost share at each face.
+    """Upright box of smallest footprint around Gaussians with centres [N, 3], without the outermost share of points at each face.
 
-    The footprint's direction is that of the minimum-area rectangle; much faster than `geometry.upright_box`, which
-    tries all edges with the trimmed extent.
+    The footprint's direction is that of the minimum-area rectangle; faster than trying all edges
+    with the trimmed extent.
     """
     exact: Float64Array = np.asarray(points, dtype=float)
     middle = exact[:, :2].mean(axis=0)
@@ -80,7 +87,7 @@ def _is_within(points: np.ndarray, low: np.ndarray, high: np.ndarray, found: np.
         found[i] = inside
 
 
-def rows_within(points: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.intp]:
+def rows_in_box(points: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.intp]:
     """Rows of the points [N, 3] in the box between two corners [3]."""
     found = np.zeros(len(points), bool)
     _is_within(points, low.astype(np.float32), high.astype(np.float32), found)
@@ -88,7 +95,7 @@ def rows_within(points: NDArray[np.float32], low: NDArray[np.float32], high: NDA
 
 
 def _reach_m(points: Float64Array) -> float:
-    """How far the Gaussians with these centres [N, 3] extend beyond them, judged by their spacing."""
+    """Extent of the Gaussians beyond their centres [N, 3], estimated from their spacing, metres."""
     if len(points) <= _NEIGHBOUR:
         return 0.0
     some = points[:: 1 + len(points) // _REACH_POINTS]
@@ -102,11 +109,10 @@ def _trimmed(points: Float64Array) -> Float64Array:
     return inner if len(inner) >= 3 else points
 
 
-def grounded(box: Box, others: NDArray[np.float32]) -> Box:
-    """The box with its bottom lowered to the surface that the object stands on, if there is one among `others` [M, 3].
+def lowered_to_support(box: Box, others: NDArray[np.float32]) -> Box:
+    """The box with its bottom lowered to the supporting surface, if there is one among the points `others` [M, 3].
 
-    The lowest centimetre or two of an object cannot be told from its support in a noisy depth image, so that masks, and
-    the Gaussians under them, end a little too high.
+    In a noisy depth image the lowest centimetres of an object cannot be told from its support, so masks end too high.
     """
     yaw_axes = Rotation.from_quat(box.quaternion_xyzw).as_matrix()[:2, :2]
     below_m = box.center_m[2] - box.size_m[2] / 2 - others[:, 2]

@@ -1,4 +1,4 @@
-"""Two things that votes hold for one although space lies between them: views in which one hides the other join them."""
+"""Splits instances that votes merged although they are spatially separated: views in which one hides the other join them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from scipy.spatial import cKDTree
 
 from echoseg_ros.objects.instance_body import connected_parts
 
-# A part is a thing of its own from so many Gaussians on, and from this share of the largest part.
-_LEAST_GAUSSIANS, _LEAST_SHARE = 40, 0.25
-# Fewer are strays, which may lie anywhere.
-_STRAYS = 8
-# So far it lies from all other parts: a thing whose middle is hidden comes in two pieces that lie closer (in 26 maps without a
-# depth sensor pieces of one thing of that many Gaussians at most 9 cm, different things 7 to 29 cm).
-_GAP_M = 0.10
+# Gaussians that a part needs to become an instance of its own.
+_MIN_GAUSSIANS = 40
+# Size that it needs, as a share of the largest part.
+_MIN_SHARE = 0.25
+# Gaussians below which a part is a stray, which may lie anywhere and does not count as a neighbour.
+_MAX_STRAY = 8
+# Gap to all other parts, metres: an object whose middle is hidden has parts that lie closer.
+_MIN_GAP_M = 0.10
 
 
-def standing_apart(points_m: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Rows of the largest part of an instance, except for its body, that stands clear of all the others; may be empty.
+def separate_part(points_m: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Rows of the largest part besides the body that is spatially separated from all other parts; may be empty.
 
-    points_m: [N, 3] the instance's Gaussians.
+    points_m: [N, 3] centres of the instance's Gaussians, metres.
     """
-    if len(points_m) < 2 * _LEAST_GAUSSIANS:
+    if len(points_m) < 2 * _MIN_GAUSSIANS:
         return np.zeros(0, np.intp)
     part = connected_parts(points_m)
     size = np.bincount(part)
     body = int(size.argmax())
-    enough = (size >= _LEAST_GAUSSIANS) & (size >= _LEAST_SHARE * size[body])
+    enough = (size >= _MIN_GAUSSIANS) & (size >= _MIN_SHARE * size[body])
     enough[body] = False
     for other in sorted(np.flatnonzero(enough).tolist(), key=lambda k: -size[k]):
         inside = part == other
-        others = points_m[~inside & (size[part] >= _STRAYS)]
-        gap_m, _ = cKDTree(others).query(points_m[inside], distance_upper_bound=_GAP_M)
+        others = points_m[~inside & (size[part] >= _MAX_STRAY)]
+        gap_m, _ = cKDTree(others).query(points_m[inside], distance_upper_bound=_MIN_GAP_M)
         if not np.isfinite(gap_m).any():
             return np.flatnonzero(inside)
     return np.zeros(0, np.intp)

@@ -1,126 +1,69 @@
-"""Objects of the map: proposals of many views become instances by the Gaussians they share."""
+"""The instance map: proposals of many views become instances by the Gaussians they share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from echoseg_ros.config import InstanceConfig
-from echoseg_ros.objects.boundary import redrawn
-from echoseg_ros.objects.holes import holes_in
-from echoseg_ros.objects.instance_body import body_box, grounded, solid_part
-from echoseg_ros.objects.instance_splitting import standing_apart
-from echoseg_ros.objects.votes import VoteTable, locate
-from echoseg_ros.types import Instance, MaskProposal
+from echoseg_ros.objects.boundary import refine_boundary
+from echoseg_ros.objects.holes import hole_rows
+from echoseg_ros.objects.instance_building import build_instance, has_changed
+from echoseg_ros.objects.instance_candidate import InstanceCandidate
+from echoseg_ros.objects.instance_splitting import separate_part
+from echoseg_ros.objects.view_overlap import MIN_VISIBLE, ViewOverlap, label_shares
+from echoseg_ros.objects.votes import VoteTable, find_rows
+from echoseg_ros.types import Float32Array, Instance, MaskProposal
 
-# Blending weight (in pixels) at which a view of a Gaussian counts half. It falls off with the square below, since what
-# shines through the surface in front of it would else be taken for a part of that surface.
-_HALF_WEIGHT_PX = 1.0
-_MIN_SHARE = 0.02
-# A proposal is the same object as an instance from this overlap of the visible parts on; with several, the best fit.
+# Intersection over union of the visible parts from which a proposal matches a candidate; the best match wins.
 _MIN_MATCH_IOU = 0.25
-# A part lies inside a proposal when this much of it does.
-_INSIDE = 0.6
-# Weight of Gaussians (about: their number) below which nothing is said about an instance or a proposal.
-_MIN_VISIBLE = 4.0
+# Gaussians from which an instance is published.
 _MIN_GAUSSIANS = 8
+# Views that confirm an instance.
 _MIN_VIEWS = 2
-# An instance seen once, or one that holds nothing, goes when it was in view this often without being proposed again.
+# A candidate that is unconfirmed or holds no Gaussians is dropped after this many misses in a row.
 _MAX_MISSES = 3
-# New Gaussians have no votes yet: what a proposal has of them says little about whether it is a known object.
+# Weight of Gaussians without votes in the size of a proposal: being new, they do not tell whether its object is known.
 _NEW_WEIGHT = 0.3
-# Two instances become one when this many views had them in one proposal, and not even two thirds as many had two (in a
-# kitchen with the network's masks: pieces of one microwave 14 to 7 and 5 to 6, pairs of other things at most 5 to 5).
-_MIN_TOGETHER = 2
-# Worth of the votes of first looks once all views are looked at again.
-_BEFORE = 0.2
-# Body and box are found on a sample of about this many Gaussians.
-_BODY_POINTS = 1500
-# An instance is made anew when the map, or a new scale (units.MapScale), moved it by this share of its longest side, or when
-# this share of it was pruned.
-_CHANGED = 0.05
-# Views remembered for saying why: those that said most.
-_SUPPORT_VIEWS = 12
-# Larger than this is furniture that came together from parts.
+# Views that must have seen two candidates in one proposal before they are merged.
+_MIN_JOINED_VIEWS = 2
+# Merging also needs this many times as many joined views as separate ones.
+_MERGE_RATIO = 1.5
+# Weight of earlier votes once all views are proposed again.
+_REPEAT_WORTH = 0.2
+# Longest side of an instance, metres: larger ones are furniture put together from parts.
 _MAX_SIDE_M = 1.1
-
-
-@dataclass
-class _Track:
-    """One instance in the making.
-
-    seen_in: stamps of the views that proposed it; support: weight by stamp of the views that said most; instance: the
-    published value; stale: votes came in since.
-    """
-
-    id: int
-    seen_in: set[int] = field(default_factory=set)
-    misses: int = 0
-    age: int = 0
-    instance: Instance | None = None
-    stale: bool = True
-    support: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def views(self) -> int:
-        """How many views proposed it."""
-        return len(self.seen_in)
-
-    def remember(self, stamp_ns: int, weight: float) -> None:
-        """What a view said, for (positive) or against."""
-        self.support[stamp_ns] = self.support.get(stamp_ns, 0.0) + weight
-        if len(self.support) > _SUPPORT_VIEWS:
-            del self.support[min(self.support, key=lambda stamp: abs(self.support[stamp]))]
-
-    def sorted_support(self) -> tuple[tuple[int, float], ...]:
-        """(stamp_ns, weight) in order of time."""
-        return tuple(sorted(self.support.items()))
-
-
-@dataclass(frozen=True)
-class _Overlap:
-    """Sums over Gaussians.
-
-    shared: [M, K]; visible, whole: [M] of the tracks in view and at all; known: [K] of the proposals, new Gaussians
-    counting less; proposed: [K] of the proposals.
-    """
-
-    shared: np.ndarray
-    visible: np.ndarray
-    whole: np.ndarray
-    known: np.ndarray
-    proposed: np.ndarray
 
 
 class InstanceMap:
     """Instances as votes of views on Gaussians.
 
-    Every view says for each Gaussian it sees how much of it lies in which proposal (exact blending weights, normalised,
-    so that a near view says no more than a far one). Proposals are matched with instances by the overlap of these
-    weights; what stands clear of the rest of its instance becomes one of its own, and things known to be two keep what
-    is theirs where a view takes them for one. A Gaussian belongs to the instance with most votes, if half of what is
-    usual within it said "object" (VoteTable.owners), or if its Gaussians shut it in (holes_in); colours then say where
-    exactly it ends (redrawn).
+    A view votes for each visible Gaussian by its share in each proposal (exact blending weights, normalised, so that a near
+    view counts no more than a far one). Proposals are matched with candidates by the overlap of these shares. Candidates
+    that views join more often than they separate are merged; a part that is spatially separated is split off; separate
+    candidates keep their votes in a view that joins them. A Gaussian belongs to the candidate with most votes, if at least
+    half of the typical share of judgements there said "object" (VoteTable.owners), or if it lies in a hole (hole_rows); the
+    boundary is then refined by colour (refine_boundary).
     """
 
     def __init__(self, config: InstanceConfig | None = None, size_error: float = 1.0) -> None:
-        """size_error: how many times too large things may seem (units.NOMINAL_ERROR)."""
+        """size_error: factor by which sizes may be overestimated (units.NOMINAL_ERROR)."""
         self._config = config or InstanceConfig()
         self._max_side_m = _MAX_SIDE_M * size_error
         self._table = VoteTable()
-        self._tracks: list[_Track] = []
+        self._candidates: list[InstanceCandidate] = []
         self._next_id = 0
-        self._together = np.zeros((0, 0))  # [M, M] views in which two tracks lay in one proposal
-        self._apart = np.zeros((0, 0))  # [M, M] views in which they were two proposals, inf: space between
+        self._joined_views = np.zeros((0, 0))  # [M, M] views in which two candidates lay in one proposal
+        self._separate_views = np.zeros((0, 0))  # [M, M] views in which they lay in two; inf: spatially separated
 
     def __len__(self) -> int:
-        return len(self._tracks)
+        return len(self._candidates)
 
     def update(self, uids: NDArray[np.int64], weights: NDArray[np.float32], proposal: MaskProposal) -> None:
-        """Take in one view.
+        """Add the votes of one view.
 
         uids: [N] strictly increasing; weights: [N, K + 1] of `lift_proposal` for the same Gaussians. Raises ValueError
         if the shapes do not fit.
@@ -128,251 +71,218 @@ class InstanceMap:
         if weights.shape != (len(uids), len(proposal.scores) + 1):
             raise ValueError(f"weights {weights.shape}: want [{len(uids)}, {len(proposal.scores) + 1}]")
         self._table.align(uids)
-        share = _shares(weights)
-        familiar = np.where(self._table.judged > 0, np.float32(1), np.float32(_NEW_WEIGHT))
-        shared, visible, whole = self._table.overlap(share, len(self._tracks))
-        overlap = _Overlap(shared, visible, whole, familiar @ share[:, 1:], share[:, 1:].sum(axis=0))
+        share = label_shares(weights)
+        known_weight = np.where(self._table.judged > 0, np.float32(1), np.float32(_NEW_WEIGHT))
+        shared, visible, whole = self._table.overlap(share, len(self._candidates))
+        overlap = ViewOverlap(shared, visible, whole, known_weight @ share[:, 1:], share[:, 1:].sum(axis=0))
         targets = self._associate(overlap)
-        self._remember(proposal.stamp_ns, overlap, targets)
-        trust, stays = np.asarray(proposal.scores, np.float32), self._stays(overlap, targets)
-        self._table.add(share, targets, trust, stays)
-        for track in self._tracks:
-            track.age += 1
-        for column in targets[targets >= 0]:
-            self._tracks[column].seen_in.add(proposal.stamp_ns)
-            self._tracks[column].stale = True
+        self._add_support(proposal.stamp_ns, overlap, targets)
+        trust, keeps = np.asarray(proposal.scores, np.float32), self._keeps_votes(overlap, targets)
+        self._table.add(share, targets, trust, keeps)
+        for candidate in self._candidates:
+            candidate.age += 1
+        for i in targets[targets >= 0]:
+            self._candidates[i].seen_in.add(proposal.stamp_ns)
+            self._candidates[i].stale = True
         self._merge()
         self._forget()
 
-    def begin_again(self) -> None:
-        """The views will be taken in once more, better judged: what they said so far counts little from now on."""
-        self._table.fade(_BEFORE)
-        for track in self._tracks:
-            track.misses, track.support, track.stale = 0, {}, True
+    def prepare_repeat(self) -> None:
+        """Lower the weight of all votes: every view is about to vote again, on a better map."""
+        self._table.scale(_REPEAT_WORTH)
+        for candidate in self._candidates:
+            candidate.misses, candidate.support, candidate.stale = 0, {}, True
 
     def assignment(self, uids: NDArray[np.int64]) -> NDArray[np.int32]:
         """[N] id of the confirmed instance that votes give each Gaussian to, -1 for none. uids: [N] strictly increasing."""
         owner, _ = self._table.owners()
-        ids = np.array([t.id if t.views >= _MIN_VIEWS else -1 for t in self._tracks] + [-1], np.int32)
-        known, index = locate(self._table.uids, uids)
+        ids = np.array([c.id if c.views >= _MIN_VIEWS else -1 for c in self._candidates] + [-1], np.int32)
+        known, index = find_rows(self._table.uids, uids)
         result = np.full(len(uids), -1, np.int32)
         result[known] = ids[owner[index[known]]]
         return result
 
-    def instances(
-        self, uids: NDArray[np.int64], means: NDArray[np.float32], rgb: NDArray[np.uint8]
-    ) -> tuple[Instance, ...]:
-        """The instances that two views or more confirm, in the order of their ids.
+    def refresh(self, uids: NDArray[np.int64], means: Float32Array, rgb: NDArray[np.uint8]) -> None:
+        """Bring `instances` up to the votes and the map as they are now: splits candidates, builds what has changed.
 
         uids: [N] strictly increasing; means: [N, 3] metres; rgb: [N, 3] uint8. An instance whose votes and Gaussians did
-        not change since it was made keeps its box and points.
+        not change since it was built keeps its box and points.
         """
         self._table.align(uids)
         points = np.asarray(means, np.float32)
         self._split(points)
         owner, membership = self._table.owners()
-        usual, free = self._table.usual(), owner < 0
-        for track in self._tracks:
-            if track.instance is not None and not track.stale:
-                known, rows = locate(uids, track.instance.uids)
-                track.stale = _has_changed(track.instance, known, points[rows])
-                if not track.stale:
-                    free[rows[known]] = False
-        for i, track in enumerate(self._tracks):
+        typical, free = self._table.typical_shares(), owner < 0
+        self._mark_changed(uids, points, free)
+        for i, candidate in enumerate(self._candidates):
             voted = owner == i
-            if track.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
-                track.instance = None
-            elif track.stale or track.instance is None:
-                whole = voted.copy()
-                whole[holes_in(points, voted, free)] = True
-                share = self._table.share_of(i, usual)
-                members = redrawn(points, rgb, whole, whole | free, share, self._table.judged)
-                track.stale = False
+            if candidate.views < _MIN_VIEWS or np.count_nonzero(voted) < _MIN_GAUSSIANS:
+                candidate.instance = None
+            elif candidate.stale or candidate.instance is None:
+                share = self._table.relative_share(i, typical)
+                members = self._members(points, rgb, voted, free, share)
+                candidate.stale = False
                 if len(members) < _MIN_GAUSSIANS:
-                    track.instance = None
+                    candidate.instance = None
                     continue
                 free[members] = False
                 agreement = float(membership[voted].mean())
-                track.instance = _instance(track, members, uids, points, rgb, agreement, points[free], self._max_side_m)
-            elif (support := track.sorted_support()) != track.instance.support:
-                track.instance = replace(track.instance, support=support)
-        found = [track.instance for track in self._tracks if track.instance is not None]
+                candidate.instance = build_instance(
+                    candidate, members, uids, points, rgb, agreement, points[free], self._max_side_m
+                )
+            elif (support := candidate.sorted_support()) != candidate.instance.support:
+                candidate.instance = replace(candidate.instance, support=support)
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """The instances that two views or more confirm, as of the last `refresh`, in the order of their ids."""
+        found = [candidate.instance for candidate in self._candidates if candidate.instance is not None]
         return tuple(sorted(found, key=lambda instance: instance.id))
 
-    def _associate(self, overlap: _Overlap) -> NDArray[np.int32]:
-        """[K] the track of each proposal, -1 for those too small to count; opens tracks for what is new."""
+    def _mark_changed(self, uids: NDArray[np.int64], points: Float32Array, free: NDArray[np.bool_]) -> None:
+        """Mark instances that the map has changed as stale; Gaussians of the others are not free."""
+        for candidate in self._candidates:
+            if candidate.instance is not None and not candidate.stale:
+                known, rows = find_rows(uids, candidate.instance.uids)
+                candidate.stale = has_changed(candidate.instance, known, points[rows])
+                if not candidate.stale:
+                    free[rows[known]] = False
+
+    def _members(
+        self,
+        points: Float32Array,
+        rgb: NDArray[np.uint8],
+        voted: NDArray[np.bool_],
+        free: NDArray[np.bool_],
+        share: Float32Array,
+    ) -> NDArray[np.intp]:
+        """Rows of an instance: those voted for it and its holes, with the boundary refined by colour."""
+        whole = voted.copy()
+        whole[hole_rows(points, voted, free)] = True
+        return refine_boundary(points, rgb, whole, whole | free, share, self._table.judged)
+
+    def _associate(self, overlap: ViewOverlap) -> NDArray[np.int32]:
+        """[K] index of the candidate of each proposal, -1 for a proposal too small to count; opens new candidates."""
         targets = np.full(len(overlap.proposed), -1, np.int32)
         union = overlap.visible[:, None] + overlap.known[None] - overlap.shared
         iou = overlap.shared / np.maximum(union, 1e-9)
-        tracks, matched = linear_sum_assignment(-iou)
-        good = iou[tracks, matched] >= _MIN_MATCH_IOU
-        targets[matched[good]] = tracks[good]
-        self._count(overlap, targets)
-        for k in np.flatnonzero((targets < 0) & (overlap.proposed >= _MIN_VISIBLE)):
+        rows, matched = linear_sum_assignment(-iou)
+        good = iou[rows, matched] >= _MIN_MATCH_IOU
+        targets[matched[good]] = rows[good]
+        self._count_views(overlap, targets)
+        for k in np.flatnonzero((targets < 0) & (overlap.proposed >= MIN_VISIBLE)):
             targets[k] = self._open()
         return targets
 
-    def _count(self, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
-        """Note which tracks were missed, which were seen in one proposal, and which in two."""
-        clear = overlap.visible >= _MIN_VISIBLE
-        expected = clear & (overlap.visible > 0.5 * overlap.whole)
-        hit = np.isin(np.arange(len(self._tracks)), targets)
-        for track, seen, in_view in zip(self._tracks, hit, expected, strict=True):
-            track.misses = 0 if seen else track.misses + int(in_view)
-        if not self._tracks or len(targets) == 0:
+    def _count_views(self, overlap: ViewOverlap, targets: NDArray[np.int32]) -> None:
+        """Count misses, and for each pair of candidates the views that join and that separate them."""
+        expected = (overlap.visible >= MIN_VISIBLE) & (overlap.visible > 0.5 * overlap.whole)
+        proposed = np.isin(np.arange(len(self._candidates)), targets)
+        for candidate, seen, in_view in zip(self._candidates, proposed, expected, strict=True):
+            candidate.misses = 0 if seen else candidate.misses + int(in_view)
+        if not self._candidates or len(targets) == 0:
             return
-        inside = _inside(overlap)
-        home = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)
-        both = (home[:, None] >= 0) & (home[None] >= 0)
-        same = home[:, None] == home[None]
-        self._together += both & same
-        self._apart += both & ~same
+        inside = overlap.candidates_inside()
+        within = np.where(inside.any(axis=1), inside.argmax(axis=1), -1)  # [M] the proposal that holds each candidate
+        both = (within[:, None] >= 0) & (within[None] >= 0)
+        same = within[:, None] == within[None]
+        self._joined_views += both & same
+        self._separate_views += both & ~same
 
-    def _stays(self, overlap: _Overlap, targets: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """[M, K] whether a track lies in a proposal that is taken for another one, although they are two things."""
-        stays = np.zeros((len(self._tracks), len(targets)), bool)
-        two = (self._apart >= _MIN_TOGETHER) & (self._apart >= self._together)
-        inside = _inside(overlap)
+    def _keeps_votes(self, overlap: ViewOverlap, targets: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """[M, K] whether a candidate lies in the proposal of another candidate that views usually separate from it."""
+        keeps = np.zeros((len(self._candidates), len(targets)), bool)
+        separate = (self._separate_views >= _MIN_JOINED_VIEWS) & (self._separate_views >= self._joined_views)
+        inside = overlap.candidates_inside()
         for k in np.flatnonzero(targets >= 0):
-            stays[: len(inside), k] = inside[:, k] & two[: len(inside), targets[k]]
-        return stays
+            keeps[: len(inside), k] = inside[:, k] & separate[: len(inside), targets[k]]
+        return keeps
 
-    def _remember(self, stamp_ns: int, overlap: _Overlap, targets: NDArray[np.int32]) -> None:
-        """Keep what the view says for and against each track, to explain it later."""
-        for k, track in enumerate(targets):
-            if track >= 0:
-                self._tracks[track].remember(stamp_ns, float(overlap.proposed[k]))
-        missed = np.setdiff1d(np.flatnonzero(overlap.visible >= _MIN_VISIBLE), targets)
-        for track in missed:
-            self._tracks[track].remember(stamp_ns, -float(overlap.visible[track]))
+    def _add_support(self, stamp_ns: int, overlap: ViewOverlap, targets: NDArray[np.int32]) -> None:
+        """Keep the weight of the view for and against each candidate, to explain it later."""
+        for k, i in enumerate(targets):
+            if i >= 0:
+                self._candidates[i].add_support(stamp_ns, float(overlap.proposed[k]))
+        missed = np.setdiff1d(np.flatnonzero(overlap.visible >= MIN_VISIBLE), targets)
+        for i in missed:
+            self._candidates[i].add_support(stamp_ns, -float(overlap.visible[i]))
 
     def _open(self) -> int:
-        """A new track; returns its column."""
-        self._tracks.append(_Track(self._next_id))
+        """Open a new candidate; returns its index."""
+        self._candidates.append(InstanceCandidate(self._next_id))
         self._next_id += 1
-        self._together = np.pad(self._together, (0, 1))
-        self._apart = np.pad(self._apart, (0, 1))
-        return len(self._tracks) - 1
+        self._joined_views = np.pad(self._joined_views, (0, 1))
+        self._separate_views = np.pad(self._separate_views, (0, 1))
+        return len(self._candidates) - 1
 
     def _split(self, points_m: NDArray[np.float32]) -> None:
-        """What stands apart from the rest of its track becomes a track of its own, as long as space lies between."""
+        """Split off parts that are spatially separated; forget a separation that has closed since."""
         owner, _ = self._table.owners()
-        for i, j in np.argwhere(np.triu(np.isinf(self._apart))).tolist():
+        for i, j in np.argwhere(np.triu(np.isinf(self._separate_views))).tolist():
             rows = np.flatnonzero((owner == i) | (owner == j))
-            if (self._tracks[i].stale or self._tracks[j].stale) and not len(standing_apart(points_m[rows])):
-                self._apart[i, j] = self._apart[j, i] = self._together[i, j]
-        for i, track in enumerate(tuple(self._tracks)):
+            if (self._candidates[i].stale or self._candidates[j].stale) and not len(separate_part(points_m[rows])):
+                self._separate_views[i, j] = self._separate_views[j, i] = self._joined_views[i, j]
+        for i, candidate in enumerate(tuple(self._candidates)):
             rows = np.flatnonzero(owner == i)
-            if len(self._tracks) >= self._config.max_count:
+            if len(self._candidates) >= self._config.max_count:
                 return
-            if not track.stale or track.views < _MIN_VIEWS:
+            if not candidate.stale or candidate.views < _MIN_VIEWS:
                 continue
-            rows = rows[standing_apart(points_m[rows])]
+            rows = rows[separate_part(points_m[rows])]
             if len(rows) == 0:
                 continue
             new = self._open()
-            self._table.give(rows, i, new)
-            self._tracks[new].seen_in, self._tracks[new].support = set(track.seen_in), dict(track.support)
-            self._apart[i, new] = self._apart[new, i] = np.inf
+            self._table.move_votes(rows, i, new)
+            self._candidates[new].seen_in, self._candidates[new].support = (
+                set(candidate.seen_in),
+                dict(candidate.support),
+            )
+            self._separate_views[i, new] = self._separate_views[new, i] = np.inf
 
     def _merge(self) -> None:
-        """Join tracks that lay in one proposal more often than in two; the one seen in more views keeps its id."""
-        ready = np.triu((self._together >= _MIN_TOGETHER) & (self._together > 1.5 * self._apart), 1)
-        target = np.arange(len(self._tracks), dtype=np.int32)
+        """Merge candidates that views join more often than they separate; the one with more views keeps its id."""
+        joined = self._joined_views
+        ready = np.triu((joined >= _MIN_JOINED_VIEWS) & (joined > _MERGE_RATIO * self._separate_views), 1)
+        target = np.arange(len(self._candidates), dtype=np.int32)
         gone: set[int] = set()
         for a, b in np.argwhere(ready).tolist():
             if a in gone or b in gone:
                 continue
-            keep, lose = (a, b) if self._tracks[a].views >= self._tracks[b].views else (b, a)
+            keep, lose = (a, b) if self._candidates[a].views >= self._candidates[b].views else (b, a)
             target[target == lose] = keep
-            self._tracks[keep].stale = True
-            self._tracks[keep].seen_in |= self._tracks[lose].seen_in
-            for stamp_ns, weight in self._tracks[lose].support.items():
-                self._tracks[keep].remember(stamp_ns, weight)
+            self._candidates[keep].stale = True
+            self._candidates[keep].seen_in |= self._candidates[lose].seen_in
+            for stamp_ns, weight in self._candidates[lose].support.items():
+                self._candidates[keep].add_support(stamp_ns, weight)
             gone.add(lose)
         self._remove(gone, target)
 
     def _forget(self) -> None:
-        """Drop what is over the limit, and what was in view in vain if it was never confirmed or holds nothing.
+        """Drop candidates beyond the limit, and missed ones that were never confirmed or hold no Gaussians.
 
-        A track that holds nothing yet stays while it is proposed: its Gaussians may have been missed by earlier views.
+        A candidate without Gaussians stays while it is proposed: earlier views may have missed its Gaussians.
         """
         owner, _ = self._table.owners()
-        owned = np.bincount(owner + 1, minlength=len(self._tracks) + 1)[1:]
+        owned = np.bincount(owner + 1, minlength=len(self._candidates) + 1)[1:]
         gone = {
             i
-            for i, track in enumerate(self._tracks)
-            if track.misses >= _MAX_MISSES and (track.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS)
+            for i, candidate in enumerate(self._candidates)
+            if candidate.misses >= _MAX_MISSES and (candidate.views < _MIN_VIEWS or owned[i] < _MIN_GAUSSIANS)
         }
         left = sorted(
-            set(range(len(self._tracks))) - gone, key=lambda i: (-self._tracks[i].views, self._tracks[i].age, i)
+            set(range(len(self._candidates))) - gone,
+            key=lambda i: (-self._candidates[i].views, self._candidates[i].age, i),
         )
-        self._remove(gone | set(left[self._config.max_count :]), np.arange(len(self._tracks), dtype=np.int32))
+        self._remove(gone | set(left[self._config.max_count :]), np.arange(len(self._candidates), dtype=np.int32))
 
     def _remove(self, gone: set[int], target: NDArray[np.int32]) -> None:
-        """Take tracks out; the votes of track t go to target[t], or away if that is one of `gone`."""
+        """Remove candidates; the votes of candidate i go to target[i], or are lost if that is one of `gone`."""
         if not gone:
             return
-        keep = np.array([i for i in range(len(self._tracks)) if i not in gone], int)
-        column = np.full(len(self._tracks), -1, np.int32)
-        column[keep] = np.arange(len(keep))
-        self._table.rename(column[target])
-        self._tracks = [self._tracks[i] for i in keep]
-        self._together = self._together[np.ix_(keep, keep)]
-        self._apart = self._apart[np.ix_(keep, keep)]
-
-
-def _inside(overlap: _Overlap) -> NDArray[np.bool_]:
-    """[M, K] whether a track lies in a proposal; each in one at most."""
-    clear = overlap.visible >= _MIN_VISIBLE
-    return np.asarray(clear[:, None] & (overlap.shared > _INSIDE * overlap.visible[:, None]))
-
-
-def _has_changed(instance: Instance, known: NDArray[np.bool_], points_m: NDArray[np.float32]) -> bool:
-    """Whether the map has moved an instance since it was made, or taken Gaussians out of it.
-
-    known: [n] which of its Gaussians are still there; points_m: [n, 3] where they are now, valid where known.
-    """
-    if np.count_nonzero(known) < (1 - _CHANGED) * len(known):
-        return True
-    moved_m = np.linalg.norm(points_m[known] - instance.points_map[known], axis=1)
-    return float(np.median(moved_m)) > _CHANGED * float(instance.box.size_m.max())
-
-
-def _shares(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, K + 1] how each Gaussian's judged weight is spread over the labels; rows sum to the view's say, below 1."""
-    total = weights.sum(axis=1)
-    scale = total / (total**2 + _HALF_WEIGHT_PX**2)
-    share = weights * scale[:, None]
-    share[share < _MIN_SHARE] = 0
-    return np.ascontiguousarray(share, np.float32)
-
-
-def _instance(
-    track: _Track,
-    members: NDArray[np.intp],
-    uids: np.ndarray,
-    means: NDArray[np.float32],
-    rgb: np.ndarray,
-    agreement: float,
-    free: NDArray[np.float32],
-    max_side_m: float,
-) -> Instance | None:
-    """The published value of a track; None if its parts span more than an object does."""
-    points = means[members]
-    sample = points[:: 1 + len(points) // _BODY_POINTS]
-    body = sample[solid_part(sample)]
-    box = grounded(body_box(body), free)
-    if max(box.size_m) > max_side_m:
-        return None
-    return Instance(
-        id=track.id,
-        uids=uids[members],
-        points_map=points,
-        rgb=np.asarray(rgb[members], np.uint8),
-        position_m=body.mean(axis=0, dtype=float),
-        box=box,
-        views=track.views,
-        confidence=agreement,
-        support=track.sorted_support(),
-    )
+        keep = np.array([i for i in range(len(self._candidates)) if i not in gone], int)
+        index = np.full(len(self._candidates), -1, np.int32)
+        index[keep] = np.arange(len(keep))
+        self._table.relabel(index[target])
+        self._candidates = [self._candidates[i] for i in keep]
+        self._joined_views = self._joined_views[np.ix_(keep, keep)]
+        self._separate_views = self._separate_views[np.ix_(keep, keep)]

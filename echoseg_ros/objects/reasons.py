@@ -1,4 +1,4 @@
-"""Why an object is believed to sound, or is not: the windows and views that moved it most, and who was next to it."""
+"""Reasons an object is believed to sound, or is not: the windows and views that moved it most, and who was next to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST, CANDIDATES = 5, 4
 
 
 @dataclass(frozen=True)
-class Why:
+class Reasons:
     """What speaks for and against one object as the place of one source.
 
     object_id, probability: the object and how likely it is; rival_id, rival_probability: the likeliest other candidate
@@ -35,7 +35,7 @@ class Why:
     views: tuple[tuple[int, float], ...]
 
 
-def explain(tracker: SourceEstimator, verdict: Verdict, instances: tuple[Instance, ...]) -> tuple[Why, ...]:
+def explain(tracker: SourceEstimator, verdict: Verdict, instances: tuple[Instance, ...]) -> tuple[Reasons, ...]:
     """The likeliest objects of every source of a verdict, each with its reasons. Uses the evidence in memory."""
     by_id = {instance.id: instance for instance in instances}
     return tuple(
@@ -46,7 +46,7 @@ def explain(tracker: SourceEstimator, verdict: Verdict, instances: tuple[Instanc
     )
 
 
-def _why(tracker: SourceEstimator, source: SoundSource, rank: int, by_id: dict[int, Instance]) -> Why:
+def _why(tracker: SourceEstimator, source: SoundSource, rank: int, by_id: dict[int, Instance]) -> Reasons:
     object_id, probability = source.candidates[rank]
     assert object_id is not None
     rival_id, rival_probability = next(
@@ -56,7 +56,7 @@ def _why(tracker: SourceEstimator, source: SoundSource, rank: int, by_id: dict[i
     instance = by_id[object_id]
     # Elsewhere has no place of its own: a window is for the object by how far it stands out there at all.
     stamps_ns, gain = tracker.window_preferences(instance.position_m, None if rival is None else rival.position_m)
-    return Why(
+    return Reasons(
         source.id, object_id, float(probability), rank, rival_id, float(rival_probability),
         _strongest(stamps_ns, gain), _strongest(*_columns(instance.support)),
     )  # fmt: skip

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
-from echoseg_ros.objects.decision_cadence import Cadence
+from echoseg_ros.objects.decision_cadence import DecisionCadence
 from echoseg_ros.objects.instance_choice import InstanceChooser
-from echoseg_ros.objects.reasons import Why, explain
+from echoseg_ros.objects.reasons import Reasons, explain
 from echoseg_ros.sound.localisation.evidence_memory import MAX_WINDOWS
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
 from echoseg_ros.types import MapSnapshot, SoundEvidence, Verdict, is_backward_jump
@@ -33,7 +33,7 @@ class DecisionStage:
         """Clear the evidence, which belongs to another time or another array."""
         self.estimator = SourceEstimator(self.config.sources)
         self.chooser = InstanceChooser(self.config.choice)
-        self._cadence = Cadence(self.config.sources.every_s)
+        self._cadence = DecisionCadence(self.config.sources.every_s)
         self._newest: SoundEvidence | None = None
         self._has_evidence = False
         self._name_shares: NameShares = {}
@@ -48,10 +48,10 @@ class DecisionStage:
         window_end_ns = _end_ns(evidence)
         if self._metres_per_unit is None:
             return Verdict(evidence.stamp_ns, window_end_ns)
-        if (held := self._cadence.verdict_for(evidence)) is not None:
+        if (held := self._cadence.held_verdict(evidence)) is not None:
             return replace(held, stamp_ns=evidence.stamp_ns, window_end_ns=window_end_ns)
         verdict = self._decide(evidence.stamp_ns, window_end_ns, snapshot)
-        self._cadence.decided(verdict)
+        self._cadence.record(verdict)
         return verdict
 
     def remember(self, evidence: SoundEvidence, snapshot: MapSnapshot) -> None:
@@ -75,7 +75,7 @@ class DecisionStage:
             return None
         return self._decide(self._newest.stamp_ns, _end_ns(self._newest), snapshot)
 
-    def explain(self, verdict: Verdict, snapshot: MapSnapshot) -> tuple[Why, ...]:
+    def explain(self, verdict: Verdict, snapshot: MapSnapshot) -> tuple[Reasons, ...]:
         """Reasons of the newest verdict (objects.reasons), from the evidence in memory."""
         factor = self._metres_per_unit or 1.0
         return explain(self.estimator, scaled_verdict(verdict, factor), scaled_snapshot(snapshot, factor).instances)

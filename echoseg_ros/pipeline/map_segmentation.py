@@ -96,7 +96,7 @@ class MapSegmentation:
 
     def repeat(self, keyframes: list[Keyframe]) -> None:
         """Make the proposals of keyframes again, on the finished map; earlier votes keep a small weight."""
-        self.instances.begin_again()
+        self.instances.prepare_repeat()
         for keyframe in keyframes:
             self.propose_and_lift(keyframe)
 

@@ -94,14 +94,14 @@ def _camera_items() -> Iterator[CameraItem]:
 def _warm_up_instances() -> None:
     """Kernels that so short a recording does not reach: grouping, merging, and an instance that two views confirm."""
     group(np.ones((8, 8), np.float32), np.zeros((4, 4, 2), np.float32), np.full((4, 4), 8, np.float32))
-    VoteTable().rename(np.zeros(0, np.int32))
+    VoteTable().relabel(np.zeros(0, np.int32))
     random = np.random.default_rng(0)
     instances, count = InstanceMap(), 60
     uids, proposal = np.arange(count), MaskProposal(0, np.ones((2, 2), np.int32), np.ones(1, np.float32), "warm-up")
     for _ in range(2):
         instances.update(uids, np.where(uids[:, None] < 40, (0, 3), (3, 0)).astype(np.float32), proposal)
     means = random.uniform(0, 0.2, (count, 3)).astype(np.float32)
-    instances.instances(uids, means, random.integers(0, 255, (count, 3), dtype=np.uint8))
+    instances.refresh(uids, means, random.integers(0, 255, (count, 3), dtype=np.uint8))
 
 
 def _sound_items(array: ArrayGeometry) -> Iterator[SoundItem]:

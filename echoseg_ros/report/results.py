@@ -17,8 +17,8 @@ import echoseg_ros
 from echoseg_ros.config import Config
 from echoseg_ros.io.files import write_json
 from echoseg_ros.mapping.map_copy import MapCopy
-from echoseg_ros.objects.map_snapshot import ids_of
-from echoseg_ros.objects.reasons import Why
+from echoseg_ros.objects.map_snapshot import instance_ids
+from echoseg_ros.objects.reasons import Reasons
 from echoseg_ros.pipeline.decision_stage import DecisionStage
 from echoseg_ros.pipeline.map_stage import MapStage
 from echoseg_ros.pipeline.replay import ReplayedRun
@@ -52,7 +52,7 @@ class MapState:
         """Copy the map; call it on the thread that owns the map."""
         copy = map_stage.mapper.copy()
         snapshot = map_stage.snapshot(stamp_ns)
-        return MapState(copy, ids_of(copy.uids, snapshot.instances), snapshot, map_stage.psnr_db())
+        return MapState(copy, instance_ids(copy.uids, snapshot.instances), snapshot, map_stage.psnr_db())
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def objects_json(verdict: Verdict, snapshot: MapSnapshot, start_ns: int) -> dict
     }
 
 
-def why_json(reasons: tuple[Why, ...], start_ns: int) -> list[dict[str, Any]]:
+def why_json(reasons: tuple[Reasons, ...], start_ns: int) -> list[dict[str, Any]]:
     """Content of why.json: the most probable objects of each source with reasons (t_s, share) and the rival."""
     return [
         {

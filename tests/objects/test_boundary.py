@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from echoseg_ros.objects.boundary import redrawn
+from echoseg_ros.objects.boundary import refine_boundary
 
 SIDE = 40
 RED, WHITE = (170, 40, 40), (220, 220, 215)
@@ -24,12 +24,12 @@ class Wall:
         self.rgb = np.clip(colour, 0, 255).astype(np.uint8)
         self.judged = np.full(y.size, 5.0, np.float32)
 
-    def redrawn(self, said, open_=None):
+    def refined(self, said, open_=None):
         """[N] the instance, where votes said `said` [N] of it: a member from half on."""
         said = np.asarray(said, np.float32)
         member = said > 0.5
         open_ = np.ones(len(said), bool) if open_ is None else open_
-        rows = redrawn(self.points, self.rgb, member, open_, said, self.judged)
+        rows = refine_boundary(self.points, self.rgb, member, open_, said, self.judged)
         found = np.zeros(len(said), bool)
         found[rows] = True
         return found
@@ -45,7 +45,7 @@ def test_a_strip_of_wall_that_votes_gave_to_a_thing_goes():
     strip = ~wall.true & (np.abs(wall.y - 0.29) < 0.021) & (np.abs(wall.points[:, 2] - 0.195) < 0.081)
     said = np.where(wall.true, 0.9, np.where(strip, 0.7, 0.0))
     assert iou(said > 0.5, wall.true) < 0.82
-    assert iou(wall.redrawn(said), wall.true) > 0.97
+    assert iou(wall.refined(said), wall.true) > 0.97
 
 
 def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances():
@@ -53,22 +53,22 @@ def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances():
     missed = wall.true & (wall.y < 0.15)
     said = np.where(missed, 0.3, np.where(wall.true, 0.9, 0.0))
     assert iou(said > 0.5, wall.true) < 0.85
-    assert iou(wall.redrawn(said), wall.true) > 0.97
-    np.testing.assert_array_equal(wall.redrawn(said, ~missed), wall.true & ~missed)
+    assert iou(wall.refined(said), wall.true) > 0.97
+    np.testing.assert_array_equal(wall.refined(said, ~missed), wall.true & ~missed)
 
 
 @pytest.mark.parametrize("said_of_the_rest", [0.0, 0.3])
 def test_votes_stand_where_colours_say_nothing(said_of_the_rest):
     wall = Wall(WHITE, WHITE)
     said = np.where(wall.true, 0.8, said_of_the_rest)
-    found = wall.redrawn(said)
+    found = wall.refined(said)
     assert iou(found, wall.true) > 0.95
 
 
 def test_few_gaussians_are_left_as_they_are():
     points = np.zeros((6, 3), np.float32)
     member = np.arange(6) < 4
-    rows = redrawn(
+    rows = refine_boundary(
         points, np.zeros((6, 3), np.uint8), member, ~member, member.astype(np.float32), np.ones(6, np.float32)
     )
     np.testing.assert_array_equal(rows, np.flatnonzero(member))

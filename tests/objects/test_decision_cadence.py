@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echoseg_ros.objects.decision_cadence import CALM_TIMES, Cadence
+from echoseg_ros.objects.decision_cadence import MAX_PERIODS, DecisionCadence
 from echoseg_ros.types import Box, Instance, SoundEvidence, SoundingObject, SoundSource, Verdict
 
 _S = 1_000_000_000
@@ -26,33 +26,35 @@ def _verdict(at_s: float, object_id: int | None) -> Verdict:
     return Verdict(round(at_s * _S), round(at_s * _S), (source,), sounding)
 
 
-def _decisions(cadence: Cadence, times_s: np.ndarray, object_at, activity_at=lambda t: 1.0) -> list[float]:
+def _decisions(cadence: DecisionCadence, times_s: np.ndarray, object_at, activity_at=lambda t: 1.0) -> list[float]:
     made = []
     for t in times_s:
-        if cadence.verdict_for(_evidence(t, activity_at(t))) is None:
+        if cadence.held_verdict(_evidence(t, activity_at(t))) is None:
             made.append(float(t))
-            cadence.decided(_verdict(t, object_at(t)))
+            cadence.record(_verdict(t, object_at(t)))
     return made
 
 
 def test_what_stays_is_decided_more_and_more_seldom():
-    made = _decisions(Cadence(1.0), np.arange(0, 30, 0.25), lambda t: 7)
+    made = _decisions(DecisionCadence(1.0), np.arange(0, 30, 0.25), lambda t: 7)
     assert made[:5] == [0.0, 1.0, 3.0, 7.0, 11.0]
-    assert np.diff(made).max() == CALM_TIMES
+    assert np.diff(made).max() == MAX_PERIODS
 
 
 def test_what_changes_and_what_is_nowhere_is_decided_at_once_again():
-    assert np.diff(_decisions(Cadence(1.0), np.arange(0, 12, 0.25), lambda t: int(t) % 5)).max() == 1.0
-    assert np.diff(_decisions(Cadence(1.0), np.arange(0, 12, 0.25), lambda t: None)).max() == 1.0
+    assert np.diff(_decisions(DecisionCadence(1.0), np.arange(0, 12, 0.25), lambda t: int(t) % 5)).max() == 1.0
+    assert np.diff(_decisions(DecisionCadence(1.0), np.arange(0, 12, 0.25), lambda t: None)).max() == 1.0
 
 
 def test_a_sound_after_a_pause_is_decided_within_the_shortest_period():
-    made = _decisions(Cadence(1.0), np.arange(0, 30, 0.25), lambda t: 7, lambda t: 0.0 if 12.0 < t < 14.0 else 1.0)
+    made = _decisions(
+        DecisionCadence(1.0), np.arange(0, 30, 0.25), lambda t: 7, lambda t: 0.0 if 12.0 < t < 14.0 else 1.0
+    )
     assert 14.0 in made
 
 
 def test_time_that_starts_again_is_decided_at_once():
-    cadence = Cadence(1.0)
-    cadence.decided(_verdict(100.0, 7))
-    assert cadence.verdict_for(_evidence(100.5)) is not None
-    assert cadence.verdict_for(_evidence(3.0)) is None
+    cadence = DecisionCadence(1.0)
+    cadence.record(_verdict(100.0, 7))
+    assert cadence.held_verdict(_evidence(100.5)) is not None
+    assert cadence.held_verdict(_evidence(3.0)) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoseg_ros.objects.holes import holes_in
+from echoseg_ros.objects.holes import hole_rows
 
 
 def sheet(side: int = 30) -> np.ndarray:
@@ -19,16 +19,16 @@ def test_a_hole_is_filled_and_the_edge_stays() -> None:
     box = (np.abs(y - 0.15) < 0.085) & (np.abs(z - 0.15) < 0.085)
     hole = np.hypot(y - 0.15, z - 0.15) < 0.025
     member = box & ~hole
-    np.testing.assert_array_equal(holes_in(points, member, ~member), np.flatnonzero(hole))
+    np.testing.assert_array_equal(hole_rows(points, member, ~member), np.flatnonzero(hole))
 
 
 def test_what_belongs_to_another_instance_is_not_taken() -> None:
     points = sheet()
     hole = np.hypot(points[:, 1] - 0.15, points[:, 2] - 0.15) < 0.025
     member = ~hole
-    assert len(holes_in(points, member, np.zeros(len(points), bool))) == 0
+    assert len(hole_rows(points, member, np.zeros(len(points), bool))) == 0
 
 
 def test_few_points_have_no_holes() -> None:
     points = sheet(3)
-    assert len(holes_in(points, np.ones(9, bool), np.zeros(9, bool))) == 0
+    assert len(hole_rows(points, np.ones(9, bool), np.zeros(9, bool))) == 0

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from echoseg_ros.geometry import apply, box_iou, transform, upright_box
-from echoseg_ros.objects.instance_body import body_box, grounded, solid_part
+from echoseg_ros.objects.instance_body import body_box, lowered_to_support, without_floaters
 from echoseg_ros.types import Box
 
 
@@ -16,14 +16,14 @@ def block(center, size, yaw=0.0, count=3000, seed=0):
 def test_floaters_are_left_out():
     body = block([1, 2, 0.8], [0.1, 0.2, 0.1])
     floaters = block([1, 2, 0.8], [2.0, 2.0, 1.0], count=60, seed=1)
-    kept = solid_part(np.concatenate([body, floaters]))
+    kept = without_floaters(np.concatenate([body, floaters]))
     assert kept[: len(body)].all()
     assert kept[len(body) :].mean() < 0.1
 
 
 def test_two_parts_of_like_size_are_kept():
     points = np.concatenate([block([0, 0, 1], [0.1, 0.1, 0.1]), block([0, 0, 1.3], [0.1, 0.1, 0.1], count=2000)])
-    assert solid_part(points).all()
+    assert without_floaters(points).all()
 
 
 @pytest.mark.parametrize("yaw_deg", [0, 17, 45, 80])
@@ -42,11 +42,11 @@ def test_box_of_few_points_has_their_extent():
 def test_a_box_reaches_down_to_the_table():
     box = Box(np.array([0.0, 0, 0.80]), np.array([0.1, 0.1, 0.06]), np.array([0.0, 0, 0, 1]))
     table = block([0, 0, 0.75], [1.0, 1.0, 0.002], count=20_000)
-    lowered = grounded(box, table)
+    lowered = lowered_to_support(box, table)
     assert lowered.center_m[2] - lowered.size_m[2] / 2 == pytest.approx(0.75, abs=2e-3)
     assert lowered.center_m[2] + lowered.size_m[2] / 2 == pytest.approx(0.83, abs=1e-9)
 
 
 def test_a_box_without_anything_below_stays():
     box = Box(np.array([0.0, 0, 1.5]), np.array([0.1, 0.1, 0.06]), np.array([0.0, 0, 0, 1]))
-    assert grounded(box, block([0, 0, 0.75], [1.0, 1.0, 0.002])) is box
+    assert lowered_to_support(box, block([0, 0, 0.75], [1.0, 1.0, 0.002])) is box

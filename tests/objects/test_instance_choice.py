@@ -86,7 +86,9 @@ def test_where_two_things_explain_a_sound_alike_the_density_of_its_place_decides
     # What stands where the sound is not is as good as elsewhere, however well it explains the rest.
     only_far = (things[0], things[3])
     explained = np.array([0.55, 0.0, 0.45])
-    chances = dict(posterior_over(replace(belief, instance_probabilities=explained), only_far, tracker.position_error_m))
+    chances = dict(
+        posterior_over(replace(belief, instance_probabilities=explained), only_far, tracker.position_error_m)
+    )
     assert chances[None] > 0.5 > chances[0] > 0.01
 
 

@@ -41,7 +41,8 @@ class Scene:
         return self.found()
 
     def found(self):
-        return self.map.instances(self.uids, self.means, self.rgb)
+        self.map.refresh(self.uids, self.means, self.rgb)
+        return self.map.instances
 
 
 def members(instance):
@@ -233,7 +234,7 @@ def test_an_instance_loses_what_was_pruned_while_no_view_shows_it():
 def test_second_looks_correct_the_first_and_count_as_one_view_each():
     scene = Scene()
     first = [scene.see([*A, *B]) for _ in range(6)][-1][0]
-    scene.map.begin_again()
+    scene.map.prepare_repeat()
     scene.stamp_ns = 0
     for _ in range(6):
         found = scene.see(A, judged=[*A, *B])
@@ -245,7 +246,7 @@ def test_what_second_looks_do_not_show_stays():
     scene = Scene()
     for _ in range(3):
         scene.see(A, C)
-    scene.map.begin_again()
+    scene.map.prepare_repeat()
     scene.stamp_ns = 0
     for _ in range(3):
         found = scene.see(A, judged=[*A, *B])
@@ -261,7 +262,8 @@ def test_empty_map_and_empty_proposal():
         np.zeros((0, 1), np.float32),
         MaskProposal(0, np.zeros((2, 2), np.int32), np.zeros(0, np.float32), "t"),
     )
-    assert nothing.instances(np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)) == ()
+    nothing.refresh(np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+    assert nothing.instances == ()
     np.testing.assert_array_equal(nothing.assignment(np.array([1, 2])), [-1, -1])
 
 
@@ -307,13 +309,14 @@ def test_things_may_seem_larger_where_metres_are_only_nominal():
             instances.update(
                 uids, weights, MaskProposal(stamp_ns, np.zeros((2, 2), np.int32), np.ones(1, np.float32), "test")
             )
-        found.append(len(instances.instances(uids, points, rgb)))
+        instances.refresh(uids, points, rgb)
+        found.append(len(instances.instances))
     assert found == [0, 1]
 
 
 def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch):
     """A box around no Gaussians at all would end the map's thread."""
-    monkeypatch.setattr("echoseg_ros.objects.instances.redrawn", lambda *_: np.zeros(0, np.intp))
+    monkeypatch.setattr("echoseg_ros.objects.instances.refine_boundary", lambda *_: np.zeros(0, np.intp))
     scene = Scene()
     scene.see(A)
     assert scene.see(A) == ()

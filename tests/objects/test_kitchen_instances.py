@@ -55,7 +55,8 @@ def instances_of(folder, frames):
         proposal = masks.propose(frame)
         uids = np.arange(len(points.means))
         instances.update(uids, points.lift(frame, proposal.labels, len(proposal.scores) + 1), proposal)
-    return instances.instances(uids, points.means, points.rgb)
+    instances.refresh(uids, points.means, points.rgb)
+    return instances.instances
 
 
 @pytest.mark.parametrize("frames", [range(100, 200, 5), range(55, 155, 5)])

@@ -13,7 +13,7 @@ from table_world import PLACES, evidence, instance, snapshot
 from echoseg_ros.config import ChoiceConfig, SourceConfig
 from echoseg_ros.errors import FolderError
 from echoseg_ros.objects.instance_choice import InstanceChooser
-from echoseg_ros.objects.reasons import MOST, Why, explain
+from echoseg_ros.objects.reasons import MOST, Reasons, explain
 from echoseg_ros.report.explain import explanation_text
 from echoseg_ros.report.results import objects_json, why_json
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
@@ -38,7 +38,7 @@ def heard() -> tuple[SourceEstimator, Verdict, MapSnapshot]:
     return tracker, verdict, world
 
 
-def why_of(heard: tuple[SourceEstimator, Verdict, MapSnapshot], object_id: int) -> Why:
+def why_of(heard: tuple[SourceEstimator, Verdict, MapSnapshot], object_id: int) -> Reasons:
     tracker, verdict, world = heard
     return next(why for why in explain(tracker, verdict, world.instances) if why.object_id == object_id)
 

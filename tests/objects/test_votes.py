@@ -1,6 +1,6 @@
 import numpy as np
 
-from echoseg_ros.objects.votes import VoteTable, locate
+from echoseg_ros.objects.votes import VoteTable, find_rows
 
 
 def table_with(votes, count=6):
@@ -16,10 +16,10 @@ def table_with(votes, count=6):
 
 
 def test_locate_finds_known_uids():
-    known, index = locate(np.array([2, 5, 9]), np.array([1, 2, 9, 12]))
+    known, index = find_rows(np.array([2, 5, 9]), np.array([1, 2, 9, 12]))
     np.testing.assert_array_equal(known, [False, True, True, False])
     np.testing.assert_array_equal(index[known], [0, 2])
-    assert not locate(np.zeros(0, np.int64), np.array([3]))[0].any()
+    assert not find_rows(np.zeros(0, np.int64), np.array([3]))[0].any()
 
 
 def test_more_than_half_of_what_was_judged_makes_a_member():
@@ -57,7 +57,7 @@ def test_votes_follow_their_gaussians_through_insertion_and_pruning():
 
 def test_faded_votes_keep_their_majority_and_yield_to_new_ones():
     table = table_with([({0: 0.9, 1: 0.9}, 0)] * 5)
-    table.fade(0.2)
+    table.scale(0.2)
     np.testing.assert_array_equal(table.owners()[0][:3], [0, 0, -1])
     share = np.zeros((6, 2), np.float32)
     share[1, 1] = 0.9
@@ -68,7 +68,7 @@ def test_faded_votes_keep_their_majority_and_yield_to_new_ones():
 
 def test_renaming_joins_deletes_and_keeps_sums():
     table = table_with([({0: 0.9}, 0), ({0: 0.6, 1: 0.9}, 1), ({2: 0.9}, 2)])
-    table.rename(np.array([1, 1, -1], np.int32))
+    table.relabel(np.array([1, 1, -1], np.int32))
     owner, membership = table.owners()
     np.testing.assert_array_equal(owner[:3], [1, 1, -1])
     assert membership[0] == np.float32(1.5 / 1.8) or abs(membership[0] - 1.5 / 1.8) < 1e-6
