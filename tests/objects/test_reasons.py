@@ -13,7 +13,7 @@ from table_world import PLACES, evidence, instance, snapshot
 from echoseg_ros.config import ChoiceConfig, SourceConfig
 from echoseg_ros.errors import FolderError
 from echoseg_ros.objects.instance_choice import InstanceChooser
-from echoseg_ros.objects.reasons import MOST, Reasons, explain
+from echoseg_ros.objects.reasons import MAX_REASONS, Reasons, explain
 from echoseg_ros.report.explain import explanation_text
 from echoseg_ros.report.results import objects_json, why_json
 from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
@@ -57,7 +57,7 @@ def test_reasons_are_the_strongest_of_each_side_and_shares(
 ) -> None:
     why = why_of(heard, RIGHT)
     assert why.rank == 0 and why.rival_id != RIGHT and why.probability > why.rival_probability
-    assert 0 < len(why.windows) <= 2 * MOST
+    assert 0 < len(why.windows) <= 2 * MAX_REASONS
     assert [stamp for stamp, _ in why.windows] == sorted(stamp for stamp, _ in why.windows)
     assert 0 < sum(abs(share) for _, share in why.windows) <= 1
     assert why.views == ((10**9, 0.3), (2 * 10**9, -0.1), (3 * 10**9, 0.6))
