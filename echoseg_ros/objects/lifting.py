@@ -1,4 +1,4 @@
-"""From labels in an image to weights on Gaussians, exactly: how much of each label's pixels each Gaussian paints."""
+"""Lifting: from labels in an image to weights of Gaussians, by exact blending weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ def lift_proposal(
 ) -> NDArray[np.float32]:
     """[N, K + 1] float32: blending weights of each Gaussian in the background (column 0) and the K proposals.
 
-    The sum over pixels p with label k of w_g(p), where w_g is the weight with which Gaussian g enters the rendered
-    pixel: what is hidden gets none. Pixels that the backend left unjudged (label -1) enter no column. The view is
-    rasterised at the proposal's size.
+    Entry (g, k) is the sum over pixels p with label k of w_g(p), the blending weight of Gaussian g in pixel p; occluded
+    Gaussians get none. Unjudged pixels (label -1) enter no column. The view is rasterised at the proposal's size.
     """
     height, width = proposal.labels.shape
     if (width, height) != (camera.width, camera.height):

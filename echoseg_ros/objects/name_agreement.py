@@ -1,7 +1,7 @@
-"""How well what is seen goes with what is heard: the names of things against the names of the sound.
+"""Agreement of sight and sound: names of instances against names of the sound.
 
-What a mask backend says a thing is ("kettle") is a text, and CLAP tells how well each of some texts fits a sound. The
-likelihood of a sound in a thing is only known up to a factor, so that a score counts relative to the others.
+A mask backend names an instance by a text ("kettle"), and CLAP scores texts against a sound. The likelihood of a sound in
+an instance is known up to a factor only, so a score counts relative to the scores of the other instances.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from echoseg_ros.types import Instance
 
-# However sure a model is, it shifts the odds between two things by no more than this: sounds of a kind differ.
+# Largest change of the odds between two instances, however sure the model is: sounds of one kind differ.
 MAX_ODDS = 20.0
 
 
 def instance_factors(instances: Sequence[Instance], shares: Mapping[str, float]) -> dict[int, float]:
-    """By id, the factor on the probability that an instance makes a sound; {} where none has a name that was asked for.
+    """By id, the factor on the probability that an instance makes a sound; {} if no instance has one of the texts as name.
 
-    shares: of the texts that the sound was compared with, summing to 1. What a thing may be counts by its share of the
-    votes; names that were not asked for, and things without one, get what a text gets by chance.
+    shares: of the texts that the sound was compared with, summing to 1. A name counts by its share of the votes; other
+    names, and instances without a name, get the share of a text by chance.
     """
     if not any(name in shares for instance in instances for name, _ in instance.names):
         return {}
@@ -35,9 +35,9 @@ def instance_factors(instances: Sequence[Instance], shares: Mapping[str, float])
 
 
 def factors(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[K] by which the probability of each thing is to be multiplied before it is normalised: 1 on (geometric) average.
+    """[K] factors on the probability of each instance before normalisation, with geometric mean 1.
 
-    The ratio of two scores, bounded so that none exceeds MAX_ODDS; equal scores say nothing.
+    Ratios of the scores, bounded so that no ratio exceeds MAX_ODDS; equal scores change nothing.
     """
     if not len(scores):
         return np.zeros(0)

@@ -1,4 +1,4 @@
-"""What the instances of the map are, by the names that mask backends give to what they propose: votes of the views."""
+"""Names of the instances: votes of the views by the names that mask backends give their proposals."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from echoseg_ros.types import Instance, MaskProposal
 
-# A proposal names the instance that most of it is.
+# Share of a proposal that an instance must own to be named by it.
 _MIN_SHARE = 0.5
 
 
 class NameVotes:
-    """For each instance and each name, the sum of the scores of the proposals that said so."""
+    """For each instance and each name, the sum of the scores of the proposals with that name."""
 
     def __init__(self) -> None:
         self._votes: dict[int, dict[str, float]] = {}
 
     def add(self, ids: NDArray[np.integer], weights: NDArray[np.float32], proposal: MaskProposal) -> None:
-        """Take in one view, after the instances did.
+        """Add one view, after its votes for instances.
 
         ids: [N] instance of each Gaussian, -1 for none; weights: [N, K + 1] of lift_proposal for the same Gaussians.
-        Proposals without names say nothing.
+        Proposals without names add nothing.
         """
         owned = ids >= 0
         for k, name in enumerate(proposal.names):
@@ -37,7 +37,7 @@ class NameVotes:
                 self._votes.setdefault(best, defaultdict(float))[name] += float(proposal.scores[k])
 
     def of(self, instance_id: int) -> tuple[tuple[str, float], ...]:
-        """(name, share of the votes), most voted first; () for an instance that nobody named."""
+        """(name, share of the votes), most voted first; () for an instance without a name."""
         votes = self._votes.get(instance_id, {})
         total = sum(votes.values())
         if total <= 0:
