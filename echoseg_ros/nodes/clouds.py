@@ -124,10 +124,9 @@ def _points(message: PointCloud2) -> NDArray[Any]:
             "itemsize": message.point_step,
         }
     )
-    if len(message.data) < message.point_step * message.width * message.height:
-        raise EchosegError(
-            f"evidence cloud holds {len(message.data)} bytes: want {message.point_step * message.width * message.height} by its size"
-        )
+    expected = message.point_step * message.width * message.height
+    if len(message.data) < expected:
+        raise EchosegError(f"evidence cloud holds {len(message.data)} bytes: want {expected} by its size")
     return np.frombuffer(message.data, kind, message.width * message.height)
 
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from echoseg_ros.config import Config, Setting, check_value, coerced, setting, settings
+from echoseg_ros.config import RENAMED_SETTINGS, Config, Setting, check_value, coerced, setting, settings
+from echoseg_ros.errors import ConfigError
 
 # Parameters that rclpy or the middleware declares, or that act before a node exists.
 _FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
@@ -55,6 +56,8 @@ def read_parameters(node: Node) -> tuple[Config, NodeParams]:
     overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
     known = {**dict(settings()), **dict(_own_settings())}
     for name in overrides:
+        if name in RENAMED_SETTINGS:
+            raise ConfigError(f"parameter {name!r} is now {RENAMED_SETTINGS[name]!r}")
         if name not in known and not name.startswith(_FOREIGN):
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""

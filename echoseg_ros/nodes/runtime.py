@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from echoseg_ros.cores import share_cores
 from echoseg_ros.errors import EchosegError
+from echoseg_ros.installed_files import config_file
 
 # Jazzy reads the second name only, Kilted the first.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-
-
-def config_file(name: str) -> Path | None:
-    """A file of config/, from the source tree or from where it was installed."""
-    prefixes = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
-    roots = [Path(__file__).resolve().parents[2], *(Path(p) / "share" / "echoseg_ros" for p in prefixes)]
-    return next((root / "config" / name for root in roots if (root / "config" / name).is_file()), None)
 
 
 def use_shared_memory_profile(environment: Mapping[str, str] | None = None) -> dict[str, str]:

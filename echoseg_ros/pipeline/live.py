@@ -149,7 +149,11 @@ class LivePipeline:
         self.call_map(lambda _: self._use_map(fresh, fresh.snapshot(stamp_ns)))
 
     def call_map(self, action: Callable[[MapStage], Result]) -> Result:
-        """Run an action on the map stage in its worker, between two messages, and return its result."""
+        """Run an action on the map stage in its worker, between two messages, and return its result.
+
+        Raises EchosegError for a pipeline without a map, and TimeoutError.
+        """
+        self._the_map_stage()  # raises without a map
         return self.workers[MAP].call(lambda: action(self._the_map_stage()))
 
     def call_sound(self, action: Callable[[SoundBranch, Timeline], Result]) -> Result:

@@ -47,7 +47,7 @@ class MapSegmentation:
             self._full_images.append(frame)
         elif self.topic_masks and frame.depth_m is not None and self._mapper.problem is None:
             view = reduced(frame, self._config.map.image_width_px)
-            self.topic_masks.expect(MaskView.of(view, keyframe=False))
+            self.topic_masks.add_view(MaskView.from_frame(view, keyframe=False))
 
     def add_keyframes(self, keyframes: list[Keyframe]) -> None:
         """Lift the proposals of keyframes that joined the map; with topic masks, expect their masks."""
@@ -55,7 +55,7 @@ class MapSegmentation:
             self.scale.add_median_depth(self._mapper.scene_depth)
         for keyframe in keyframes:
             if self.topic_masks:
-                self.topic_masks.expect(MaskView.of(keyframe, keyframe=True))
+                self.topic_masks.add_view(MaskView.from_frame(keyframe, keyframe=True))
             else:
                 self.propose_and_lift(keyframe)
         self.lift_topic_masks()
@@ -69,14 +69,14 @@ class MapSegmentation:
         """Take masks of another node; whether any view was lifted. Other backends ignore them."""
         if self.topic_masks is None:
             return False
-        self.topic_masks.add(masks)
+        self.topic_masks.add_masks(masks)
         return self.lift_topic_masks()
 
     def lift_topic_masks(self) -> bool:
         """Lift views whose masks have arrived; whether there was any."""
         if self.topic_masks is None:
             return False
-        pairs = self.topic_masks.take(int(self._config.keyframes.min_interval_s * 1e9))
+        pairs = self.topic_masks.take_pairs(int(self._config.keyframes.min_interval_s * 1e9))
         for view, proposal in pairs:
             self._lift(view.camera, view.T_map_camera, proposal)
         return bool(pairs)
@@ -108,7 +108,7 @@ class MapSegmentation:
     def finish(self) -> None:
         """At the end of a recording: views that wait for topic masks wait no longer."""
         if self.topic_masks:
-            self.topic_masks.finish()
+            self.topic_masks.drop_waiting_views()
 
     def rewind(self) -> None:
         """On a backward time jump: clear what waits; votes and instances stay."""

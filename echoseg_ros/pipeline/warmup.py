@@ -13,7 +13,7 @@ from echoseg_ros.config import Config
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.geometry import apply, look_at
 from echoseg_ros.mapping.plane_sweep import keyframe_candidates
-from echoseg_ros.masks.network.grouping import group
+from echoseg_ros.masks.network.vote_clustering import cluster_votes
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.votes import VoteTable
 from echoseg_ros.pipeline.map_stage import CameraItem
@@ -93,7 +93,7 @@ def _camera_items() -> Iterator[CameraItem]:
 
 def _warm_up_instances() -> None:
     """Kernels that so short a recording does not reach: grouping, merging, and an instance that two views confirm."""
-    group(np.ones((8, 8), np.float32), np.zeros((4, 4, 2), np.float32), np.full((4, 4), 8, np.float32))
+    cluster_votes(np.ones((8, 8), np.float32), np.zeros((4, 4, 2), np.float32), np.full((4, 4), 8, np.float32))
     VoteTable().relabel(np.zeros(0, np.int32))
     random = np.random.default_rng(0)
     instances, count = InstanceMap(), 60

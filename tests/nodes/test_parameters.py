@@ -50,6 +50,7 @@ def test_values_are_taken_and_whole_numbers_pass_as_floats(read: Read) -> None:
     [
         ("map.steps_per_s", -1.0, "map.steps_per_s = -1.0: want 0.0 to 1000.0"),
         ("input.audio_stamp", "noon", "want one of first_sample, arrival"),
+        ("sound.own_noise", "off", "parameter 'sound.own_noise' is now 'sound.ego_noise'"),
         ("pose_source", "gps", "pose_source = 'gps': want one of pose, odometry, tf"),
     ],
 )
