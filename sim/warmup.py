@@ -1,4 +1,4 @@
-"""What `make setup` calls so that the simulator's kernels lie compiled in numba's cache."""
+"""Compilation of the simulator's kernels into numba's cache; `make setup` runs this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from echoseg_sim.rooms.room import make_room
 
 
 def warm_up() -> None:
-    """A tenth of a second of sound for open microphones and for a head, and one small picture, thrown away."""
+    """Simulate 0.1 s of audio of a free-field array and of a head, and render one small view."""
     shoebox = Shoebox(np.zeros(3), np.array([4.0, 3.0, 2.5]))
     pose = np.eye(4)
     pose[:3, 3] = 1.0, 1.0, 1.2

@@ -1,6 +1,6 @@
-"""Which scenes the benchmark holds: rooms, sounding kinds and conditions spread evenly, as in 3DAVS-S34-O7.
+"""Scenes of the simulated benchmark: rooms, kinds of sounding objects and conditions, spread evenly as in 3DAVS-S34-O7.
 
-That data set has 34 scenes of 7 kinds of sounding objects in the bathrooms, kitchens and living rooms of four flats.
+That data set has 34 scenes with 7 kinds of sounding objects in the bathrooms, kitchens and living rooms of four flats.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from echoseg_ros.errors import ConfigError
 from echoseg_ros.io.dataset import INSTANCES
 from echoseg_sim.rooms.home_rooms import HomeRoom
 
+# Number of scenes.
 SCENES = 34
+# Number of flats.
 _FLATS = 4
-# What sounds at each visit to a kind of room; even visits are of part_1, odd ones of part_2. 34 scenes hold each 4 or 5 times.
+# Kind of the sounding object in successive scenes of a room's use: even positions for part_1, odd ones for part_2. Each kind
+# has 4 or 5 of the 34 scenes.
 _SOUNDING = {
     "bathroom": ("washing_machine", "fan", "fan", "washing_machine", "radio", "alarm_clock", "washing_machine", "fan",
                  "fan", "washing_machine", "alarm_clock", "radio"),
@@ -24,17 +27,22 @@ _SOUNDING = {
     "living_room": ("phone", "alarm_clock", "alarm_clock", "phone", "radio", "phone", "phone", "radio", "alarm_clock",
                     "phone"),
 }  # fmt: skip
-# The share of frames without the object that scene after scene is wished for; 0.425 on average.
+# Requested share of frames without the object in successive scenes; 0.425 on average, as in the data set.
 _EMPTY = tuple(count / 15 for count in (5, 7, 6, 8, 7, 6, 6, 6))
-_PAIRS, _PAIR_AT = 5, (1, 3)  # of five part_2 scenes these have two objects of the kind a metre apart
+# Of five successive part_2 scenes, those at these positions have two objects of the kind a metre apart.
+_PAIRS, _PAIR_AT = 5, (1, 3)
+# Of six successive scenes of a part, the one at this position has a blocked direct path.
 _BLOCKED_EVERY, _BLOCKED_AT = 6, {"single": 3, "multi": 5}
+# Seeds of a benchmark's scenes are multiples of this by the benchmark's seed, plus the scene's number.
+_SEEDS_PER_BENCHMARK = 1000
 
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """One scene. home: the room and what sounds in it; empty: wished share of frames without the object.
+    """One scene of the benchmark.
 
-    blocked: something stands on the direct path of the sound.
+    home: the room and its sounding object; empty: requested share of frames without the object; blocked: an obstacle stands
+    on the direct path.
     """
 
     part: str
@@ -47,16 +55,19 @@ class SceneSpec:
 
     @property
     def folder(self) -> Path:
-        """Where it lies below the data set's root: part/flat/room/index."""
+        """Folder of the scene below the data set's root: part/flat/use of the room/index."""
         return Path(self.part) / self.flat / self.home.use / str(self.index)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that decides what the scene is."""
+        """All fields, for the scene's truth.json."""
         return asdict(self)
 
 
 def benchmark_scenes(count: int = SCENES, seed: int = 0) -> list[SceneSpec]:
-    """The first scenes of the benchmark, in turn of part_1 (one object of the kind) and part_2 (two or three)."""
+    """The first scenes of the benchmark, alternately of part_1 (one object of the kind) and part_2 (two or three).
+
+    Raises ConfigError if `count` is below 1.
+    """
     if count < 1:
         raise ConfigError(f"{count} scenes: want at least 1")
     return [_scene(number, seed) for number in range(count)]
@@ -64,19 +75,19 @@ def benchmark_scenes(count: int = SCENES, seed: int = 0) -> list[SceneSpec]:
 
 def _scene(number: int, seed: int) -> SceneSpec:
     part, instances = list(INSTANCES.items())[number % 2]
-    place = number // 2  # in its part
-    use = list(_SOUNDING)[place % len(_SOUNDING)]
+    position = number // 2  # among the scenes of its part
+    use = list(_SOUNDING)[position % len(_SOUNDING)]
     kinds = _SOUNDING[use]
-    visit = place // len(_SOUNDING)
+    turn = position // len(_SOUNDING)
     multi = instances == "multi"
-    pair = multi and place % _PAIRS in _PAIR_AT
-    objects = 2 + (place + visit) % 2 if multi else 1
+    pair = multi and position % _PAIRS in _PAIR_AT
+    objects = 2 + (position + turn) % 2 if multi else 1
     return SceneSpec(
         part=part,
-        flat=f"flat_{1 + place % _FLATS}",
-        index=1 + place // (len(_SOUNDING) * _FLATS),
-        home=HomeRoom(use, kinds[(2 * visit + number % 2) % len(kinds)], objects, pair),
-        empty=_EMPTY[(place + 3 * multi) % len(_EMPTY)],
-        blocked=place % _BLOCKED_EVERY == _BLOCKED_AT[instances],
-        seed=1000 * seed + number,
+        flat=f"flat_{1 + position % _FLATS}",
+        index=1 + position // (len(_SOUNDING) * _FLATS),
+        home=HomeRoom(use, kinds[(2 * turn + number % 2) % len(kinds)], objects, pair),
+        empty=_EMPTY[(position + 3 * multi) % len(_EMPTY)],
+        blocked=position % _BLOCKED_EVERY == _BLOCKED_AT[instances],
+        seed=_SEEDS_PER_BENCHMARK * seed + number,
     )

@@ -1,6 +1,6 @@
-"""A robot's way through a room: free of obstacles, smooth, looking at the objects, the wanted ones from several sides.
+"""Paths of a robot's camera through a room: free of obstacles, smooth, with the wanted objects in view.
 
-Many random tours are drawn and the one that shows the wanted objects best is taken.
+Several random routes are drawn; the one that shows the wanted objects best is taken.
 """
 
 from __future__ import annotations
@@ -20,14 +20,33 @@ from echoseg_sim.recordings.gaze import path_visibility, score_path, viewing_dir
 from echoseg_sim.rooms.floor_clearance import CELL_M, CLEARANCE_M, FloorClearance
 from echoseg_sim.rooms.room import Room
 
-RATE_HZ = 50.0  # of the poses
-_TOURS = 24
-_WAYPOINTS = 9
+# Rate of the poses, Hz.
+RATE_HZ = 50.0
+# Random routes that are drawn.
+_ROUTES = 24
+# Legs of a route at most.
+_MAX_LEGS = 36
+# Slowest and fastest mean speed of the robot, m/s.
+_SPEED_M_PER_S = (0.32, 0.45)
+# Distance between points of a route, m.
+_STEP_M = 0.01
+# Standard deviations of the smoothing of a route, m; the first that keeps the route clear of obstacles is taken.
+_SMOOTHING_M = (0.45, 0.35, 0.25, 0.15, 0.08)
+# Clearance of a smoothed route beyond the robot's radius, m.
+_EXTRA_CLEARANCE_M = 0.03
+# Lowest and highest mean height of the camera, and the amplitude of its slow change, m.
+_CAMERA_HEIGHT_M = (1.15, 1.28)
+_HEIGHT_CHANGE_M = 0.1
+# Shortest and longest period of the height's change, s.
+_HEIGHT_PERIOD_S = (7, 12)
 
 
 @dataclass(frozen=True)
 class CameraPath:
-    """times_s: [P] from 0; poses: [P, 4, 4] T_map_camera; seen_s: how long each wanted object is in good view."""
+    """Path of a camera.
+
+    times_s: [P] from 0; poses: [P, 4, 4] T_map_camera; seen_s: time of each wanted object in good view.
+    """
 
     times_s: Float64Array
     poses: Float64Array
@@ -35,34 +54,37 @@ class CameraPath:
 
 
 def plan_path(room: Room, wanted: Sequence[str], seconds: float = 20.0, seed: int = 0) -> CameraPath | None:
-    """The best of some random tours for objects named in `wanted`; None if the room leaves no way to drive."""
+    """The best of several random paths for the objects named in `wanted`; None if a robot cannot drive in the room."""
     rng = np.random.default_rng([seed, 31])
-    space = FloorClearance(room.size_m, room.obstacles())
-    area = space.drivable_mask()
+    floor = FloorClearance(room.size_m, room.obstacles())
+    area = floor.drivable_mask()
     if area.sum() < 2:
         return None
-    cells, graph = route_graph(space, area)
+    cells, graph = route_graph(floor, area)
     times_s = np.arange(int(round(seconds * RATE_HZ)) + 1) / RATE_HZ
     best: tuple[float, Float64Array, dict[str, float]] | None = None
-    for _ in range(_TOURS):
-        line = draw_route(rng, space, cells, graph, rng.uniform(0.32, 0.45) * seconds)
+    for _ in range(_ROUTES):
+        line = draw_route(rng, floor, cells, graph, rng.uniform(*_SPEED_M_PER_S) * seconds)
         if line is None:
             continue
         positions = positions_along_route(rng, line, times_s)
-        sighting = path_visibility(room, positions, times_s)
-        directions = viewing_directions(sighting, room, positions, times_s, wanted)
-        score = score_path(sighting, room, positions, directions, times_s, wanted)
+        visibility = path_visibility(room, positions, times_s)
+        directions = viewing_directions(visibility, room, positions, times_s, wanted)
+        score = score_path(visibility, room, positions, directions, times_s, wanted)
         if best is None or score.total > best[0]:
             poses = np.stack([look_at(eye, eye + ahead) for eye, ahead in zip(positions, directions, strict=True)])
             best = score.total, poses, score.seen_s
     return None if best is None else CameraPath(times_s, best[1], best[2])
 
 
-def route_graph(space: FloorClearance, area: NDArray[np.bool_]) -> tuple[Float64Array, csr_matrix]:
-    """Cells [N, 2] a robot may be at and the costs of going to their neighbours, dearer near obstacles."""
+def route_graph(floor: FloorClearance, area: NDArray[np.bool_]) -> tuple[Float64Array, csr_matrix]:
+    """Centres [N, 2] of the cells in `area`, and costs [N, N] of the way to neighbouring cells.
+
+    The cost is the distance in metres, increased near obstacles.
+    """
     number = np.full(area.shape, -1)
     number[area] = np.arange(area.sum())
-    cells, clearance = space.centers[area], space.clearance_m[area]
+    cells, clearance = floor.centers[area], floor.clearance_m[area]
     rows, columns, costs = [], [], []
     for dx, dy in ((1, 0), (0, 1), (1, 1), (1, -1)):
         here = number[: area.shape[0] - dx, max(0, -dy) : area.shape[1] - max(0, dy)]
@@ -80,22 +102,22 @@ def route_graph(space: FloorClearance, area: NDArray[np.bool_]) -> tuple[Float64
 
 def draw_route(
     rng: np.random.Generator,
-    space: FloorClearance,
+    floor: FloorClearance,
     cells: Float64Array,
     graph: csr_matrix,
     length_m: float,
-    legs: int = 4 * _WAYPOINTS,
+    max_legs: int = _MAX_LEGS,
     favoured: NDArray[np.bool_] | None = None,
 ) -> Float64Array | None:
-    """A smooth line [n, 2] of a length with points 1 cm apart, None if it could not be kept clear.
+    """A random smooth route [n, 2] of a length with points 1 cm apart; None if it cannot be kept clear of obstacles.
 
-    legs: how many to make at most; favoured: [N] cells that every second leg on average ends in.
+    max_legs: legs between random cells at most; favoured: [N] cells in which half of the legs end.
     """
     stops = [int(rng.integers(len(cells)))]
     line = cells[stops]
-    for _ in range(legs):
+    for _ in range(max_legs):
         cost, previous = dijkstra(graph, directed=False, indices=stops[-1], return_predecessors=True)
-        # far enough to travel, and by chance rather than the farthest, so that tours differ
+        # The random least distance makes the routes differ; without it, the farthest cell would always be the end.
         choices = np.flatnonzero(
             np.linalg.norm(cells - cells[stops[-1]], axis=1) > 0.5 * np.ptp(cells, axis=0).max() * rng.random()
         )
@@ -109,7 +131,7 @@ def draw_route(
             leg.append(int(previous[leg[-1]]))
         line = np.concatenate([line, cells[leg[::-1]][1:]])
         if _length(line) > 1.3 * length_m + 0.5:
-            return _smoothed(line, space, length_m)
+            return _smoothed(line, floor, length_m)
     return None
 
 
@@ -124,25 +146,26 @@ def _resampled(line: Float64Array, step_m: float) -> Float64Array:
     return np.stack([np.interp(at, along[keep], line[keep, i]) for i in range(2)], axis=1)
 
 
-def _smoothed(line: Float64Array, space: FloorClearance, length_m: float) -> Float64Array | None:
-    """The line rounded off as much as the obstacles allow."""
-    fine = _resampled(line, 0.01)
-    for radius_m in (0.45, 0.35, 0.25, 0.15, 0.08):
-        smooth = _resampled(gaussian_filter1d(fine, radius_m / 0.01, axis=0, mode="nearest"), 0.01)
-        if (
-            len(smooth) * 0.01 > length_m
-            and space.clearance_at(smooth[: int(length_m / 0.01) + 1]).min() > CLEARANCE_M + 0.03
-        ):
-            return smooth[: int(length_m / 0.01) + 1]
+def _smoothed(line: Float64Array, floor: FloorClearance, length_m: float) -> Float64Array | None:
+    """The line, smoothed as much as the obstacles allow and cut to a length; None if no smoothing keeps it clear."""
+    fine = _resampled(line, _STEP_M)
+    points = int(length_m / _STEP_M) + 1
+    for deviation_m in _SMOOTHING_M:
+        smooth = _resampled(gaussian_filter1d(fine, deviation_m / _STEP_M, axis=0, mode="nearest"), _STEP_M)
+        if len(smooth) * _STEP_M <= length_m:
+            continue
+        if floor.clearance_at(smooth[:points]).min() > CLEARANCE_M + _EXTRA_CLEARANCE_M:
+            return smooth[:points]
     return None
 
 
 def positions_along_route(rng: np.random.Generator, line: Float64Array, times_s: Float64Array) -> Float64Array:
-    """Positions [P, 3] along a line at a steady speed that eases in and out, the height swaying slowly."""
+    """Positions [P, 3] of a camera along a route [n, 2] at times [P]: constant speed, slower at both ends, changing height."""
     ease_s = min(1.0, times_s[-1] / 4)
     speed = np.clip(np.minimum(times_s + 0.1, times_s[-1] - times_s + 0.1) / ease_s, 0, 1)
     along = np.append(0, np.cumsum((speed[1:] + speed[:-1]) / 2))
     along = along / along[-1] * (len(line) - 1)
     xy = np.stack([np.interp(along, np.arange(len(line)), line[:, i]) for i in range(2)], axis=1)
-    sway = 0.1 * np.sin(2 * np.pi * times_s / rng.uniform(7, 12) + rng.uniform(0, 2 * np.pi))
-    return np.column_stack([xy, rng.uniform(1.15, 1.28) + sway])
+    period_s = rng.uniform(*_HEIGHT_PERIOD_S)
+    change = _HEIGHT_CHANGE_M * np.sin(2 * np.pi * times_s / period_s + rng.uniform(0, 2 * np.pi))
+    return np.column_stack([xy, rng.uniform(*_CAMERA_HEIGHT_M) + change])

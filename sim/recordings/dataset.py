@@ -1,6 +1,6 @@
-"""Simulated scenes in the layout of 3DAVS-S34-O7: rooms of ours, seen and heard once a second, without a scale.
+"""Simulated scenes in the layout of 3DAVS-S34-O7: one view and one second of binaural audio from each viewpoint, no scale.
 
-As in the data set, the robot stands still for each second and hears it with two ears in the middle of the camera.
+As in the data set, the robot stands still for each second, and the head's centre is the camera.
 """
 
 from __future__ import annotations
@@ -35,12 +35,20 @@ from echoseg_sim.rooms.room import make_room
 
 logger = logging.getLogger(__name__)
 
-MIN_SIZE_PX, MIN_FRAMES = 32, 4
+# Least side of the images, px.
+MIN_SIZE_PX = 32
+# Least number of frames of a scene.
+MIN_FRAMES = 4
+# Default number of sound cases of a scene.
 CASES = 6
-_UNITS_PER_M = (0.2, 5.0)  # COLMAP's scale is anything
-# Of some rooms the first is taken whose visit is this near to what is wished, else the best; few frames are coarse.
+# Smallest and largest scale of a scene's sparse model, units per metre; COLMAP's scale is arbitrary.
+_UNITS_PER_M = (0.2, 5.0)
+# Rooms that are planned at most; the first one with a good plan is taken, else the best one.
 _ROOMS = 5
-_GOOD, _COARSE, _USELESS = 0.2, 1.5, 5.0
+# Deviation of a good plan from the request, and what is added to it for one test frame, divided by their number.
+_GOOD_DEVIATION, _DEVIATION_PER_TEST_FRAME = 0.2, 1.5
+# Deviation above which a plan is unusable.
+_MAX_DEVIATION = 5.0
 
 
 def simulate_dataset(
@@ -56,7 +64,8 @@ def simulate_dataset(
 ) -> list[Path]:
     """Write the first scenes of the benchmark below `root`; returns their folders.
 
-    jobs: processes at a time. The rest is as in simulate_scene.
+    jobs: number of processes; other arguments: see simulate_scene. Raises ConfigError if `scenes` or `jobs` is below 1, and
+    the errors of simulate_scene.
     """
     specs = benchmark_scenes(scenes, seed)
     folders = [Path(root) / spec.folder for spec in specs]
@@ -92,30 +101,30 @@ def simulate_scene(
     cases: int = CASES,
     progress: bool = True,
 ) -> bool:
-    """Write one scene; False where it is there already. It appears whole or not at all.
+    """Write one scene atomically; returns False if it exists.
 
-    size_px: width and height of the images; frames: one a second; head: a SOFA file of measured responses instead of
-    the spherical head; cases: other sounds in the same scene. Raises ConfigError or ArrayError for values that cannot be
-    simulated, DatasetError where an existing scene was made with others.
+    size_px: width and height of the images; frames: one a second; head: a SOFA file of measured responses instead of the
+    spherical head; cases: number of other sounds in the same scene. Raises ConfigError or ArrayError for values that cannot
+    be simulated, DatasetError if the scene exists and was simulated with other values.
     """
     if size_px < MIN_SIZE_PX or frames < MIN_FRAMES:
         raise ConfigError(f"{frames} frames of {size_px} px: want at least {MIN_FRAMES} and {MIN_SIZE_PX} px")
     array = dataset_array() if head is None else replace(dataset_array(), head=Head(sofa=Path(head)))
-    made_with: dict[str, Any] = {**spec.as_json(), "size_px": size_px, "frames": frames, "cases": cases}
-    made_with["head"] = "" if head is None else Path(head).name
+    settings: dict[str, Any] = {**spec.as_json(), "size_px": size_px, "frames": frames, "cases": cases}
+    settings["head"] = "" if head is None else Path(head).name
     if folder.exists():
-        _check_same(folder, made_with)
+        _check_settings(folder, settings)
         return False
-    with _appearing(folder) as temporary:
-        write_scene(temporary, plan_scene(spec, size_px, frames), array, cases, made_with, progress)
+    with _atomic_folder(folder) as temporary:
+        write_scene(temporary, plan_scene(spec, size_px, frames), array, cases, settings, progress)
     return True
 
 
 def plan_scene(spec: SceneSpec, size_px: int, frames: int) -> PlannedScene:
-    """The visit that a scene shows. Raises ConfigError if no room of its seed can be visited."""
-    camera = Camera(size_px, size_px, *(size_px / 2,) * 4)  # 90 degrees of view, as Habitat's
+    """Room and viewpoints of a scene. Raises ConfigError if no room of its seed has usable viewpoints."""
+    camera = Camera(size_px, size_px, *(size_px / 2,) * 4)  # a field of view of 90 degrees, as in the data set
     train = np.arange(frames) % TEST_EVERY != 0
-    good = _GOOD + _COARSE / int((~train).sum())
+    good_deviation = _GOOD_DEVIATION + _DEVIATION_PER_TEST_FRAME / int((~train).sum())
     best: tuple[ViewpointPlan, PlannedScene] | None = None
     for room_seed in range(1000 * spec.seed, 1000 * spec.seed + _ROOMS):
         try:
@@ -123,27 +132,29 @@ def plan_scene(spec: SceneSpec, size_px: int, frames: int) -> PlannedScene:
         except ValueError as error:  # no layout
             logger.info("%s", error)
             continue
-        # The first ones of the kind are those a metre apart, where there are such.
-        able = [item.name for item in room.objects if item.kind == spec.home.kind][: 2 if spec.home.pair else None]
-        name = able[int(np.random.default_rng([room_seed, 5]).integers(len(able)))]
-        visit = plan_viewpoints(room, name, camera, train, spec.empty, room_seed)
-        if visit is None or (best is not None and visit.off >= best[0].off):
+        # The first two objects of the kind are the pair.
+        candidates = [item.name for item in room.objects if item.kind == spec.home.kind][
+            : 2 if spec.home.pair else None
+        ]
+        name = candidates[int(np.random.default_rng([room_seed, 5]).integers(len(candidates)))]
+        viewpoints = plan_viewpoints(room, name, camera, train, spec.empty, room_seed)
+        if viewpoints is None or (best is not None and viewpoints.deviation >= best[0].deviation):
             continue
         low, high = np.log(_UNITS_PER_M)
         units_per_m = float(np.exp(np.random.default_rng([room_seed, 13]).uniform(low, high)))
-        gauge = Gauge(visit.poses[0], units_per_m)
-        best = visit, PlannedScene(spec, room, room.object(name), camera, visit.poses, train, gauge)
-        if visit.off <= good:
+        gauge = Gauge(viewpoints.poses[0], units_per_m)
+        best = viewpoints, PlannedScene(spec, room, room.object(name), camera, viewpoints.poses, train, gauge)
+        if viewpoints.deviation <= good_deviation:
             break
-    if best is None or best[0].off > _USELESS:
+    if best is None or best[0].deviation > _MAX_DEVIATION:
         raise ConfigError(f"no room of seed {spec.seed} shows its sounding object long enough: take another seed")
-    logger.info("%s: %.2f from what is wished", spec.folder, best[0].off)
+    logger.info("%s: viewpoints deviate by %.2f from the request", spec.folder, best[0].deviation)
     return best[1]
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block ends well, and is removed when it fails."""
+def _atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that is renamed to `folder` when the block succeeds, and is removed when it fails."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -154,12 +165,13 @@ def _appearing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_same(folder: Path, made_with: dict[str, Any]) -> None:
+def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Raise DatasetError if the scene in `folder` was simulated with other settings."""
     try:
         found = json.loads((folder / TRUTH_FILE).read_text()).get("simulated_with")
     except (OSError, ValueError, AttributeError):
         found = None
-    if found != made_with:
+    if found != settings:
         raise DatasetError(
-            f"{folder} is there but was made with {found}, not {made_with}: remove it or take another ROOT"
+            f"{folder} exists and was simulated with {found}, not {settings}: remove it or take another ROOT"
         )

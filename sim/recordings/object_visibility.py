@@ -1,4 +1,4 @@
-"""How much of the picture an object fills from given poses, without rendering it: a grid of rays over its outline."""
+"""Share of the image that an object fills, by a grid of rays over its outline and without rendering."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from echoseg_ros.geometry import apply, box_corners, inverse
 from echoseg_ros.types import Box, Camera, Float64Array
 from echoseg_sim.rooms.scene import Geometry, cast_rays
 
+# Rays along each side of the object's outline in the image.
 _RAYS_A_SIDE = 16
+# Least depth of a box's corner that is projected into the image, m.
 _NEAR_M = 0.05
 
 
-def picture_share(
-    geometry: Geometry, entity: int, box: Box, camera: Camera, T_room_camera: Float64Array
-) -> Float64Array:
-    """[F] share of the picture that the entity fills from poses [F, 4, 4], with all that stands before it.
+def image_share(geometry: Geometry, entity: int, box: Box, camera: Camera, T_room_camera: Float64Array) -> Float64Array:
+    """Share [F] of the image that an entity fills from poses [F, 4, 4], occlusion included.
 
-    Good to one part in _RAYS_A_SIDE^2 of what its box covers in the picture.
+    box: around the entity. The resolution is the share of the box's outline divided by _RAYS_A_SIDE^2.
     """
     corners = box_corners(box)
     frames, rays, areas = [], [], []
@@ -43,7 +43,7 @@ def picture_share(
 
 
 def _outline(camera: Camera, corners_camera: Float64Array) -> tuple[Float64Array, Float64Array] | None:
-    """Lowest and highest pixel [2] of a box in the picture, None where it is outside; all of it if it is at the camera."""
+    """Lowest and highest pixel [2] of a box in the image; None if it is outside, the whole image if it is at the camera."""
     depth = corners_camera[:, 2]
     size = np.array([camera.width, camera.height], dtype=float)
     if depth.max() < _NEAR_M:

@@ -1,4 +1,4 @@
-"""A furnished room as a recording: a robot drives through it, sees it, and hears one or more of its objects."""
+"""Recordings of simulated rooms: a robot with camera and array drives through a room in which objects sound."""
 
 from __future__ import annotations
 
@@ -14,30 +14,39 @@ from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, load_array
 from echoseg_ros.types import Camera, CameraFrame, PoseData
 from echoseg_sim.acoustics.array_audio import simulate_array
-from echoseg_sim.acoustics.reverberation import Shoebox
-from echoseg_sim.acoustics.sounds import load_sound
+from echoseg_sim.acoustics.reverberation import MIN_ROOM_HEIGHT_M, Shoebox
+from echoseg_sim.acoustics.sounds import BUILTIN_PREFIX, load_sound, sound_name
 from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.recordings.camera_path import CameraPath, plan_path
 from echoseg_sim.recordings.simulated_bag import Recording, TrueObject, TrueSource, Truth, write_recording
+from echoseg_sim.rooms.home_rooms import SOUNDING_HEIGHT_M
+from echoseg_sim.rooms.object_placement import RoomObject
 from echoseg_sim.rooms.render import render, simulate_sensor
-from echoseg_sim.rooms.room import Room, RoomObject, make_room
+from echoseg_sim.rooms.room import Room, make_room
 
 logger = logging.getLogger(__name__)
 
+# Rate of the camera, Hz.
 FRAME_RATE_HZ = 10.0
-ROOM_MIN_HEIGHT_M = 2.5
+# Shortest recording, s.
 MIN_SECONDS = 2.0
-_FOCAL_SHARE = 0.75  # of the image's width: 67 degrees of view, as a robot's RGB-D camera has
-_QUIET_START_S = 1.0  # silence before the sources start, if the recording is long enough to spare it
+# Least side of the images, px.
+_MIN_SIZE_PX = 16
+# Focal length over the image's width: a field of view of 67 degrees, as of a robot's RGB-D camera.
+_FOCAL_SHARE = 0.75
+# Silence before the sources start, s, in recordings that are at least _QUIET_RATIO times as long.
+_QUIET_START_S = 1.0
+_QUIET_RATIO = 5
+# Least time of each sounding object in good view, s, or this share of the recording, if that is shorter.
 _MIN_SEEN_S = 2.0
+_MIN_SEEN_SHARE = 5
+# Random choices of sounding objects that are tried.
 _SOURCE_CHOICES = 6
-# Not on the lowest or above the highest board: a camera at 1.2 m sees these badly.
-_SOURCE_HEIGHT_M = (0.25, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
 class RoomScenario:
-    """A room, the objects that sound in it, and the way past them."""
+    """A room, its sounding objects, and a camera path that shows them."""
 
     room: Room
     sounding: tuple[RoomObject, ...]
@@ -58,24 +67,24 @@ def simulate_room(
     size_px: tuple[int, int] = (320, 240),
     progress: bool = True,
 ) -> Truth:
-    """Write the bag `out` of a drive through the room of that seed. Returns what truth.json holds.
+    """Write the bag `out` of a drive through the room of a seed. Returns the content of truth.json.
 
-    array: a name or a YAML file; sources: how many objects sound, 0 = silence; instances: "multi" puts three of the
-    first sounding object's kind into the room; sounds: in the order of the sources, instead of what their kinds sound
-    like; size_px: width and height. Raises ConfigError, ArrayError, FolderError or BagError with what is wrong.
+    array: a name or a YAML file; sources: number of sounding objects, 0 = silence; instances: "multi" = three objects of the
+    first sounding object's kind; sounds: files or built-in sounds of the first sources, instead of their kinds' sounds;
+    size_px: width and height of the images. Raises ConfigError, ArrayError, FolderError or BagError.
     """
     _check(sources, instances, seconds, size_px)
     geometry = load_array(array)
-    tour = make_scenario(seed, sources, instances, seconds)
-    true_sources = _true_sources(tour, _sounds(tour, sounds), seconds)
-    shoebox = shoebox_of(tour.room)
-    heard = simulate_array(
+    scenario = make_scenario(seed, sources, instances, seconds)
+    true_sources = _true_sources(scenario, _sounds(scenario, sounds), seconds)
+    shoebox = shoebox_of(scenario.room)
+    audio = simulate_array(
         shoebox,
         rt60_s,
         geometry,
-        list(tour.path.poses @ geometry.T_camera_array),
-        tour.path.times_s,
-        sounding_sources(true_sources, _sounds(tour, sounds), geometry, seed),
+        list(scenario.path.poses @ geometry.T_camera_array),
+        scenario.path.times_s,
+        simulated_sources(true_sources, _sounds(scenario, sounds), geometry, seed),
         seconds,
         snr_db,
         seed,
@@ -83,22 +92,22 @@ def simulate_room(
     )
     truth = Truth(
         sources=true_sources,
-        objects={item.name: TrueObject(item.kind, item.box) for item in tour.room.objects},
+        objects={item.name: TrueObject(item.kind, item.box) for item in scenario.room.objects},
         T_map_world=np.eye(4),
         room_size_m=shoebox.size_m,
-        rt60_measured_s=heard.rt60_measured_s,
+        rt60_measured_s=audio.rt60_measured_s,
     )
     frame_count = int(round(seconds * FRAME_RATE_HZ))
-    poses = [PoseData(_stamp_ns(t), pose) for t, pose in zip(tour.path.times_s, tour.path.poses, strict=True)]
-    frames = render_frames(tour, camera_of(size_px), seed)
-    write_recording(out, Recording(frames, poses, heard.samples, geometry, truth, frame_count), progress)
+    poses = [PoseData(_stamp_ns(t), pose) for t, pose in zip(scenario.path.times_s, scenario.path.poses, strict=True)]
+    frames = render_frames(scenario, camera_of(size_px), seed)
+    write_recording(out, Recording(frames, poses, audio.samples, geometry, truth, frame_count), progress)
     return truth
 
 
 def make_scenario(seed: int, sources: int = 1, instances: str = "single", seconds: float = 20.0) -> RoomScenario:
-    """A room, `sources` objects of it that plausibly sound, and a path that shows each of them.
+    """A room, `sources` of its objects that can sound, and a path that shows each of them.
 
-    Raises ConfigError if the room has fewer such objects.
+    Raises ConfigError if the room has fewer such objects or a robot cannot drive in it.
     """
     room = make_room(seed, instances)
     rng = np.random.default_rng([seed, 5])
@@ -107,33 +116,32 @@ def make_scenario(seed: int, sources: int = 1, instances: str = "single", second
         path = plan_path(room, [item.name for item in sounding], seconds, seed)
         if path is None:
             break
-        tour = RoomScenario(room, sounding, path)
-        if best is None or _least_seen_s(tour) > _least_seen_s(best):
-            best = tour
-        if _least_seen_s(best) >= min(_MIN_SEEN_S, seconds / 5):
+        scenario = RoomScenario(room, sounding, path)
+        if best is None or _least_seen_s(scenario) > _least_seen_s(best):
+            best = scenario
+        if _least_seen_s(best) >= min(_MIN_SEEN_S, seconds / _MIN_SEEN_SHARE):
             break
     if best is None:
-        raise ConfigError(f"room of seed {seed}: no way to drive in it; take another seed")
-    logger.info(
-        "sounding: %s", ", ".join(f"{name} (seen {s:.1f} s)" for name, s in best.path.seen_s.items()) or "nothing"
-    )
+        raise ConfigError(f"room of seed {seed}: no space for a robot to drive; take another seed")
+    seen = [f"{name} (in good view for {seen_s:.1f} s)" for name, seen_s in best.path.seen_s.items()]
+    logger.info("sounding objects: %s", ", ".join(seen) or "none")
     return best
 
 
 def camera_of(size_px: tuple[int, int]) -> Camera:
-    """The camera of simulated rooms at a size."""
+    """The camera of simulated rooms for images of a size (width, height)."""
     width, height = size_px
     focal = _FOCAL_SHARE * width
     return Camera(width, height, focal, focal, width / 2, height / 2)
 
 
-def render_frames(tour: RoomScenario, camera: Camera, seed: int) -> Iterator[CameraFrame]:
-    """The frames of a tour at FRAME_RATE_HZ with the sensor's noise, made one by one."""
-    every = int(round(1.0 / (FRAME_RATE_HZ * (tour.path.times_s[1] - tour.path.times_s[0]))))
-    for index, at in enumerate(range(0, len(tour.path.times_s) - 1, every)):
-        pose = tour.path.poses[at]
-        rgb, depth_m = simulate_sensor(render(tour.room, camera, pose), np.random.default_rng([seed, 9, index]))
-        yield CameraFrame(_stamp_ns(tour.path.times_s[at]), index, camera, rgb, depth_m, pose)
+def render_frames(scenario: RoomScenario, camera: Camera, seed: int) -> Iterator[CameraFrame]:
+    """The frames of a scenario at FRAME_RATE_HZ with the sensor's noise, rendered one at a time."""
+    every = int(round(1.0 / (FRAME_RATE_HZ * (scenario.path.times_s[1] - scenario.path.times_s[0]))))
+    for index, at in enumerate(range(0, len(scenario.path.times_s) - 1, every)):
+        pose = scenario.path.poses[at]
+        rgb, depth_m = simulate_sensor(render(scenario.room, camera, pose), np.random.default_rng([seed, 9, index]))
+        yield CameraFrame(_stamp_ns(scenario.path.times_s[at]), index, camera, rgb, depth_m, pose)
 
 
 def _check(sources: int, instances: str, seconds: float, size_px: tuple[int, int]) -> None:
@@ -143,20 +151,25 @@ def _check(sources: int, instances: str, seconds: float, size_px: tuple[int, int
         raise ConfigError(f"{sources} sources: want 0 or more")
     if not (np.isfinite(seconds) and seconds >= MIN_SECONDS):
         raise ConfigError(f"seconds {seconds}: want at least {MIN_SECONDS}")
-    if min(size_px) < 16:
-        raise ConfigError(f"image size {size_px[0]} x {size_px[1]} px: want at least 16 x 16")
+    if min(size_px) < _MIN_SIZE_PX:
+        raise ConfigError(
+            f"image size {size_px[0]} x {size_px[1]} px: want at least {_MIN_SIZE_PX} x {_MIN_SIZE_PX} px"
+        )
 
 
 def _choices(room: Room, count: int, instances: str, rng: np.random.Generator) -> list[tuple[RoomObject, ...]]:
-    """Some ways to choose the sounding objects; with "multi" the first is of the kind there are several of."""
-    able = [item for item in room.objects if item.sound is not None]
-    if count > len(able):
-        raise ConfigError(f"{count} sources: the room of seed {room.seed} has {len(able)} objects that can sound")
-    kinds = [item.kind for item in able]
+    """Random choices of `count` sounding objects; with "multi", the first one is of the repeated kind.
+
+    Objects at a height that is well visible come first. Raises ConfigError if the room has fewer objects that can sound.
+    """
+    candidates = [item for item in room.objects if item.sound is not None]
+    if count > len(candidates):
+        raise ConfigError(f"{count} sources: the room of seed {room.seed} has {len(candidates)} objects that can sound")
+    kinds = [item.kind for item in candidates]
     choices = []
     for _ in range(_SOURCE_CHOICES):
-        order = [able[i] for i in rng.permutation(len(able))]
-        order.sort(key=lambda item: not _SOURCE_HEIGHT_M[0] < item.box.center_m[2] < _SOURCE_HEIGHT_M[1])
+        order = [candidates[i] for i in rng.permutation(len(candidates))]
+        order.sort(key=lambda item: not SOUNDING_HEIGHT_M[0] < item.box.center_m[2] < SOUNDING_HEIGHT_M[1])
         if instances == "multi":
             order.sort(key=lambda item: kinds.count(item.kind) < 2)
             order[1:] = sorted(order[1:], key=lambda item: item.kind == order[0].kind)
@@ -164,31 +177,29 @@ def _choices(room: Room, count: int, instances: str, rng: np.random.Generator) -
     return choices
 
 
-def _least_seen_s(tour: RoomScenario) -> float:
-    return min(tour.path.seen_s.values(), default=np.inf)
+def _least_seen_s(scenario: RoomScenario) -> float:
+    return min(scenario.path.seen_s.values(), default=np.inf)
 
 
-def _sounds(tour: RoomScenario, sounds: Sequence[str]) -> list[str]:
-    """What each source plays: as asked for, else what its kind sounds like."""
-    usual = [f"builtin:{item.sound}" for item in tour.sounding]
+def _sounds(scenario: RoomScenario, sounds: Sequence[str]) -> list[str]:
+    """The sound of each source: the requested one, else its kind's."""
+    usual = [f"{BUILTIN_PREFIX}{item.sound}" for item in scenario.sounding]
     return [*sounds[: len(usual)], *usual[len(sounds) :]]
 
 
-def _true_sources(tour: RoomScenario, sounds: Sequence[str], seconds: float) -> tuple[TrueSource, ...]:
-    start_s = _QUIET_START_S if seconds >= 5 * _QUIET_START_S else 0.0
+def _true_sources(scenario: RoomScenario, sounds: Sequence[str], seconds: float) -> tuple[TrueSource, ...]:
+    start_s = _QUIET_START_S if seconds >= _QUIET_RATIO * _QUIET_START_S else 0.0
     on_s = ((start_s, float(seconds)),)
     return tuple(
-        TrueSource(
-            item.name, item.box.center_m, sound if sound.startswith("builtin:") else Path(sound).name, on_s, item.name
-        )
-        for item, sound in zip(tour.sounding, sounds, strict=True)
+        TrueSource(item.name, item.box.center_m, sound_name(sound), on_s, item.name)
+        for item, sound in zip(scenario.sounding, sounds, strict=True)
     )
 
 
-def sounding_sources(
+def simulated_sources(
     sources: Sequence[TrueSource], sounds: Sequence[str], array: ArrayGeometry, seed: int
 ) -> list[SimulatedSource]:
-    """What the acoustics need of sources that play `sounds` (files or builtins)."""
+    """The sources for the acoustics. sounds: file or built-in sound of each source; seed: of the first source's sound."""
     return [
         SimulatedSource(
             source.name, source.position_m, load_sound(sound, array.sample_rate_hz, seed + number), source.on_s
@@ -198,8 +209,8 @@ def sounding_sources(
 
 
 def shoebox_of(room: Room) -> Shoebox:
-    """The box that a room is for the acoustics."""
-    size = np.array([room.size_m[0], room.size_m[1], max(room.size_m[2], ROOM_MIN_HEIGHT_M)])
+    """The acoustic box of a room: the room itself, with at least MIN_ROOM_HEIGHT_M."""
+    size = np.array([room.size_m[0], room.size_m[1], max(room.size_m[2], MIN_ROOM_HEIGHT_M)])
     return Shoebox(np.array([-size[0] / 2, -size[1] / 2, 0.0]), size)
 
 

@@ -1,4 +1,4 @@
-"""A simulated recording as a bag: all topics of the design, and the truth beside them."""
+"""Simulated recordings as bags: all topics of a robot, and the truth in a file beside them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from echoseg_ros.io.bag_writer import ARRAY_FILE, BAG_START_NS, BagWriter
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_to_mapping
 from echoseg_ros.types import AudioFormat, Box, CameraFrame, Float32Array, Float64Array, PoseData
 
-# Samples of an audio message: 64 ms at 16 kHz, 46 ms at 44.1 kHz, as capture nodes send them.
+# Samples of an audio message, as capture nodes send them: 64 ms at 16 kHz.
 _CHUNK = 1024
+# Sample rate from which audio messages are twice as long, Hz: 46 ms at 44.1 kHz.
 _HIGH_RATE_HZ = 24_000
 
 
 @dataclass(frozen=True)
 class TrueSource:
-    """A source as it was simulated.
+    """A simulated source.
 
-    position_m: [3] in the map; on_s: seconds since the bag's first message; object: the key of the object that makes
-    the sound, None for a source in free air.
+    position_m: [3] in the map; on_s: intervals in seconds since the bag's first message; object: name of the object that
+    sounds, None for a source without an object.
     """
 
     name: str
@@ -39,7 +40,7 @@ class TrueSource:
 
 @dataclass(frozen=True)
 class TrueObject:
-    """An object of the scene. box: in the map."""
+    """An object of the scene. box: its bounding box in the map."""
 
     kind: str
     box: Box
@@ -47,7 +48,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class Truth:
-    """What truth.json holds. T_map_world: [4, 4]; room_size_m: [3] of the acoustic box; all positions in the map."""
+    """Content of truth.json; all positions are in the map. T_map_world: [4, 4]; room_size_m: [3] of the acoustic room."""
 
     sources: tuple[TrueSource, ...] = ()
     objects: Mapping[str, TrueObject] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Truth:
     rt60_measured_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The content of truth.json."""
+        """The content as JSON values."""
         return {
             "sources": [_source_json(source) for source in self.sources],
             "objects": {name: _object_json(entry) for name, entry in self.objects.items()},
@@ -70,11 +71,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Recording:
-    """Everything that goes into a bag. Stamps are absolute, BAG_START_NS or later.
+    """A recording to be written as a bag. Stamps are absolute, BAG_START_NS or later.
 
-    frames: in order of time, may be made one by one; frame_count: for the progress bar, None = unknown;
-    poses: of the camera, in order of time, at the camera's rate or faster; samples: [S, M] float32 in [-1, 1], the
-    first one at BAG_START_NS, laid out as the array's channel_order says (what simulate_array gives).
+    frames: in order of time, read once; poses: of the camera, in order of time, at the frames' rate or faster; samples:
+    [S, channels] in [-1, 1], the first one at BAG_START_NS, in the array's channel order as from simulate_array;
+    frame_count: for the progress bar, None = unknown.
     """
 
     frames: Iterable[CameraFrame]
@@ -86,21 +87,21 @@ class Recording:
 
 
 def audio_format(array: ArrayGeometry) -> AudioFormat:
-    """How a simulated bag stores the array's samples: interleaved 16 bit."""
+    """Audio format of a simulated bag: interleaved 16-bit samples."""
     return AudioFormat(int(array.sample_rate_hz), array.channels, "S16LE", "WAVE")
 
 
 def write_recording(out: Path, recording: Recording, progress: bool = False) -> None:
-    """Write the folder `out`: an mcap bag, array.yaml and truth.json.
+    """Write the folder `out` atomically: an mcap bag, array.yaml and truth.json.
 
-    It appears whole or not at all; an older bag there is replaced. Raises BagError if something else is there.
+    An existing bag is replaced. Raises BagError if `out` exists and is no bag.
     """
     truth = recording.truth.as_json()
     with BagWriter(Path(out)) as bag:
         bag.write_tf_static(BAG_START_NS, recording.array.T_camera_array)
         bag.write_audio_info(BAG_START_NS, audio_format(recording.array))
         bag.write_truth(BAG_START_NS, truth["sources"])
-        # Of equal stamps the pose comes first: an image is of use only with it.
+        # Of equal stamps, the pose comes first: an image needs its pose.
         for _, write in heapq.merge(_poses(recording), _audio(recording), _frames(recording, progress), key=_stamp):
             write(bag)
         array_yaml = yaml.safe_dump(array_to_mapping(recording.array), sort_keys=False, default_flow_style=None)

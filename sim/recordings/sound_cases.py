@@ -1,6 +1,6 @@
-"""Other sounds in a scene: the same room and way, but another object sounds, or the same one otherwise.
+"""Sound cases of a scene: the same room and viewpoints, but another object sounds, or the same object with another sound.
 
-For choosing the object that sounds this is as good as another scene, and costs a second instead of a minute.
+A sound case tests the choice of the sounding object like another scene does, and is simulated in a second, not a minute.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoseg_sim.rooms.room import Room, RoomObject
+from echoseg_sim.rooms.object_placement import RoomObject
+from echoseg_sim.rooms.room import Room
 
-# In turn over all cases of a benchmark; each object may make each.
+# Built-in sounds of the cases, used in turn; every object can have each of them.
 SOUNDS = ("beeps", "speech", "noise", "chirp", "pink", "knock", "hum")
-_EVERY = 6  # case begins in the middle, another one is blocked
+# One case of this many starts in the middle of the scene, and another one is blocked.
+_EVERY = 6
 
 
 @dataclass(frozen=True, eq=False)
 class SoundCase:
-    """item: what sounds; sound: a builtin's name; on_s: when; blocked: something stands on the direct path."""
+    """A sounding object and its sound.
+
+    sound: name of a built-in sound; on_s: interval in seconds; blocked: an obstacle stands on the direct path.
+    """
 
     item: RoomObject
     sound: str
@@ -28,17 +33,19 @@ class SoundCase:
 
 
 def choose_sound_cases(room: Room, own: SoundCase, visible: Sequence[str], count: int, seed: int) -> list[SoundCase]:
-    """Other cases than a scene's `own`, among the objects named in `visible`; on_s of `own` is the whole scene.
+    """Sound cases of the objects named in `visible`. own: the scene's own case, on during the whole scene.
 
-    Rivals of the sounding one's kind come first, then others that can sound, then the sounding object itself with other
-    sounds. Every sixth case begins in the middle, every sixth is blocked.
+    The objects come in this order: others of the sounding object's kind, other kinds that can sound, the sounding object
+    with another sound. One case in six starts in the middle of the scene, and one in six is blocked.
     """
     rng = np.random.default_rng([seed, 71])
     end_s = own.on_s[1]
-    able = [item for item in room.objects if item.sound is not None and item.name in visible and item is not own.item]
-    rivals = [item for item in able if item.kind == own.item.kind]
-    others = [item for item in able if item.kind != own.item.kind]
-    order = [rivals[i] for i in rng.permutation(len(rivals))]
+    candidates = [
+        item for item in room.objects if item.sound is not None and item.name in visible and item is not own.item
+    ]
+    same_kind = [item for item in candidates if item.kind == own.item.kind]
+    others = [item for item in candidates if item.kind != own.item.kind]
+    order = [same_kind[i] for i in rng.permutation(len(same_kind))]
     order += [others[i] for i in rng.permutation(len(others))][: max(0, count - len(order) - 1)]
     order.append(own.item)
     cases = []

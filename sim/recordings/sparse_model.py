@@ -1,4 +1,4 @@
-"""A sparse model as COLMAP would have made it of rendered views: points on surfaces with tracks, a gauge and a scale."""
+"""Sparse models of rendered views like those of COLMAP: points on surfaces with their tracks, in a world frame of their own."""
 
 from __future__ import annotations
 
@@ -15,44 +15,56 @@ from echoseg_ros.types import Camera, Float64Array
 from echoseg_sim.rooms.render import RenderedView
 from echoseg_sim.rooms.scene import Geometry, is_unoccluded
 
+# Features of a view at most.
 _POINTS_PER_VIEW = 80
+# Least quality of a corner, relative to the best corner of the view.
 _CORNER_QUALITY = 0.01
-_CORNER_SPACING = 40  # corners are at least this part of the image's width apart
-_BORDER = 0.01  # of the image's width, in which nothing is matched
-# Features are recognised from about the same side and distance only, and missed now and then.
+# Least distance between corners: the image's width divided by this.
+_CORNER_SPACING = 40
+# Border of the image without features, in parts of its width.
+_BORDER = 0.01
+# Largest angle between two views of a point in which its feature is matched, rad.
 _MAX_VIEW_CHANGE_RAD = np.deg2rad(40.0)
+# Largest ratio of two views' distances to a point in which its feature is matched.
 _MAX_DISTANCE_RATIO = 2.0
+# Share of visible features that are missed.
 _MISSED = 0.3
-_DEPTH_ERROR = 0.002  # of the distance: half a pixel at a usual baseline
+# Standard deviation of a point's position, in parts of its distance: half a pixel at a usual baseline.
+_DEPTH_ERROR = 0.002
+# Least number of views of a point.
+_MIN_VIEWS = 2
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """Where COLMAP's world lies in the room: at the first camera, x right, y down, z ahead, in units of its own."""
+    """World frame and scale of a sparse model: COLMAP's world frame is the first camera's frame, its unit is arbitrary.
+
+    T_room_world: [4, 4] in metres.
+    """
 
     T_room_world: Float64Array
     units_per_m: float
 
     def points(self, points_room: Float64Array) -> Float64Array:
-        """[..., 3] in the world of points in the room."""
+        """Points [..., 3] of the room in the world frame and its units."""
         return apply(inverse(self.T_room_world), points_room) * self.units_per_m
 
     def pose(self, T_room_camera: Float64Array) -> Float64Array:
-        """T_world_camera [4, 4]."""
-        turn = self.T_room_world[:3, :3].T @ T_room_camera[:3, :3]
-        return transform(turn, self.points(T_room_camera[:3, 3]))
+        """T_world_camera [4, 4] of T_room_camera."""
+        rotation = self.T_room_world[:3, :3].T @ T_room_camera[:3, :3]
+        return transform(rotation, self.points(T_room_camera[:3, 3]))
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Corners of one view. points_room: [K, 3] on surfaces; rgb: [K, 3] uint8."""
+    """Features of one view. points_room: [K, 3] on surfaces; rgb: [K, 3]."""
 
     points_room: Float64Array
     rgb: NDArray[np.uint8]
 
 
 def find_features(view: RenderedView, camera: Camera, T_room_camera: Float64Array) -> Features:
-    """Up to _POINTS_PER_VIEW corners of a view and where they lie."""
+    """Features of a view: corners of its image and their points in the room."""
     gray = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY)
     spacing_px = max(2.0, camera.width / _CORNER_SPACING)
     corners = cv2.goodFeaturesToTrack(gray, _POINTS_PER_VIEW, _CORNER_QUALITY, spacing_px)
@@ -77,7 +89,10 @@ def make_model(
     gauge: Gauge,
     rng: np.random.Generator,
 ) -> ColmapModel:
-    """The model of views called `names` at poses T_room_camera [V, 4, 4]; points are what two views or more show."""
+    """The sparse model of views with image names `names` at poses T_room_camera [V, 4, 4].
+
+    Its points are the features that at least two views show; `rng` draws missed features and the points' errors.
+    """
     origin = np.repeat(np.arange(len(features)), [len(f.rgb) for f in features])
     points = np.concatenate([f.points_room for f in features])
     rgb = np.concatenate([f.rgb for f in features])
@@ -86,11 +101,11 @@ def make_model(
     for view, pose in enumerate(T_room_camera):
         pixels[:, view], depth = project(camera, apply(inverse(pose), points))
         inside = (np.abs(pixels[:, view] / camera.width - 0.5) < 0.5 - _BORDER).all(axis=1) & (depth > 0)
-        rows = np.flatnonzero(inside & _alike(points, T_room_camera[origin, :3, 3], pose[:3, 3]))
+        rows = np.flatnonzero(inside & _is_matched(points, T_room_camera[origin, :3, 3], pose[:3, 3]))
         eyes = np.broadcast_to(pose[:3, 3], (len(rows), 3))
         seen[rows, view] = is_unoccluded(geometry, eyes, points[rows]) & (rng.random(len(rows)) > _MISSED)
     seen[np.arange(len(points)), origin] = True
-    keep = seen.sum(axis=1) >= 2
+    keep = seen.sum(axis=1) >= _MIN_VIEWS
     seen, pixels, points, rgb, origin = seen[keep], pixels[keep], points[keep], rgb[keep], origin[keep]
     distance = np.linalg.norm(points - T_room_camera[origin, :3, 3], axis=1, keepdims=True)
     measured = points + rng.normal(size=points.shape) * _DEPTH_ERROR * distance
@@ -99,13 +114,14 @@ def make_model(
     )
 
 
-def _alike(points: Float64Array, first_eyes: Float64Array, eye: Float64Array) -> NDArray[np.bool_]:
-    """[N] whether an eye sees points [N, 3] much as the eyes [N, 3] did that found them."""
+def _is_matched(points: Float64Array, first_eyes: Float64Array, eye: Float64Array) -> NDArray[np.bool_]:
+    """Whether features at points [N, 3] are matched from `eye` [3], [N]; first_eyes: [N, 3] of the views they come from."""
     a, b = points - first_eyes, points - eye
     distance_a, distance_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
     cosine = (a * b).sum(axis=1) / np.maximum(distance_a * distance_b, 1e-9)
     ratio = np.maximum(distance_a, distance_b) / np.maximum(np.minimum(distance_a, distance_b), 1e-9)
-    return (cosine > np.cos(_MAX_VIEW_CHANGE_RAD)) & (ratio < _MAX_DISTANCE_RATIO)
+    is_matched: NDArray[np.bool_] = (cosine > np.cos(_MAX_VIEW_CHANGE_RAD)) & (ratio < _MAX_DISTANCE_RATIO)
+    return is_matched
 
 
 def _model(
@@ -117,14 +133,14 @@ def _model(
     seen: NDArray[np.bool_],
     pixels: Float64Array,
 ) -> ColmapModel:
-    """Ids count from 1, as COLMAP's do."""
+    """The model of points [N, 3] in the world frame; seen: [N, V]; pixels: [N, V, 2]. Ids count from 1, as COLMAP's do."""
     images = {
         1 + v: ColmapImage(name, 1, T_world_camera[v], pixels[seen[:, v], v], 1 + np.flatnonzero(seen[:, v]))
         for v, name in enumerate(names)
     }
-    place = np.cumsum(seen, axis=0) - 1  # of a point among the keypoints of a view
+    keypoint_index = np.cumsum(seen, axis=0) - 1  # index of each point among the keypoints of each view
     tracks = tuple(1 + np.flatnonzero(row) for row in seen)
-    keypoints = tuple(place[i, track - 1] for i, track in enumerate(tracks))
+    keypoints = tuple(keypoint_index[i, track - 1] for i, track in enumerate(tracks))
     return ColmapModel(
         {1: camera}, images, ColmapPoints(1 + np.arange(len(positions)), positions, rgb, tracks, keypoints)
     )

@@ -67,6 +67,7 @@ class RoomType:
     min_objects: int
 
 
+# Types of rooms of a home by use.
 ROOM_TYPES = {
     "bathroom": RoomType(
         (3.4, 3.0, 2.4), (4.6, 3.9, 2.6), ("vanity", "tub", "toilet", "rack", "sideboard"), frozenset({"vanity"}), False,

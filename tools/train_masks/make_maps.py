@@ -109,7 +109,7 @@ def _poses(room: Room, frames: int, seed: int) -> np.ndarray:
     wanted = [item.name for item in room.objects if item.sound is not None]
     path = plan_path(room, [str(rng.choice(wanted))], float(frames), seed)
     if path is None:
-        raise ValueError(f"room of seed {seed}: no way to drive in it")
+        raise ValueError(f"room of seed {seed}: no space for a robot to drive")
     step_s = path.times_s[1] - path.times_s[0]
     return path.poses[np.round((np.arange(frames) + 0.5) / step_s).astype(int)]
 

@@ -11,7 +11,7 @@ import pytest
 from echoseg_ros.errors import ConfigError
 from echoseg_sim.recordings.benchmark import benchmark_scenes
 from echoseg_sim.recordings.dataset import plan_scene
-from echoseg_sim.recordings.object_visibility import picture_share
+from echoseg_sim.recordings.object_visibility import image_share
 from echoseg_sim.recordings.scene_writer import PlannedScene
 from echoseg_sim.recordings.sound_cases import SOUNDS, SoundCase, choose_sound_cases
 from echoseg_sim.rooms.home_rooms import PAIR_M, ROOM_TYPES
@@ -76,7 +76,7 @@ def test_what_rays_say_is_shown_is_shown() -> None:
     visit = visit_of(2)
     entity = 1 + visit.room.objects.index(visit.sounding)
     poses = visit.poses[1:40:3]
-    said = picture_share(visit.room.geometry, entity, visit.sounding.box, visit.camera, poses)
+    said = image_share(visit.room.geometry, entity, visit.sounding.box, visit.camera, poses)
     true = [(render(visit.room, visit.camera, pose).object_ids == entity).mean() for pose in poses]
     np.testing.assert_allclose(said, true, atol=0.002, rtol=0.1)
     assert (np.array(true) == 0).any() and np.max(true) > 0.005
