@@ -21,7 +21,7 @@ def mapper() -> Mapper:
 
 
 def mapped_in_turns(*exposures: tuple[float, float]) -> Mapper:
-    """A map of keyframes whose exposures (gain, bias) take turns."""
+    """A map of keyframes whose exposures (gain, bias) alternate."""
     mapper = Mapper(SMALL)
     for i in range(5):
         frame = room_view(i, pose(-0.3 + 0.15 * i))
@@ -32,13 +32,13 @@ def mapped_in_turns(*exposures: tuple[float, float]) -> Mapper:
 
 
 def test_automatic_exposure_does_not_disturb_the_map(mapper: Mapper) -> None:
-    """Keyframes of alternating gain and bias map to the mean exposure: a fit of gain and bias explains a view as well."""
+    """Keyframes of alternating exposure give a map in their mean exposure, which predicts views almost as well."""
     other = mapped_in_turns((0.8, 20), (1.0, 0))
     assert other.psnr_db(UNSEEN, compensate_exposure=True) > mapper.psnr_db(UNSEEN, compensate_exposure=True) - 2.0
 
 
-def test_without_exposures_of_their_own_keyframes_would_fight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gain and bias that alternate strongly."""
+def test_a_map_without_exposures_per_keyframe_is_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With strongly alternating gain and bias."""
     fitted = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
     monkeypatch.setattr(Exposures, "fit", lambda self, row, *images: Exposure.neutral())
     neutral = mapped_in_turns((0.6, 0), (1.0, 30)).psnr_db(UNSEEN, compensate_exposure=True)
@@ -56,7 +56,7 @@ def test_exposure_fit_recovers_gain_and_bias() -> None:
 
 
 def test_exposure_between_keyframes() -> None:
-    """Relative to the mean of all keyframes, half way in the middle of two, the same as the last one after it."""
+    """Exposures are relative to the mean, interpolated between keyframes and constant after the last one."""
     drawn = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
     exposures = Exposures("cpu")
     for stamp_ns, gain in ((0, 0.8), (1000, 1.25)):

@@ -1,4 +1,4 @@
-"""Rows that come and go: in step, split in two, and making room for others by what they paint."""
+"""Insertion, removal and splitting of Gaussians, the limit of their number, and their contribution and sensitivity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STILL: dict[str, float | torch.Tensor] = dict.fromkeys(PARAMETERS, 0.0)
 
 
 def some(count: int, seed: int = 0) -> Gaussians:
-    """Of any shape, place and turn; quaternions of any length."""
+    """Gaussians of random shape, position and orientation; quaternions of any length."""
     random = torch.Generator().manual_seed(seed)
     shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 3))
     return Gaussians(*(torch.randn(shape, generator=random) for shape in shapes))
@@ -29,7 +29,7 @@ def rising(uids: torch.Tensor) -> bool:
     return bool((uids[1:] > uids[:-1]).all())
 
 
-def test_rows_stay_in_step() -> None:
+def test_rows_stay_aligned() -> None:
     """Inserting and pruning keep parameters, moments, contributions and uids aligned."""
     gaussian_map = filled(8, cap=10)
     gradients = gaussian_map.gaussians.map(torch.ones_like)
@@ -85,7 +85,7 @@ def test_halves_lie_on_the_longest_axis_of_their_parent() -> None:
         assert torch.equal(getattr(after, name)[others], tensor[others]), name
 
 
-def test_a_parent_keeps_its_identity_and_its_halves_start_anew() -> None:
+def test_a_split_gaussian_keeps_its_uid_and_its_halves_restart() -> None:
     gaussian_map = filled(5)
     gaussian_map.adam_step(gaussian_map.gaussians.map(torch.ones_like), dict.fromkeys(PARAMETERS, 0.01))
     gaussian_map.split(torch.tensor([3, 0]))
@@ -97,11 +97,11 @@ def test_a_parent_keeps_its_identity_and_its_halves_start_anew() -> None:
     assert len(gaussian_map.contribution) == 7
     gaussian_map.keep(torch.tensor([True] * 6 + [False]))
     gaussian_map.split(torch.tensor([5]))
-    assert gaussian_map.uids.tolist() == [0, 1, 2, 3, 4, 5, 7]  # the uid of the one that went is not used again
+    assert gaussian_map.uids.tolist() == [0, 1, 2, 3, 4, 5, 7]  # the uid of the removed Gaussian is not reused
 
 
-def test_splitting_never_passes_the_cap() -> None:
-    """The first of the rows go first; a full map stays as it is."""
+def test_splitting_respects_the_limit() -> None:
+    """The first rows are split first; a full map stays unchanged."""
     gaussian_map = filled(4, cap=6)
     scales = gaussian_map.gaussians.scales.clone()
     gaussian_map.split(torch.tensor([2, 0, 3, 1]))
@@ -113,37 +113,37 @@ def test_splitting_never_passes_the_cap() -> None:
     assert len(gaussian_map) == 6 and torch.equal(gaussian_map.gaussians.means, before.means)
 
 
-def test_at_the_cap_what_paints_least_goes_first() -> None:
+def test_at_the_limit_the_lowest_contribution_is_removed_first() -> None:
     gaussian_map = filled(6, cap=6)
     for _ in range(40):
         gaussian_map.update_contribution(torch.tensor([9.0, 0.5, 30.0, 2.0, 7.0, 1.0]))
     gaussian_map.insert(some(2, seed=1))
     assert gaussian_map.uids.tolist() == [0, 2, 3, 4, 6, 7]
-    gaussian_map.insert(some(1, seed=2))  # what came last was not seen yet and stays all the same
+    gaussian_map.insert(some(1, seed=2))  # the newest Gaussians have no keyframe yet and stay
     assert gaussian_map.uids.tolist() == [0, 2, 4, 6, 7, 8]
 
 
-def test_a_map_never_takes_more_than_its_cap() -> None:
+def test_insertion_respects_the_limit() -> None:
     gaussian_map = filled(4, cap=6)
     assert gaussian_map.insert(some(20, seed=1)) == 6
     assert gaussian_map.uids.tolist() == [4, 5, 6, 7, 8, 9]
 
 
-def test_contribution_is_the_most_that_was_painted_lately() -> None:
+def test_contribution_is_the_largest_of_recent_keyframes() -> None:
     gaussian_map = filled(3)
     gaussian_map.update_contribution(torch.tensor([20.0, 0.0, 3.9]))
     assert gaussian_map.contribution[0] == 20.0
-    assert gaussian_map.contribution[1] == NEW_CONTRIBUTION_PX  # not in the view: nothing is said about it
+    assert gaussian_map.contribution[1] == NEW_CONTRIBUTION_PX  # outside the view: unchanged
     before = gaussian_map.contribution[0]
     gaussian_map.update_contribution(torch.tensor([1.0, 0.0, 0.0]))
-    assert 1.0 < gaussian_map.contribution[0] < before  # one view from afar does not undo what was seen
+    assert 1.0 < gaussian_map.contribution[0] < before  # one distant view lowers it only a little
     for _ in range(200):
         gaussian_map.update_contribution(torch.tensor([1.0, 0.0, 0.0]))
     assert gaussian_map.contribution.tolist()[:2] == [1.0, NEW_CONTRIBUTION_PX]
 
 
-def test_pull_is_the_usual_gradient_times_the_size() -> None:
-    """Of gradients that keep changing sign, too: an average would cancel."""
+def test_loss_sensitivity_is_the_rms_gradient_times_the_size() -> None:
+    """Also for gradients of alternating sign, whose mean would be 0."""
     gaussian_map = filled(4)
     gradient = torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, 2.0]])
     assert gaussian_map.loss_sensitivity.tolist() == [0.0] * 4

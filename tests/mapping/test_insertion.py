@@ -41,7 +41,7 @@ def plane_depth(normal_camera: Float64Array) -> Float64Array:
 
 
 def cluttered_view(scale: float = 1.0) -> KeyframeTensors:
-    """A plane with patches of noise, holes and a step in depth, in a world `scale` times as large."""
+    """A view of a plane with patches of noise, holes and a depth step; the map unit is 1 / `scale` metres."""
     random = np.random.default_rng(4)
     patches = np.kron(random.integers(0, 3, (7, 10)), np.ones((8, 8)))[: CAMERA.height, : CAMERA.width]
     rgb = 120 + random.normal(0, 1, (CAMERA.height, CAMERA.width, 3)) * (patches * 12)[..., None]
@@ -79,11 +79,11 @@ def test_cells_cover_each_needed_pixel_once() -> None:
 
 @pytest.mark.parametrize(("noise", "size_px"), [(0.0, 4), (0.05, 2), (0.2, 2)])
 def test_cells_shrink_with_contrast(noise: float, size_px: int) -> None:
-    """A chessboard of two brightnesses: its deviation is half their difference in every cell."""
+    """A chessboard of two brightnesses has in every cell a standard deviation of half their difference."""
     sign = (-1.0) ** np.indices((48, 64)).sum(axis=0)
     image = torch.from_numpy(0.5 + noise * sign[..., None].repeat(3, axis=-1)).float()
     cells = insertion.cells_to_fill(image, torch.ones(48, 64), torch.ones(48, 64, dtype=torch.bool))
-    assert cells.sizes_px.unique().tolist() == [size_px] and len(cells.depths) == 48 * 64 // size_px**2
+    assert torch.unique(cells.sizes_px).tolist() == [size_px] and len(cells.depths) == 48 * 64 // size_px**2
 
 
 def test_no_cell_lies_across_an_edge_of_depth() -> None:
@@ -115,7 +115,7 @@ def test_discs_lie_on_a_slanted_plane() -> None:
     np.testing.assert_allclose(scales[:, 2] / scales[:, 1], insertion.THICKNESS, rtol=1e-4)
 
 
-def test_normals_look_at_the_camera_where_depth_breaks_off() -> None:
+def test_normals_face_the_camera_at_depth_edges() -> None:
     depth = torch.full((CAMERA.height, CAMERA.width), 2.0)
     depth[:, 30:], depth[20, 12] = 4.0, 0.0
     rows, columns = torch.tensor([10, 10, 20, 22, 40]), torch.tensor([29, 31, 14, 12, 60])
@@ -127,7 +127,7 @@ def test_normals_look_at_the_camera_where_depth_breaks_off() -> None:
 
 
 @pytest.mark.parametrize("shape", [(53, 75), (5, 7), (1, 1)])
-def test_nothing_comes_of_an_empty_mask(shape: tuple[int, int]) -> None:
+def test_an_empty_mask_gives_no_gaussians(shape: tuple[int, int]) -> None:
     camera = CAMERA.resized(shape[1], shape[0])
     view = view_of(np.zeros((*shape, 3)), np.ones(shape), camera=camera)
     none, no_depth = ~everything(view), view_of(np.zeros((*shape, 3)), np.zeros(shape), camera=camera)
@@ -144,27 +144,27 @@ def test_unexplained_leaves_out_narrow_strips() -> None:
     alpha[5:8, 5:15] = 0.0  # wide enough to be bare
     truth[5:8, 5:15] = True
     alpha[5:7, 25:50] = 0.0  # a strip
-    drawn[15:20, 5:15] = 2.3  # something stands in front
+    drawn[15:20, 5:15] = 2.3  # a new surface in front
     truth[15:20, 5:15] = True
     drawn[15:19, 25:50] = 2.3  # a strip
     drawn[25:35, 5:15] = 2.1  # within the depth's noise
     drawn[25:35, 25:35] = 1.0  # hidden
     alpha[:3, :] = 0.0  # at the border as elsewhere
     truth[:3, :] = True
-    alpha[-2:, :] = 0.0  # does not go on outside
+    alpha[-2:, :] = 0.0  # too narrow: outside the image counts as explained
     alpha[12:30, 52:58], depth[12:30, 52:58] = 0.0, 0.0  # no depth
     assert torch.equal(insertion.unexplained(depth, drawn, alpha), truth)
 
 
 @pytest.mark.parametrize("size_px", [3, 5])
-def test_opening_is_the_textbook_one(size_px: int) -> None:
+def test_opening_equals_scipys(size_px: int) -> None:
     mask = np.random.default_rng(5).uniform(size=(31, 44)) < 0.85
     truth = ndimage.binary_opening(mask, np.ones((size_px, size_px)))
     assert 0 < truth.sum() < mask.sum()
     np.testing.assert_array_equal(insertion._opened(torch.from_numpy(mask), size_px).numpy(), truth)
 
 
-def test_free_space_is_in_front_of_every_depth_around() -> None:
+def test_free_space_is_in_front_of_every_depth_nearby() -> None:
     depth = np.full((CAMERA.height, CAMERA.width), 2.0)
     depth[:, 40:], depth[30, 20] = 1.0, 0.0
     view = view_of(np.zeros((*depth.shape, 3)), depth)
@@ -176,7 +176,7 @@ def test_free_space_is_in_front_of_every_depth_around() -> None:
         (10, 38, 1.5, False),  # two pixels from a nearer surface
         (32, 22, 1.5, False),  # a hole next to it: nothing known
         (33, 22, 1.5, True),
-        (0, 0, 1.5, True),  # the border knows what is inside
+        (0, 0, 1.5, True),  # the window is cut at the image border
         (52, 74, 0.5, True),
         (-1, 10, 1.5, False), (53, 10, 1.5, False), (10, -1, 1.5, False), (10, 75, 1.5, False),  # outside
         (10, 10, -1.5, False), (10, 10, 0.0, False),  # behind the camera, in it
@@ -188,7 +188,7 @@ def test_free_space_is_in_front_of_every_depth_around() -> None:
     assert insertion.in_free_space(view, means).tolist() == [*truth.tolist(), False]
 
 
-def test_a_larger_world_gives_the_same_gaussians_larger() -> None:
+def test_gaussians_scale_with_the_map_unit() -> None:
     small, large = (insertion.new_gaussians(v, everything(v)) for v in (cluttered_view(), cluttered_view(10.0)))
     assert len(small) > 200
     torch.testing.assert_close(large.means, small.means * 10, rtol=1e-5, atol=1e-5)

@@ -17,7 +17,7 @@ def keyframe(depth: FloatImage) -> Keyframe:
     return Keyframe.of(replace(room_view(0, pose(0.0)), depth_m=depth), 0, KeyframeReason.FIRST)
 
 
-def test_known_is_what_lies_around_measured_pixels() -> None:
+def test_pixels_around_a_measured_depth_are_known() -> None:
     depth = np.zeros((120, 160), np.float32)
     depth[50, 70] = depth[119, 0] = 2.0
     view = KeyframeTensors.of(keyframe(depth), torch.device("cpu"))
@@ -29,7 +29,7 @@ def test_known_is_what_lies_around_measured_pixels() -> None:
     assert torch.equal(view.depth, torch.from_numpy(depth))
 
 
-def test_without_a_measured_pixel_nothing_is_known() -> None:
+def test_no_pixel_is_known_without_a_measured_depth() -> None:
     view = KeyframeTensors.of(keyframe(np.zeros((120, 160), np.float32)), torch.device("cpu"), weight=0.4)
     assert not view.depth.any() and view.known.shape == (120, 160) and not view.known.any()
     assert view.weight == 0.4

@@ -20,7 +20,7 @@ from echoseg_ros.mapping.keyframes import (
 )
 
 
-def test_keyframe_choice() -> None:
+def test_selection_by_motion_and_time() -> None:
     config = KeyframeConfig(min_translation=0.05, min_interval_s=0.3, max_interval_s=1.0)
     selector = KeyframeSelector(config)
     view = room_view(0, pose(0.0))
@@ -48,7 +48,7 @@ def test_store_drops_the_most_redundant_keyframe() -> None:
 
 
 def test_reduced_depth_never_invents_a_depth() -> None:
-    """Cells across an edge take one of their readings; cells without a reading stay empty."""
+    """A cell across a depth edge takes one of its readings; a cell without a reading stays empty."""
     depth = np.array([[1.0, 3.0, 0, 0], [1.0, 3.0, 0, 0], [0, 2.0, 5.0, 5.0], [0, 0, 5.0, 1.0]], np.float32)
     np.testing.assert_array_equal(reduced_depth(depth, 2, 2), [[1.0, 0.0], [2.0, 5.0]])
     colours = np.zeros((4, 4, 3), np.uint8)
@@ -57,7 +57,7 @@ def test_reduced_depth_never_invents_a_depth() -> None:
 
 
 def test_reduced_frame_keeps_rays() -> None:
-    """The same ray has the same colour: intrinsics follow the size, also for sizes that do not divide."""
+    """The intrinsics follow the image size, also for sizes that do not divide the original."""
     frame = room_view(0, pose(0.0))
     for width in (80, 64):
         small = reduced(frame, width)

@@ -7,5 +7,5 @@ import numpy as np
 from echoseg_ros.mapping.map_copy import ForeignFields
 
 
-def test_carried_fields_without_a_loaded_map() -> None:
+def test_no_foreign_fields_without_a_loaded_map() -> None:
     assert ForeignFields().of_uids(np.arange(3)) == {}

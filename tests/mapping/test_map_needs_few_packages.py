@@ -1,4 +1,4 @@
-"""The map needs torch, numpy, scipy and numba, and nothing else: that is all a GPU machine may have."""
+"""Scenario: the map runs with torch, numpy, scipy and numba alone; a GPU machine may have no other packages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ assert keyframe is not None and len(mapper.gaussians) > 100
 
 
 def names_of(distribution: str) -> set[str]:
-    """A distribution and all that it requires, as normalised names."""
+    """Normalised names of a distribution and of all its requirements."""
     found: set[str] = set()
     waiting = [distribution]
     while waiting:
@@ -53,7 +53,7 @@ def names_of(distribution: str) -> set[str]:
 
 
 def blocked_modules() -> list[str]:
-    """Top-level modules of every installed distribution that is none of the allowed ones or theirs."""
+    """Top-level modules of the installed distributions other than the allowed ones and their requirements."""
     keep = set().union(*(names_of(name) for name in ALLOWED if name != "echoseg_ros")) | {"echoseg-ros"}
     return sorted(
         module
@@ -63,7 +63,7 @@ def blocked_modules() -> list[str]:
     )
 
 
-def test_the_map_runs_with_nothing_but_torch_numpy_scipy_numba() -> None:
+def test_the_map_runs_with_torch_numpy_scipy_numba_alone() -> None:
     blocked = blocked_modules()
     assert {"cv2", "yaml", "open3d", "rosbags"} <= set(blocked)
     root = Path(__file__).resolve().parents[2]

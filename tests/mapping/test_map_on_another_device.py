@@ -1,7 +1,7 @@
-"""The map on another device than the CPU, without one: torch's meta device holds shapes only.
+"""Scenario: the map on a device other than the CPU, tested on torch's meta device, which holds shapes only.
 
-Mixing it with the CPU raises, as on a GPU; and so does every operation for which the host would have to wait, since
-there are no values to wait for.
+An operation that mixes it with CPU tensors raises, as on a GPU. An operation that makes the host wait raises too, because
+the meta device has no values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CAMERA = Camera(64, 48, 60.0, 60.0, 32.0, 24.0)
 
 
 def shapes_only(**arguments: Any) -> Any:
-    """gsplat.rasterization as far as shapes, devices and gradients go."""
+    """A replacement for gsplat.rasterization with its shapes, devices and gradients."""
     names = ("means", "quats", "scales", "opacities", "colors", "viewmats", "Ks")
     total = sum(arguments[name].sum() for name in names)
     shape = (len(arguments["viewmats"]), arguments["height"], arguments["width"])
@@ -37,7 +37,7 @@ def shapes_only(**arguments: Any) -> Any:
 
 @contextmanager
 def reading_back_allowed() -> Iterator[None]:
-    """Zeros for what is copied to the host, every row for what is selected: insertion and pruning may wait."""
+    """Let operations wait, as insertion and pruning may: copies to the host give zeros, selections every row."""
     with pytest.MonkeyPatch.context() as patch:
         copied = Tensor.cpu
         patch.setattr(Tensor, "cpu", lambda t: torch.zeros(t.shape, dtype=t.dtype) if t.is_meta else copied(t))
@@ -57,7 +57,7 @@ def mapper(monkeypatch: pytest.MonkeyPatch) -> Mapper:
     return mapper
 
 
-def test_everything_of_the_map_is_on_its_device(mapper: Mapper) -> None:
+def test_all_tensors_of_the_map_are_on_its_device(mapper: Mapper) -> None:
     assert len(mapper.gaussians) > 100
     assert all(tensor.is_meta for _, tensor in mapper.gaussians.items()) and mapper.gaussians.uids.is_meta
     labels = synthetic_recording(CAMERA, 1).frames[0].rgb[..., 0].astype("int32") % 40
@@ -65,7 +65,7 @@ def test_everything_of_the_map_is_on_its_device(mapper: Mapper) -> None:
     assert lifted.is_meta and lifted.shape == (len(mapper.gaussians), 40)
 
 
-def test_steps_wait_for_nothing_between_two_rounds_of_pruning(mapper: Mapper) -> None:
+def test_steps_between_two_rounds_of_pruning_do_not_wait(mapper: Mapper) -> None:
     mapper.optimise(PRUNE_EVERY_STEPS - 1)
     with reading_back_allowed():
         mapper.optimise(1)

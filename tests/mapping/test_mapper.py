@@ -37,7 +37,7 @@ def test_unseen_view_is_predicted(mapper: Mapper) -> None:
 
 
 def test_lifting_tells_box_from_wall(mapper: Mapper) -> None:
-    """Weights of true labels: nearly all of each Gaussian's weight falls on the thing it lies on."""
+    """With true labels, nearly all of the weight of a Gaussian has the label of its own surface."""
     frame = reduced(room_view(99, pose(0.05)), 80)
     assert frame.depth_m is not None
     labels = (frame.depth_m < 1.5).astype(np.int32)
@@ -69,7 +69,7 @@ def test_file_round_trip_keeps_view_and_fields(mapper: Mapper, tmp_path: Path) -
     assert other.psnr_db(room_view(1, pose(0.0))) > 20
 
 
-def test_damaged_file_leaves_the_map(mapper: Mapper, tmp_path: Path) -> None:
+def test_a_damaged_file_does_not_change_the_map(mapper: Mapper, tmp_path: Path) -> None:
     (tmp_path / "map.ply").write_bytes(b"ply\n")
     before = len(mapper.gaussians)
     with pytest.raises(MapFileError, match="not a PLY"):
@@ -84,7 +84,7 @@ def test_surface_sample_is_bounded_and_on_the_surface(mapper: Mapper) -> None:
     assert np.median(np.minimum(np.abs(points[:, 1] - 2.0), np.abs(points[:, 1] - 1.2))) < 0.01
 
 
-def test_cap_holds_and_uids_rise() -> None:
+def test_the_limit_holds_and_uids_rise() -> None:
     mapper = mapped(SMALL.updated({"map.max_gaussians": 500}), steps=3)
     uids = mapper.gaussians.uids
     assert len(mapper.gaussians) <= 500 and bool((uids[1:] > uids[:-1]).all()) and int(uids[-1]) >= 500
@@ -94,14 +94,14 @@ def test_cap_holds_and_uids_rise() -> None:
     assert int(mapper.gaussians.uids[0]) > int(uids[-1])
 
 
-def test_warm_up_leaves_no_trace() -> None:
+def test_warm_up_does_not_change_the_map() -> None:
     mapper = Mapper(SMALL)
     mapper.warm_up()
     assert len(mapper.gaussians) == 0
 
 
-def test_dropped_keyframes_are_forgotten() -> None:
-    """What is kept per keyframe is bounded by keyframes.max_count, however long the run."""
+def test_dropped_keyframes_are_removed() -> None:
+    """Memory for keyframes is bounded by keyframes.max_count, however long the run."""
     mapper = Mapper(SMALL.updated({"keyframes.max_count": 3}))
     for i in range(6):
         mapper.add_frame(room_view(i, pose(-0.3 + 0.15 * i)))

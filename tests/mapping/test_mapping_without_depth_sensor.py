@@ -1,4 +1,4 @@
-"""A map of a camera without a depth sensor: a known room, a sideways path, and worlds of other sizes."""
+"""Scenario: a map from a camera without a depth sensor, in a known room on a sideways path, in several map units."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from checkered_room import SMALL, pose, room_view
+from known_depth import depth_of
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -22,8 +23,8 @@ VIEWS = 8
 UNSEEN = room_view(99, pose(-0.07, 0.4))
 
 
-def blind(index: int, T_map_camera: Float64Array) -> CameraFrame:
-    """A view of the room without its depth."""
+def without_depth(index: int, T_map_camera: Float64Array) -> CameraFrame:
+    """A view of the room without depth."""
     return replace(room_view(index, T_map_camera), depth_m=None)
 
 
@@ -33,7 +34,7 @@ def sideways(index: int) -> Float64Array:
 
 @dataclass(frozen=True)
 class Mapped:
-    """joined: the keyframes that joined with each frame, and with the end of the recording last."""
+    """A map with its history. joined: keyframes that joined with each frame, and last those at the end of the recording."""
 
     mapper: Mapper
     joined: list[list[Keyframe]]
@@ -41,10 +42,10 @@ class Mapped:
 
 
 def mapped(factor: float) -> Mapped:
-    """A map of a world `factor` times as large."""
+    """A map whose unit is 1 / `factor` metres."""
     mapper, joined, problems = Mapper(SMALL), [], []
     for i in range(VIEWS):
-        joined.append(mapper.add_frame(scaled_frame(blind(i, sideways(i)), factor)))
+        joined.append(mapper.add_frame(scaled_frame(without_depth(i, sideways(i)), factor)))
         problems.append(mapper.problem)
         mapper.optimise(10)
     joined.append(mapper.finish())
@@ -53,94 +54,104 @@ def mapped(factor: float) -> Mapped:
 
 
 def relative_errors(mapper: Mapper, factor: float) -> Float64Array:
-    """[n] of the drawn depth of an unseen view, where there is something to see; the map is `factor` times as large."""
+    """Relative errors [n] of the rendered depth of an unseen view at textured pixels; the map unit is 1 / `factor` m."""
     truth = reduced(UNSEEN, SMALL.map.image_width_px)
     drawn = mapper.render(truth.camera, scaled_frame(truth, factor).T_map_camera)
     grey = truth.rgb.mean(axis=-1)
     textured = ndimage.maximum_filter(grey, 5) - ndimage.minimum_filter(grey, 5) > 30
     known = textured & (drawn.alpha.numpy() > 0.8)
     assert known.mean() > 0.4
-    return (np.abs(drawn.depth.numpy() / factor - truth.depth_m) / truth.depth_m)[known]
+    true_depth = depth_of(truth)
+    errors: Float64Array = (np.abs(drawn.depth.numpy() / factor - true_depth) / true_depth)[known]
+    return errors
 
 
 @pytest.fixture(scope="module")
-def usual() -> Mapped:
+def base() -> Mapped:
     return mapped(1.0)
 
 
-def test_keyframes_join_with_depth_two_later(usual: Mapped) -> None:
-    assert [[keyframe.id for keyframe in keyframes] for keyframes in usual.joined] == [
+def test_keyframes_join_with_depth_two_later(base: Mapped) -> None:
+    assert [[keyframe.id for keyframe in keyframes] for keyframes in base.joined] == [
         [], [], [], [0, 1], *([i] for i in range(2, VIEWS - 2)), [VIEWS - 2, VIEWS - 1]
     ]  # fmt: skip
-    assert usual.problems == [None] * VIEWS
+    assert base.problems == [None] * VIEWS
 
 
-def test_keyframes_with_views_on_both_sides_have_the_right_depth(usual: Mapped) -> None:
-    """The first ones of a path have few views to go by, but none is far off."""
-    first = next(keyframes for keyframes in usual.joined if keyframes)[0]
-    truth = reduced(room_view(first.index, sideways(first.index)), SMALL.map.image_width_px).depth_m
-    known = first.depth_m > 0
-    assert np.median(np.abs(first.depth_m[known] / truth[known] - 1)) < 0.1
-    for keyframe in [keyframe for keyframes in usual.joined for keyframe in keyframes][3:]:
-        truth = reduced(room_view(keyframe.index, sideways(keyframe.index)), SMALL.map.image_width_px).depth_m
-        known = keyframe.depth_m > 0
-        errors = np.abs(keyframe.depth_m[known] / truth[known] - 1)
-        assert known.mean() > 0.4 and np.median(errors) < 0.02 and (errors < 0.1).mean() > 0.85, keyframe.id
+def depth_errors(keyframe: Keyframe) -> FloatImage:
+    """Relative errors [n] of the keyframe's depth."""
+    truth = depth_of(reduced(room_view(keyframe.index, sideways(keyframe.index)), SMALL.map.image_width_px))
+    depth = depth_of(keyframe)
+    known = depth > 0
+    errors: FloatImage = np.abs(depth[known] / truth[known] - 1)
+    return errors
 
 
-def test_an_unseen_view_is_predicted(usual: Mapped) -> None:
-    assert np.median(relative_errors(usual.mapper, 1.0)) < 0.03
-    assert usual.mapper.psnr_db(UNSEEN) > 20.0
+def test_keyframes_with_views_on_both_sides_have_the_right_depth(base: Mapped) -> None:
+    """The first keyframes of a path have views on one side only; their depth is less accurate."""
+    first = next(keyframes for keyframes in base.joined if keyframes)[0]
+    assert np.median(depth_errors(first)) < 0.1
+    for keyframe in [keyframe for keyframes in base.joined for keyframe in keyframes][3:]:
+        errors = depth_errors(keyframe)
+        assert (depth_of(keyframe) > 0).mean() > 0.4 and np.median(errors) < 0.02 and (errors < 0.1).mean() > 0.85, (
+            keyframe.id
+        )
+
+
+def test_an_unseen_view_is_predicted(base: Mapped) -> None:
+    assert np.median(relative_errors(base.mapper, 1.0)) < 0.03
+    assert base.mapper.psnr_db(UNSEEN) > 20.0
 
 
 @pytest.mark.parametrize("factor", [0.1, 10.0])
-def test_the_size_of_the_world_does_not_matter(usual: Mapped, factor: float) -> None:
+def test_result_does_not_depend_on_the_map_unit(base: Mapped, factor: float) -> None:
     other = mapped(factor)
-    expected, errors = relative_errors(usual.mapper, 1.0), relative_errors(other.mapper, factor)
+    expected, errors = relative_errors(base.mapper, 1.0), relative_errors(other.mapper, factor)
     assert np.median(errors) == pytest.approx(np.median(expected), abs=0.003)
-    assert other.mapper.psnr_db(scaled_frame(UNSEEN, factor)) == pytest.approx(usual.mapper.psnr_db(UNSEEN), abs=0.3)
-    assert other.mapper.scene_depth == pytest.approx(usual.mapper.scene_depth * factor, rel=0.01)
-    assert [len(keyframes) for keyframes in other.joined] == [len(keyframes) for keyframes in usual.joined]
+    assert other.mapper.psnr_db(scaled_frame(UNSEEN, factor)) == pytest.approx(base.mapper.psnr_db(UNSEEN), abs=0.3)
+    assert base.mapper.scene_depth is not None
+    assert other.mapper.scene_depth == pytest.approx(base.mapper.scene_depth * factor, rel=0.01)
+    assert [len(keyframes) for keyframes in other.joined] == [len(keyframes) for keyframes in base.joined]
 
 
 @pytest.mark.parametrize("step_rad", [0.0, 0.04])
-def test_a_camera_that_stays_in_its_place_says_so(step_rad: float) -> None:
-    """Standing still, or only turning."""
+def test_a_camera_without_parallax_is_reported(step_rad: float) -> None:
+    """A camera that stands still, or that only rotates."""
     mapper, problems = Mapper(SMALL), []
     for i in range(5):
         turn = geometry.transform(Rotation.from_euler("y", step_rad * i).as_matrix(), np.zeros(3))
-        assert mapper.add_frame(blind(2 * i, pose(0.0) @ turn)) == []
+        assert mapper.add_frame(without_depth(2 * i, pose(0.0) @ turn)) == []
         problems.append(mapper.problem)
     assert problems[3:] == [f"{ParallaxStatus.NONE.value}; waiting"] * 2
     assert mapper.finish() == [] and len(mapper.gaussians) == 0 and mapper.scene_depth is None
 
 
-def test_finish_lets_the_last_ones_join_once() -> None:
+def test_finish_lets_the_last_candidates_join_once() -> None:
     mapper = Mapper(SMALL)
     for i in range(4):
-        mapper.add_frame(blind(i, sideways(i)))
+        mapper.add_frame(without_depth(i, sideways(i)))
     before = len(mapper.gaussians)
     assert [keyframe.id for keyframe in mapper.finish()] == [2, 3]
     assert len(mapper.gaussians) > before > 0
     assert mapper.finish() == []
 
 
-def test_clear_forgets_what_waits() -> None:
+def test_clear_removes_the_candidates() -> None:
     mapper = Mapper(SMALL)
     for i in range(4):
-        mapper.add_frame(blind(i, sideways(i)))
+        mapper.add_frame(without_depth(i, sideways(i)))
     mapper.clear()
     assert len(mapper.gaussians) == 0 and mapper.scene_depth is None
     assert mapper.finish() == []
     for i in (4, 5, 6):
-        assert mapper.add_frame(blind(i, sideways(i))) == []
-    assert [keyframe.index for keyframe in mapper.add_frame(blind(7, sideways(7)))] == [4, 5]
+        assert mapper.add_frame(without_depth(i, sideways(i))) == []
+    assert [keyframe.index for keyframe in mapper.add_frame(without_depth(7, sideways(7)))] == [4, 5]
 
 
-def test_rewind_keeps_the_map_and_forgets_what_waits() -> None:
+def test_rewind_keeps_the_map_and_removes_the_candidates() -> None:
     mapper = Mapper(SMALL)
     for i in range(4):
-        mapper.add_frame(blind(i, sideways(i)))
+        mapper.add_frame(without_depth(i, sideways(i)))
     count = len(mapper.gaussians)
     mapper.rewind()
     assert mapper.finish() == [] and len(mapper.gaussians) == count > 0
@@ -158,7 +169,7 @@ def map_stage_with_log(use_depth: bool) -> tuple[MapStage, list[tuple[CameraFram
         calls.append((frame, depth_m))
         return propose(frame, depth_m, alpha)
 
-    backend.propose = logged  # type: ignore[method-assign]
+    backend.propose = logged  # type: ignore[method-assign, assignment]
     return stage, calls
 
 
@@ -174,7 +185,7 @@ def add_views(stage: MapStage, with_depth: bool) -> None:
 
 
 @pytest.mark.parametrize("sensor", [False, True])
-def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sensor: bool) -> None:
+def test_proposals_use_the_depth_of_the_map_without_a_depth_sensor(sensor: bool) -> None:
     """Cause: the swept depth of one view is too rough; fans and cups of data-set scenes were lost in it.
 
     The map averages the depth of many views. At the end of a recording the proposals are repeated on the finished map, but
@@ -195,7 +206,7 @@ def test_objects_are_looked_for_in_the_map_s_depth_where_no_sensor_gave_any(sens
 
 
 @pytest.mark.parametrize("sensor", [False, True])
-def test_a_live_map_looks_again_in_spare_time(sensor: bool) -> None:
+def test_a_live_map_repeats_proposals_in_spare_time(sensor: bool) -> None:
     stage, calls = map_stage_with_log(sensor)
     stage.live = True
     add_views(stage, sensor)

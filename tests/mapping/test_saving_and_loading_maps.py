@@ -14,7 +14,7 @@ from checkered_room import CAMERA, SMALL, mapped, pose, room_view
 from echoseg_ros.io.ply import read_ply, write_ply
 from echoseg_ros.mapping.mapper import Mapper
 
-# Views of the wall far to the left of the ones before the save, which do not overlap with them.
+# Poses whose views lie far to the left of those before the save, without overlap.
 ELSEWHERE = [pose(x) @ np.array([[1, 0, 0, -3.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) for x in (-0.2, 0.0, 0.2)]
 
 
@@ -30,8 +30,8 @@ def mapped_on(mapper: Mapper) -> None:
 
 
 @pytest.mark.parametrize("name", ["map.ply", "map.compressed.ply"])
-def test_mapping_goes_on_after_loading(mapper: Mapper, tmp_path: Path, name: str) -> None:
-    """What was seen only before the save looks as before, what is seen only after it gets mapped."""
+def test_mapping_continues_after_loading(mapper: Mapper, tmp_path: Path, name: str) -> None:
+    """A view from before the save looks the same; a view from after the load is mapped."""
     mapper.save(tmp_path / name)
     other = Mapper(SMALL)
     other.load(tmp_path / name)
@@ -43,8 +43,8 @@ def test_mapping_goes_on_after_loading(mapper: Mapper, tmp_path: Path, name: str
     assert other.psnr_db(new) > 20
 
 
-def test_what_new_views_do_not_show_stays(mapper: Mapper, tmp_path: Path) -> None:
-    """Gaussians of a loaded map that no keyframe sees are the same bit by bit, faint and long ones of a trainer too."""
+def test_gaussians_outside_new_views_stay_unchanged(mapper: Mapper, tmp_path: Path) -> None:
+    """Bit by bit, also faint and long Gaussians from another trainer."""
     mapper.save(tmp_path / "map.ply")
     file = read_ply(tmp_path / "map.ply")
     file.opacity_logits[::3] = -4.0
@@ -64,8 +64,8 @@ def test_what_new_views_do_not_show_stays(mapper: Mapper, tmp_path: Path) -> Non
         np.testing.assert_array_equal(getattr(kept, name)[: len(loaded)], getattr(loaded, name))
 
 
-def test_fields_of_others_follow_their_gaussians(mapper: Mapper, tmp_path: Path) -> None:
-    """f_rest_* and the like: same rows after pruning and insertion, 0 for new ones, gone with `clear`."""
+def test_foreign_fields_follow_their_gaussians(mapper: Mapper, tmp_path: Path) -> None:
+    """Fields such as f_rest_*: kept with their Gaussians on pruning and insertion, 0 for new ones, removed by `clear`."""
     mapper.save(tmp_path / "map.ply")
     file = read_ply(tmp_path / "map.ply")
     count = len(file.means)
@@ -93,11 +93,16 @@ def test_fields_of_others_follow_their_gaussians(mapper: Mapper, tmp_path: Path)
 
 
 def test_save_while_mapping(tmp_path: Path) -> None:
-    """Another thread writes a copy while the owner goes on: the file is the map of the moment of the copy, bit by bit."""
+    """A thread writes a copy while mapping continues: the file is the map at the moment of the copy, bit by bit."""
     mapper = mapped(views=2)
     copy = mapper.copy()
     before = mapper.render(CAMERA, pose(0.0)).rgb.clone()
-    writing = threading.Thread(target=lambda: [copy.write(tmp_path / "map.ply") for _ in range(20)])
+
+    def write_repeatedly() -> None:
+        for _ in range(20):
+            copy.write(tmp_path / "map.ply")
+
+    writing = threading.Thread(target=write_repeatedly)
     writing.start()
     steps = 0
     while writing.is_alive() or steps < 2:
@@ -105,7 +110,7 @@ def test_save_while_mapping(tmp_path: Path) -> None:
         mapper.optimise(5)
         steps += 1
     writing.join()
-    assert not np.array_equal(mapper.copy().means[:10], copy.means[:10]), "mapping went on"
+    assert not np.array_equal(mapper.copy().means[:10], copy.means[:10]), "mapping continued"
     saved = Mapper(SMALL)
     saved.load(tmp_path / "map.ply")
     np.testing.assert_array_equal(saved.copy().means, copy.means)

@@ -16,17 +16,18 @@ def images(count: int) -> list[RgbImage]:
 
 
 def blurred(rgb: RgbImage, sigma_px: float = 2.0) -> RgbImage:
-    return ndimage.gaussian_filter(rgb.astype(np.float32), (sigma_px, sigma_px, 0)).astype(np.uint8)
+    result: RgbImage = ndimage.gaussian_filter(rgb.astype(np.float32), (sigma_px, sigma_px, 0)).astype(np.uint8)
+    return result
 
 
-def test_a_blurred_image_weighs_less_than_the_sharp_ones_around_it() -> None:
+def test_a_blurred_image_weighs_less_than_sharp_ones_around_it() -> None:
     sharpness = SharpnessWeights()
     weights = [sharpness.add(blurred(rgb) if i == 4 else rgb) for i, rgb in enumerate(images(8))]
     assert MIN_WEIGHT <= weights[4] < 0.7
     assert min(weights[:4] + weights[5:]) > 0.9 and max(weights) <= 1.0
 
 
-def test_more_blur_weighs_less_but_never_nothing() -> None:
+def test_weight_falls_with_blur_but_not_to_zero() -> None:
     def weight(sigma_px: float) -> float:
         sharpness = SharpnessWeights()
         *before, last = images(5)
@@ -41,8 +42,8 @@ def test_more_blur_weighs_less_but_never_nothing() -> None:
     assert sharpness.add(np.full((120, 160, 3), 80, np.uint8)) == MIN_WEIGHT
 
 
-def test_a_camera_that_stays_blurred_is_what_this_place_looks_like() -> None:
-    """Only the last few images say how sharp one can be here."""
+def test_lasting_blur_becomes_the_reference() -> None:
+    """Only the last SHARPNESS_WINDOW images are compared with."""
     sharpness = SharpnessWeights()
     for rgb in images(SHARPNESS_WINDOW):
         sharpness.add(rgb)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from known_depth import depth_of
 from sweep_scene import path, relative_error, view
 
 from echoseg_ros.mapping.keyframes import Keyframe
@@ -18,20 +20,21 @@ def views() -> list[Keyframe]:
     return path()
 
 
-def test_swept_keyframes_come_in_order_with_depth(views: list[Keyframe]) -> None:
-    blind = [replace(keyframe, depth_m=None) for keyframe in views]
+def test_candidates_are_released_in_order_with_depth(views: list[Keyframe]) -> None:
+    without_depth = [replace(keyframe, depth_m=None) for keyframe in views]
     candidates = KeyframeCandidates()
-    ready = [result for keyframe in blind for result in candidates.add(keyframe)] + candidates.flush()
+    ready = [result for keyframe in without_depth for result in candidates.add(keyframe)] + candidates.flush()
     assert [keyframe.id for keyframe, _ in ready] == list(range(7))
     for keyframe, confidence in ready[1:-1]:
-        errors = relative_error(keyframe.depth_m, views[keyframe.id].depth_m)
-        assert (keyframe.depth_m > 0).mean() > 0.5
+        depth = depth_of(keyframe)
+        errors = relative_error(depth, depth_of(views[keyframe.id]))
+        assert (depth > 0).mean() > 0.5
         assert np.median(errors) < 0.01
-        assert confidence.shape == keyframe.depth_m.shape
+        assert confidence.shape == depth.shape
     assert candidates.waiting_reason == ""
 
 
-def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> None:
+def test_a_standing_camera_waits_and_does_not_fill_the_memory(views: list[Keyframe]) -> None:
     candidates = KeyframeCandidates()
     for i in range(3):
         assert candidates.add(view(i, (0, 0, 0))) == []
@@ -44,15 +47,15 @@ def test_a_standing_camera_waits_and_fills_no_memory(views: list[Keyframe]) -> N
     assert [keyframe.id for keyframe, _ in ready] == list(range(5))
 
 
-def test_warm_up_reaches_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_runs_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     ready: list[int] = []
     cross_checked = DepthFromMotion.cross_checked
 
-    def spy(self: DepthFromMotion, *arguments: object) -> DepthEstimate:
+    def logged(self: DepthFromMotion, *arguments: Any) -> DepthEstimate:
         checked = cross_checked(self, *arguments)
-        ready.append(np.count_nonzero(checked.depth))
+        ready.append(int(np.count_nonzero(checked.depth)))
         return checked
 
-    monkeypatch.setattr(DepthFromMotion, "cross_checked", spy)
+    monkeypatch.setattr(DepthFromMotion, "cross_checked", logged)
     warm_up()
     assert max(ready) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from known_depth import depth_of
 from sweep_scene import CAMERA, path, view
 
 from echoseg_ros import geometry
@@ -15,8 +16,8 @@ def views() -> list[Keyframe]:
     return path()
 
 
-def test_sources_show_parallax_and_the_same_surfaces(views: list[Keyframe]) -> None:
-    points = geometry.backproject(CAMERA, views[3].depth_m)[::8, ::8].reshape(-1, 3)
+def test_neighbours_have_parallax_and_show_the_same_surface(views: list[Keyframe]) -> None:
+    points = geometry.backproject(CAMERA, depth_of(views[3]))[::8, ::8].reshape(-1, 3)
     away = view(10, (0.2, 0, 0), 70.0)
     close = view(11, (0.001, 0, 0))
     chosen = best_neighbours(views[3], [*(v for v in views if v.id != 3), away, close], points, 4)

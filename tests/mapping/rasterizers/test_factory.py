@@ -17,7 +17,7 @@ def raising(function: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_backends_say_why_they_cannot_run() -> None:
+def test_errors_name_the_reason_and_the_alternative() -> None:
     assert "want auto, numba" in raising(lambda: make_rasterizer("opengl"))
     assert "use gsplat" in raising(lambda: make_rasterizer("numba", "cuda"))
     assert "needs a CUDA device" in raising(lambda: make_rasterizer("gsplat", "cpu"))

@@ -50,8 +50,8 @@ def test_gradients_match_reference(fast: Rasterizer, output: str, count: int, si
         leaves(gaussian_scene(count, 5, size_px), torch.float32),
         leaves(gaussian_scene(count, 5, size_px), torch.float64),
     )
-    loss(fast.render(single, CAMERA, T_MAP_CAMERA)).backward()
-    loss(ReferenceRasterizer().render(double, CAMERA, T_MAP_CAMERA)).backward()
+    torch.autograd.backward(loss(fast.render(single, CAMERA, T_MAP_CAMERA)))
+    torch.autograd.backward(loss(ReferenceRasterizer().render(double, CAMERA, T_MAP_CAMERA)))
     for (name, tensor), (_, truth) in zip(single.items(), double.items(), strict=True):
         if output != "rgb" and name == "rgb":
             continue
@@ -62,7 +62,7 @@ def test_gradients_match_reference(fast: Rasterizer, output: str, count: int, si
 
 @pytest.mark.parametrize("classes", [3, MAX_CHANNELS + 9])
 def test_lifting_weights_are_exact(fast: Rasterizer, classes: int) -> None:
-    """Sums of blending weights per label, also where labels fall outside the classes and classes outnumber a pass."""
+    """Also with labels outside the classes, and with more classes than one pass takes."""
     gaussians = gaussian_scene(200, 2)
     labels = np.random.default_rng(0).integers(-1, classes + 1, (CAMERA.height, CAMERA.width))
     lifted = fast.lift(gaussians, CAMERA, T_MAP_CAMERA, labels, classes)

@@ -1,4 +1,4 @@
-"""The gsplat backend as far as it goes without a GPU: what it hands to gsplat, in how many calls, and what it keeps."""
+"""The gsplat rasterizer without a GPU: the arguments and number of its calls of gsplat, and its cache of cameras."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCENE = RandomScene(SMALL, 120, 5.0, 0, True)
 
 
 class Recorder:
-    """The stand-in for gsplat, with a list of what it was called with."""
+    """The replacement for gsplat, with a log of the arguments of its calls."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -43,7 +43,7 @@ def poses(count: int) -> list[Float64Array]:
 
 
 def test_views_of_one_size_are_drawn_in_one_call() -> None:
-    """The second camera has other intrinsics; each view is what the reference draws with that camera from that pose."""
+    """The second camera has other intrinsics; each view must equal that of the reference for its camera and pose."""
     recorder, gaussians = Recorder(), SCENE.gaussians()
     other = type(SMALL)(SMALL.width, SMALL.height, 40.0, 41.0, 22.0, 18.0)
     cameras = [SMALL, other, SMALL]
@@ -69,12 +69,12 @@ def test_gradients_of_several_views_add_up() -> None:
         assert leaves.means.grad is not None
         return leaves.means.grad
 
-    ours, judge = (gradient(rasterizer) for rasterizer in (GsplatRasterizer("cpu", Recorder()), NumbaRasterizer()))
-    assert float((ours - judge).norm() / judge.norm()) < 1e-4
+    ours, truth = (gradient(rasterizer) for rasterizer in (GsplatRasterizer("cpu", Recorder()), NumbaRasterizer()))
+    assert float((ours - truth).norm() / truth.norm()) < 1e-4
 
 
 @pytest.mark.parametrize("rasterizer", [GsplatRasterizer("cpu", gsplat_stand_in.rasterization), ReferenceRasterizer()])
-def test_views_that_do_not_belong_together_are_refused(rasterizer: Rasterizer) -> None:
+def test_views_of_different_sizes_or_without_poses_are_refused(rasterizer: Rasterizer) -> None:
     gaussians = SCENE.gaussians()
     assert rasterizer.render_views(gaussians, [], []) == []
     with pytest.raises(ValueError, match="2 cameras and 1 poses"):
@@ -84,7 +84,7 @@ def test_views_that_do_not_belong_together_are_refused(rasterizer: Rasterizer) -
 
 
 @pytest.mark.parametrize(("classes", "passes"), [(1, [1]), (32, [32]), (33, [32, 1]), (70, [32, 32, 6])])
-def test_lifting_goes_in_passes_of_32(classes: int, passes: list[int]) -> None:
+def test_lifting_takes_passes_of_32_classes(classes: int, passes: list[int]) -> None:
     recorder = Recorder()
     labels = SCENE.labels(classes)
     lifted = GsplatRasterizer("cpu", recorder).lift(SCENE.gaussians(), SMALL, SCENE.T_map_camera, labels, classes)
@@ -103,7 +103,7 @@ def test_lifting_works_where_gradients_are_off() -> None:
 
 
 @pytest.mark.parametrize(("channels", "passes"), [(32, [32]), (35, [32, 3])])
-def test_features_go_in_passes_of_32(channels: int, passes: list[int]) -> None:
+def test_features_take_passes_of_32_channels(channels: int, passes: list[int]) -> None:
     recorder = Recorder()
     features = torch.ones(120, channels)
     image, alpha = GsplatRasterizer("cpu", recorder).render_features(
@@ -123,7 +123,7 @@ def test_a_view_is_uploaded_once() -> None:
     assert first == second
 
 
-def test_a_pose_that_was_written_to_is_not_served_stale() -> None:
+def test_a_pose_changed_in_place_is_not_taken_from_the_cache() -> None:
     cache, pose = CameraCache(torch.device("cpu")), SCENE.T_map_camera.copy()
     before = cache.batch([SMALL], [pose])[0].clone()
     pose[:3, 3] += 1.0
@@ -132,7 +132,7 @@ def test_a_pose_that_was_written_to_is_not_served_stale() -> None:
     np.testing.assert_allclose(after[0].numpy(), np.linalg.inv(pose), atol=1e-6)
 
 
-def test_cameras_kept_are_bounded_and_the_oldest_goes() -> None:
+def test_camera_cache_is_bounded_and_drops_the_least_recently_used() -> None:
     cache, three = CameraCache(torch.device("cpu"), max_cameras=2), poses(3)
 
     def address(pose: Float64Array) -> int:
@@ -144,11 +144,11 @@ def test_cameras_kept_are_bounded_and_the_oldest_goes() -> None:
     assert len(cache) == 2 and address(three[0]) == kept[0]
 
 
-class Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Names of all operations that run inside it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -156,8 +156,8 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_drawing_a_known_view_neither_copies_nor_waits() -> None:
-    """Reading a value back, sizes that depend on values, and copies between devices make the host wait."""
+def test_rendering_a_known_view_neither_copies_nor_waits() -> None:
+    """The host waits for a value that is read back, a size that depends on values, and a copy between devices."""
 
     def black(**arguments: Any) -> Any:
         shape = (len(arguments["viewmats"]), arguments["height"], arguments["width"])
@@ -172,7 +172,7 @@ def test_drawing_a_known_view_neither_copies_nor_waits() -> None:
     assert operations.names and not waiting & set(operations.names)
 
 
-def test_an_empty_map_launches_nothing() -> None:
+def test_an_empty_map_makes_no_call_of_gsplat() -> None:
     recorder = Recorder()
     rasterizer, nothing = GsplatRasterizer("cpu", recorder), Gaussians.empty()
     views = rasterizer.render_views(nothing, [SMALL, SMALL], poses(2))
@@ -182,7 +182,7 @@ def test_an_empty_map_launches_nothing() -> None:
     assert all(float(view.alpha.max()) == 0 and view.rgb.shape == (37, 45, 3) for view in views)
 
 
-def test_memory_bound_is_a_share_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_limit_is_set_as_a_share_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[float, int]] = []
 
     class Properties:
@@ -208,7 +208,7 @@ def test_the_setting_reaches_the_backend(monkeypatch: pytest.MonkeyPatch) -> Non
     assert limits == [3.5]
 
 
-def test_arguments_are_gsplats() -> None:
+def test_arguments_exist_in_gsplat() -> None:
     gsplat = pytest.importorskip("gsplat", reason="gsplat is not installed: no GPU")
     theirs = inspect.signature(gsplat.rasterization).parameters
     assert set(inspect.signature(gsplat_stand_in.rasterization).parameters) <= set(theirs)

@@ -11,7 +11,7 @@ from echoseg_ros.mapping.rasterizers.reference import ReferenceRasterizer
 
 
 def test_reference_gradients_match_finite_differences() -> None:
-    """The judge itself: float64 central differences of a smooth scene (no Gaussian at a threshold)."""
+    """Central differences in float64 of a smooth scene: no Gaussian is at a threshold."""
     gaussians = gaussian_scene(6, 8, 30.0).to("cpu", torch.float64)
     camera = CAMERA.resized(9, 7)
 

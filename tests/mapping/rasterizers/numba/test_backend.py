@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numba as nb
 import numpy as np
 import pytest
@@ -15,20 +17,18 @@ from echoseg_ros.types import Camera, Float32Array, Float64Array
 
 
 def test_lifting_is_the_derivative_of_the_render() -> None:
-    """d sum(render(F) * onehot) / dF is the sum of weights: the identity that the gsplat backend relies on."""
+    """The derivative of sum(render(F) * onehot) by F is the sum of weights; the gsplat backend relies on this identity."""
     gaussians, labels = gaussian_scene(150, 4), np.random.default_rng(1).integers(0, 2, (CAMERA.height, CAMERA.width))
     colours = gaussians.rgb.clone().requires_grad_()
-    drawn = NumbaRasterizer().render(
-        Gaussians(*[t for _, t in gaussians.items()][:4], rgb=colours), CAMERA, T_MAP_CAMERA
-    )
-    (drawn.rgb[..., 0] * torch.from_numpy(labels == 1)).sum().backward()
+    drawn = NumbaRasterizer().render(replace(gaussians, rgb=colours), CAMERA, T_MAP_CAMERA)
+    torch.autograd.backward((drawn.rgb[..., 0] * torch.from_numpy(labels == 1)).sum())
     lifted = NumbaRasterizer().lift(gaussians, CAMERA, T_MAP_CAMERA, labels, 2)
     assert colours.grad is not None
     torch.testing.assert_close(lifted[:, 1], colours.grad[:, 0], atol=1e-5, rtol=1e-5)
 
 
 def test_hidden_gaussians_get_no_weight() -> None:
-    """Lifting sees occlusion: behind three opaque discs a small Gaussian has no weight."""
+    """Lifting respects occlusion: a small Gaussian behind three opaque ones has no weight."""
     means = torch.tensor([[0.0, 0.0, 1.0]] * 3 + [[0.0, 0.0, 2.0]])
     log_scales = torch.tensor([[-1.0] * 3] * 3 + [[-4.0] * 3])
     gaussians = Gaussians(
@@ -40,7 +40,7 @@ def test_hidden_gaussians_get_no_weight() -> None:
 
 
 def test_one_gaussian_against_the_closed_form() -> None:
-    """Centred on a pixel: alpha = opacity there, and falls with the projected covariance plus 0.3 px^2."""
+    """Alpha equals the opacity at the centre and falls with the projected covariance plus 0.3 px^2."""
     camera = Camera(33, 33, 40.0, 40.0, 16.5, 16.5)
     sigma_m, depth_m, opacity = 0.1, 2.0, 0.6
     gaussians = Gaussians(
@@ -63,7 +63,7 @@ def test_numba_repeats_bit_by_bit_on_any_number_of_threads() -> None:
     def results() -> list[Float32Array]:
         inputs = leaves(gaussians, torch.float32)
         drawn = NumbaRasterizer().render(inputs, CAMERA, T_MAP_CAMERA)
-        (drawn.rgb.sum() + drawn.depth.sum()).backward()
+        torch.autograd.backward(drawn.rgb.sum() + drawn.depth.sum())
         return [
             drawn.rgb.detach().numpy(),
             *(tensor.grad.numpy() for _, tensor in inputs.items() if tensor.grad is not None),

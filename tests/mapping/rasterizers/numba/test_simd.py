@@ -1,11 +1,12 @@
-"""The vectors that the kernels are written in, lane by lane against numpy."""
+"""SIMD vectors of the kernels, lane by lane against numpy."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-from echoseg_ros.mapping.rasterizers.numba import simd as simd
+from echoseg_ros.mapping.rasterizers.numba import simd
+from echoseg_ros.types import Float32Array
 
 LANES = simd.LANES
 load, store, splat, exp2 = simd.load, simd.store, simd.splat, simd.exp2
@@ -13,8 +14,8 @@ smaller, negative, where_at_least = simd.smaller, simd.negative, simd.where_at_l
 totals, largest, aligned = simd.totals, simd.largest, simd.aligned
 
 
-@nb.njit
-def every_operation(a: np.ndarray, b: np.ndarray, out: np.ndarray, scalar: np.float32) -> float:
+@nb.njit()
+def every_operation(a: Float32Array, b: Float32Array, out: Float32Array, scalar: np.float32) -> float:
     x, y = load(a, 0), load(b, 0)
     store(out, 0, x + y * scalar)
     store(out, LANES, (scalar - x) / y)
@@ -22,11 +23,12 @@ def every_operation(a: np.ndarray, b: np.ndarray, out: np.ndarray, scalar: np.fl
     store(out, 3 * LANES, negative(x))
     store(out, 4 * LANES, where_at_least(x, y, x, splat(scalar)))
     store(out, 5 * LANES, totals((x, y, x * y)))
-    return largest(x)
+    maximum: float = largest(x)
+    return maximum
 
 
-@nb.njit
-def powers(a: np.ndarray, out: np.ndarray) -> None:
+@nb.njit()
+def powers(a: Float32Array, out: Float32Array) -> None:
     for k in range(0, len(a), LANES):
         store(out, k, exp2(load(a, k)))
 
@@ -43,7 +45,7 @@ def test_operations_lane_by_lane() -> None:
     np.testing.assert_allclose(out.reshape(6, LANES), want, rtol=1e-5, atol=1e-6)
 
 
-def test_exp2_is_as_good_as_float32() -> None:
+def test_exp2_has_float32_accuracy() -> None:
     t = np.linspace(-59, 20, 1000 * LANES).astype(np.float32)
     out = np.empty_like(t)
     powers(t, out)
