@@ -78,7 +78,7 @@ class MapOptimizer:
         """Remove all keyframes."""
         self.exposures.clear()
         self.corrections.clear()
-        self._views: list[KeyframeTensors] = []
+        self._keyframe_tensors: list[KeyframeTensors] = []
         self._errors: list[float] = []
         self._new_errors: dict[int, Tensor] = {}
         self._sharpness = SharpnessWeights()
@@ -87,7 +87,7 @@ class MapOptimizer:
     def remove_keyframe(self, row: int) -> None:
         """Remove the keyframe at this position in the order of insertion."""
         self._read_errors()
-        del self._views[row]
+        del self._keyframe_tensors[row]
         del self._errors[row]
         self.exposures.remove(row)
         self.corrections.remove(row)
@@ -95,10 +95,10 @@ class MapOptimizer:
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Add a keyframe newer than all others; insert Gaussians where the map does not explain its depth."""
         self._errors.append(UNKNOWN_ERROR)
-        self._views.append(KeyframeTensors.of(keyframe, self._map.device, self._sharpness.add(keyframe.rgb)))
+        self._keyframe_tensors.append(KeyframeTensors.of(keyframe, self._map.device, self._sharpness.add(keyframe.rgb)))
         self.exposures.add(keyframe.stamp_ns)
         self.corrections.add(keyframe.stamp_ns)
-        view, row = self._views[-1], len(self._views) - 1
+        view, row = self._keyframe_tensors[-1], len(self._keyframe_tensors) - 1
         view.T_map_camera = self.corrections.corrected(row, keyframe.T_map_camera)
         self._fade_floating_gaussians(view)
         with torch.no_grad():
@@ -120,7 +120,7 @@ class MapOptimizer:
 
     def run_steps(self, count: int) -> None:
         """Run this many optimisation steps, each on one keyframe; none while the map is empty."""
-        if not self._views or len(self._map) == 0:
+        if not self._keyframe_tensors or len(self._map) == 0:
             return
         for _ in range(count):
             self._step(self._draw_row())
@@ -133,7 +133,7 @@ class MapOptimizer:
     @property
     def keyframes(self) -> list[Keyframe]:
         """The keyframes in the order of insertion, with their current poses."""
-        return [replace(view.keyframe, T_map_camera=view.T_map_camera) for view in self._views]
+        return [replace(view.keyframe, T_map_camera=view.T_map_camera) for view in self._keyframe_tensors]
 
     @property
     def steps_done(self) -> int:
@@ -142,7 +142,7 @@ class MapOptimizer:
 
     def _draw_row(self) -> int:
         """Draw the keyframe of the next step: the newest, one of the window, or any with probability ~ its error."""
-        count, draw = len(self._views), self._random.random()
+        count, draw = len(self._keyframe_tensors), self._random.random()
         if draw < NEWEST_SHARE:
             return count - 1
         if draw < NEWEST_SHARE + WINDOW_SHARE:
@@ -151,7 +151,7 @@ class MapOptimizer:
         return min(int(np.searchsorted(errors, self._random.random() * errors[-1])), count - 1)
 
     def _step(self, row: int) -> None:
-        view = self._views[row]
+        view = self._keyframe_tensors[row]
         leaves = self._map.gaussians.map(lambda tensor: tensor.detach().requires_grad_())
         rendered = self._rasterizer.render(leaves, view.keyframe.camera, view.T_map_camera)
         torch.autograd.backward(self._loss(rendered, row))
@@ -168,7 +168,7 @@ class MapOptimizer:
         return MEAN_RATE * settled * self._map.gaussians.log_scales.amax(dim=1).exp()
 
     def _loss(self, rendered: Rendered, row: int) -> Tensor:
-        view = self._views[row]
+        view = self._keyframe_tensors[row]
         exposure = self.exposures.fit(row, rendered.rgb.detach(), rendered.alpha.detach(), view.image)
         # Unmapped pixels do not count: Gaussians next to them would grow to fill them.
         mapped = (view.known | (rendered.alpha.detach() > COVERED_ALPHA)).to(rendered.alpha.dtype)
@@ -199,7 +199,7 @@ class MapOptimizer:
     @torch.no_grad()
     def _split(self) -> None:
         """Split Gaussians whose loss sensitivity stays high after many updates, highest first."""
-        pixels = self._views[-1].image[..., 0].numel()
+        pixels = self._keyframe_tensors[-1].image[..., 0].numel()
         sensitivity = self._map.loss_sensitivity * pixels
         updated = self._map.update_counts > SPLIT_MIN_UPDATES
         candidates = updated & (self._map.contribution > SPLIT_MIN_CONTRIBUTION_PX)

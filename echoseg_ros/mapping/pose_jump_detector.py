@@ -14,7 +14,7 @@ MIN_STEP = 0.08
 # Rotation that is never a jump, rad.
 MIN_TURN_RAD = 0.2
 # Time for which the poses must stay where they jumped to before they are trusted again, s.
-BELIEVED_AFTER_S = 2.0
+TRUSTED_AFTER_S = 2.0
 
 
 class PoseJumpDetector:
@@ -40,14 +40,14 @@ class PoseJumpDetector:
         if self._jumped_to is None or self._newest is None or _is_jump(self._newest, frame, scene_depth):
             self._jumped_to = frame
         self._newest = frame
-        if (frame.stamp_ns - self._jumped_to.stamp_ns) / 1e9 >= BELIEVED_AFTER_S:
+        if (frame.stamp_ns - self._jumped_to.stamp_ns) / 1e9 >= TRUSTED_AFTER_S:
             self._trust(frame)
             return None
         moved, turned_rad = pose_difference(self._trusted.T_map_camera, frame.T_map_camera)
         elapsed_s = (frame.stamp_ns - self._trusted.stamp_ns) / 1e9
         return (
             f"pose jump: {moved:.2f} map units and {turned_rad:.2f} rad in {elapsed_s:.2f} s; "
-            f"kept out of the map until it comes back or stays for {BELIEVED_AFTER_S:g} s"
+            f"kept out of the map until it comes back or stays for {TRUSTED_AFTER_S:g} s"
         )
 
     def _trust(self, frame: CameraFrame) -> None:

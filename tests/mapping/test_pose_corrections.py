@@ -83,7 +83,7 @@ def test_a_wrong_pose_is_corrected(seed: int) -> None:
     move, turn = (v / np.linalg.norm(v) for v in random.normal(size=(2, 3)))
     wrong = moved(true, np.concatenate([0.01 * move, np.radians(0.5) * turn]))
     mapper.add_frame(replace(room_view(5, true), T_map_camera=wrong))
-    view = mapper._optimizer._views[-1]
+    view = mapper._optimizer._keyframe_tensors[-1]
     before = displaced_px(view.T_map_camera, true)
     mapper.optimise(100)
     assert before > 0.8
@@ -96,7 +96,7 @@ def test_a_wrong_pose_is_corrected(seed: int) -> None:
 
 def test_poses_stay_without_the_setting() -> None:
     mapper = mapped(steps=5)
-    for view in mapper._optimizer._views:
+    for view in mapper._optimizer._keyframe_tensors:
         np.testing.assert_array_equal(view.T_map_camera, view.keyframe.T_map_camera)
 
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.mapping.pose_jump_detector import BELIEVED_AFTER_S, PoseJumpDetector
+from echoseg_ros.mapping.pose_jump_detector import TRUSTED_AFTER_S, PoseJumpDetector
 from echoseg_ros.types import Camera, CameraFrame
 
 CAMERA = Camera(4, 3, 4.0, 4.0, 2.0, 1.5)
@@ -59,8 +59,8 @@ def test_a_lasting_jump_is_trusted_after_a_time() -> None:
     """Also while the camera moves on after the jump."""
     decisions = kept_out([(0.0, 0.0)] + [(0.1 * i, 12.0 + 0.01 * i) for i in range(1, 40)])
     landed = 1
-    believed = landed + round(BELIEVED_AFTER_S / 0.1)
-    assert decisions == [landed <= i < believed for i in range(40)]
+    trusted = landed + round(TRUSTED_AFTER_S / 0.1)
+    assert decisions == [landed <= i < trusted for i in range(40)]
 
 
 def test_a_second_jump_restarts_the_wait() -> None:
