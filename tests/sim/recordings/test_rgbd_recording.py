@@ -1,4 +1,4 @@
-"""A small RGB-D folder becomes a bag with sound and truth."""
+"""A small RGB-D folder as a bag with simulated audio and truth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from echoseg_ros.errors import ConfigError, FolderError
 from echoseg_ros.io.bag import BagReader
+from echoseg_ros.io.bag_writer import BAG_START_NS
 from echoseg_ros.types import AudioChunk, DepthData, ImageData, PoseData
 from echoseg_sim.recordings.rgbd_recording import SourceSpec, simulate_rgbd
-from echoseg_sim.recordings.simulated_bag import BAG_START_NS
 
 FRAMES, RATE_HZ = 12, 10
 

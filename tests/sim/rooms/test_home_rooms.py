@@ -1,4 +1,4 @@
-"""Rooms of a home: they hold what belongs into them, at rest and apart, and what sounds in the number asked for."""
+"""Rooms of a home: required furniture, enough objects at rest and apart, and the requested number of sounding ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def room_of(home: HomeRoom, seed: int = 4) -> Room:
 
 
 @pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
-def test_holds_what_belongs_there(home: HomeRoom) -> None:
+def test_has_the_required_furniture_and_objects(home: HomeRoom) -> None:
     room, room_type = room_of(home), ROOM_TYPES[home.use]
     assert {piece.kind for piece in room.furniture} >= room_type.required_furniture
     assert sum(item.kind == home.kind for item in room.objects) == home.count
@@ -37,13 +37,13 @@ def test_holds_what_belongs_there(home: HomeRoom) -> None:
 
 
 @pytest.mark.parametrize("home", HOMES, ids=lambda home: home.use)
-def test_things_are_apart_and_at_rest(home: HomeRoom) -> None:
+def test_objects_are_apart_and_at_rest(home: HomeRoom) -> None:
     room = room_of(home)
     pieces = [piece for piece in room.furniture if piece.kind != "rug"]
     for a, b in itertools.combinations(room.objects, 2):
         assert not overlap(a.footprint, b.footprint, 0.05), (a.name, b.name)
-    for a, b in itertools.combinations(pieces, 2):
-        assert not overlap(a.footprint, b.footprint), (a.name, b.name)
+    for first, second in itertools.combinations(pieces, 2):
+        assert not overlap(first.footprint, second.footprint), (first.name, second.name)
     heights = {0.0, *(surface.z_m[0] for piece in pieces for surface in piece.surfaces)}
     for item in room.objects:
         assert min(abs(item.footprint.z_m[0] - height) for height in heights) < 1e-9, item.name
@@ -51,13 +51,13 @@ def test_things_are_apart_and_at_rest(home: HomeRoom) -> None:
             assert not any(overlap(item.footprint, piece.footprint) for piece in pieces), item.name
 
 
-def test_a_washing_machine_is_as_large_as_one() -> None:
+def test_a_washing_machine_has_its_real_size() -> None:
     machine = next(item for item in room_of(HOMES[0]).objects if item.kind == "washing_machine")
     np.testing.assert_allclose(machine.box.size_m[1:], [0.6, 0.85], atol=0.01)
     assert machine.footprint.z_m[0] == 0.0 and machine.sound is not None
 
 
-def test_a_kind_is_drawn_where_none_is_asked_for() -> None:
+def test_the_kind_is_drawn_if_none_is_given() -> None:
     room = room_of(HomeRoom("bathroom", count=2), 1)
     kinds = [item.kind for item in room.objects if item.sound]
     assert max(kinds.count(kind) for kind in ROOM_TYPES["bathroom"].sounding) == 2
