@@ -1,1 +1,1 @@
-"""Mask proposals for a keyframe, one backend a file."""
+"""Mask backends: they propose candidate objects in a view, as labels of its pixels."""

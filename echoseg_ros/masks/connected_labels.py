@@ -1,13 +1,14 @@
-"""Connected components of an image whose pixels are linked one by one."""
+"""Connected components of an image in which each pair of neighbouring pixels is linked or not."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 
 @numba.njit(cache=True, nogil=True)
-def _root(parent: np.ndarray, i: int) -> int:
+def _root(parent: NDArray[np.int64], i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -15,7 +16,7 @@ def _root(parent: np.ndarray, i: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _join(parent: np.ndarray, a: int, b: int) -> None:
+def _join(parent: NDArray[np.int64], a: int, b: int) -> None:
     root_a, root_b = _root(parent, a), _root(parent, b)
     if root_a < root_b:
         parent[root_b] = root_a
@@ -24,11 +25,13 @@ def _join(parent: np.ndarray, a: int, b: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def label_linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray) -> tuple[np.ndarray, int]:
-    """Label the components of `mask` under the given links between 4-neighbours.
+def label_linked(
+    mask: NDArray[np.bool_], link_right: NDArray[np.bool_], link_down: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], int]:
+    """Label the components of `mask` under the given links between 4-neighbours, by union-find in two passes.
 
-    mask, link_right, link_down: [H, W] bool, link_right[i, j] joins pixel (i, j) with (i, j + 1). Returns labels [H, W]
-    int32 (0 outside the mask, else 1..n in scan order) and n. Union-find, two passes.
+    mask, link_right, link_down: [H, W]; link_right[i, j] joins pixel (i, j) with (i, j + 1). Returns labels [H, W] (0
+    outside the mask, else 1..n in scan order) and n.
     """
     height, width = mask.shape
     parent = np.arange(height * width)
@@ -58,8 +61,8 @@ def label_linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray
 
 
 @numba.njit(cache=True, nogil=True)
-def label_spans(labels: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
-    """[count + 1, 3] extent along each axis of the points [H, W, 3] of each label; 0 for labels without pixels."""
+def label_spans(labels: NDArray[np.int32], points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """[count + 1, 3] extent of the points [H, W, 3] of each label along each axis; 0 for labels without pixels."""
     low = np.full((count + 1, 3), np.inf, np.float32)
     high = np.full((count + 1, 3), -np.inf, np.float32)
     for i in range(labels.shape[0]):

@@ -1,60 +1,45 @@
-"""Who proposes masks: the one interface, and backends by name."""
+"""Makes mask backends by name."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
+from echoseg_ros.masks.protocol import MaskBackend
 
-# Module and class of each backend; imported only when asked for, so that optional dependencies stay optional.
+# Module and class of each backend of our own; imported on demand, because their dependencies are optional.
 _BACKENDS = {
-    "auto": ("echoseg_ros.masks.auto", "AutoMasks"),
+    "auto": ("echoseg_ros.masks.auto_masks", "AutoMasks"),
     "geometric": ("echoseg_ros.masks.geometric.geometric_masks", "GeometricMasks"),
     "network": ("echoseg_ros.masks.network.network_masks", "NetworkMasks"),
 }
-# The same for pretrained models, which run on the map's device and look at the image as the camera took it.
-_MODELS = {
+# Module and class of each pretrained model; these run on the map's device and take the image at full size.
+_PRETRAINED = {
     "sam2": ("echoseg_ros.masks.pretrained.sam2", "Sam2Masks"),
     "rf_detr": ("echoseg_ros.masks.pretrained.rf_detr", "RfDetrMasks"),
 }
-# Not made here: other nodes send the masks (masks.topic), nobody is asked for them.
+# Setting for masks that another node publishes; there is no backend to make (masks/topic_masks.py).
 TOPIC = "topic"
 
 
-class MaskBackend(Protocol):
-    """Proposes candidate objects in a keyframe."""
-
-    def propose(
-        self,
-        frame: CameraFrame,
-        rendered_depth_m: FloatImage | None = None,
-        rendered_alpha: FloatImage | None = None,
-    ) -> MaskProposal:
-        """Candidate objects of a keyframe, at the size of `frame.camera`.
-
-        frame: rgb and depth at the camera's size, rgb of any size for a backend that wants the full image;
-        rendered_depth_m, rendered_alpha: [H, W] the map seen from the frame's pose, if there is a map: the depth where
-        the sensor has none.
-        """
-        ...
-
-
 def make_masks(config: MaskConfig, device: str = "cpu") -> MaskBackend:
-    """The backend that `config.backend` names. Raises BackendError if it is unknown or lacks its package or its files."""
-    if config.backend in _MODELS:
-        module, name = _MODELS[config.backend]
+    """The backend that `config.backend` names.
+
+    device: where pretrained models run. Raises BackendError for an unknown name, a missing package or missing files.
+    """
+    if config.backend in _PRETRAINED:
+        module, name = _PRETRAINED[config.backend]
         model: MaskBackend = getattr(importlib.import_module(module), name)(config, device)
         return model
     if config.backend not in _BACKENDS:
-        raise BackendError(f"mask backend {config.backend!r}: want one of {', '.join([*_BACKENDS, *_MODELS, TOPIC])}")
+        known = ", ".join([*_BACKENDS, *_PRETRAINED, TOPIC])
+        raise BackendError(f"masks.backend {config.backend!r} is unknown: want one of {known}")
     module, name = _BACKENDS[config.backend]
     backend: MaskBackend = getattr(importlib.import_module(module), name)(config)
     return backend
 
 
 def wants_full_image(config: MaskConfig) -> bool:
-    """Whether the backend gets the image as the camera took it, instead of one reduced to the map's resolution."""
-    return config.backend in _MODELS
+    """Whether the backend takes the image at full size instead of the map's resolution."""
+    return config.backend in _PRETRAINED

@@ -4,7 +4,7 @@ import pytest
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.auto import AutoMasks
+from echoseg_ros.masks.auto_masks import AutoMasks
 from echoseg_ros.masks.factory import make_masks
 
 

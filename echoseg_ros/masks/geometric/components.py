@@ -1,61 +1,70 @@
-"""What stands out of the planes, piece by piece: size, foot, and what lies around it."""
+"""Components of a surface outside its planes: their pixels, size, height and surroundings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from echoseg_ros.masks.connected_labels import label_linked, label_spans
 from echoseg_ros.masks.geometric.planes import Planes, extent_xy
 from echoseg_ros.masks.surface import Surface
+from echoseg_ros.types import Float64Array, FloatImage
 
+# Least size of a component, pixels.
 MIN_PX = 40
-# The size of a component is measured on a sample of about this many pixels.
+# Pixels of a component on which its size is measured, about.
 _SAMPLE_PX = 800
-# Objects a robot could be asked about: up to a washing machine.
+# Longest side of an object, metres: that of a washing machine.
 MAX_SIDE_M = 0.9
-# What is larger is cut once more along its concave edges: pixels this far apart whose normals turn towards each other
-# by 30 degrees. Not done to smaller ones, since bowls and cups are concave too.
+# Components with a longer side are cut along concave edges; smaller ones are not, because bowls and cups are concave.
+# A concave edge lies between pixels at twice this distance, pixels, ...
 _CONCAVE_REACH_PX = 3
+# ... whose normals turn towards each other by 30 degrees: the cosine of that angle.
 _CONCAVE_COSINE = 0.87
-# Pixels that the cuts left over go to the component beside them, this far.
+# Greatest distance, pixels, at which a pixel without component joins the one beside it.
 _REGROW_PX = 3
-# A neighbour across the outline is in front when it is nearer than this, and a wall is touched within it.
+# Difference in depth across an outline, metres: beyond it the nearer side occludes the other; within it they touch.
 _CONTACT_M = 0.06
-# A component stands on a support when its lowest visible point is at most this far above: a rim may hide its foot.
+# Greatest height of the lowest visible point above the support, metres: a rim may occlude the foot.
 _MAX_FOOT_M = 0.10
-# An overhanging part (a lampshade, leaves) belongs to what is below it within this gap, this much beside its middle.
+# Greatest vertical gap between an overhanging part (a lampshade, leaves) and the component that carries it, metres.
 _MAX_GAP_M = 0.10
+# Greatest horizontal distance of the part's middle beyond half of the longer side, metres.
 _MAX_ASIDE_M = 0.03
+
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True)
 class Component:
-    """A piece of the surface.
+    """A connected piece of the surface.
 
-    sides_m: [3] long and short side of its footprint and its height, without the outermost two per cent; middle_m: [2]
-    median x and y; low_m, high_m: its lowest and highest points; border, hidden, contact: shares of its outline at the
-    image's border, behind something nearer, touching what could carry it.
+    sides_m: long and short side of its footprint and its height, without the outermost 2 %; middle_m: [2] median x and
+    y; low_m, high_m: heights of its lowest and highest points; border_share, occluded_share, contact_share: shares of
+    its outline at the image's border, behind something nearer, and touching a support or a wall.
     """
 
     label: int
     size_px: int
     sides_m: tuple[float, float, float]
-    middle_m: np.ndarray
+    middle_m: FloatImage
     low_m: float
     high_m: float
-    border: float = 0.0
-    hidden: float = 0.0
-    contact: float = 0.0
+    border_share: float = 0.0
+    occluded_share: float = 0.0
+    contact_share: float = 0.0
 
 
-def find_components(surface: Surface, planes: Planes) -> np.ndarray:
-    """[H, W] labels of what stands out, 0 elsewhere."""
-    out = surface.valid & ~planes.support & ~planes.wall
-    labels = _linked(out, ~surface.step_right, ~surface.step_down)
+def find_components(surface: Surface, planes: Planes) -> NDArray[np.int32]:
+    """[H, W] labels 1..n of the components outside the planes, 0 elsewhere."""
+    foreground = surface.valid & ~planes.support & ~planes.wall
+    labels = _linked(foreground, ~surface.step_right, ~surface.step_down)
     too_big = _too_big(surface, labels)
     if too_big.any():
         cut_right, cut_down = _concave_edges(surface)
@@ -63,78 +72,93 @@ def find_components(surface: Surface, planes: Planes) -> np.ndarray:
         labels = np.where(too_big, 0, labels)
         labels = np.where(pieces > 0, pieces + labels.max(), labels)
         _, labels = np.unique(np.append(0, labels.ravel()), return_inverse=True)
-        labels = labels[1:].reshape(out.shape).astype(np.int32)
-    return _regrown(surface, out, labels)
+        labels = labels[1:].reshape(foreground.shape).astype(np.int32)
+    return _with_adjacent_pixels(surface, foreground, labels)
 
 
-def _linked(mask: np.ndarray, link_right: np.ndarray, link_down: np.ndarray) -> np.ndarray:
-    """[H, W] labels 1..n of the linked components that have enough pixels."""
+def _linked(mask: NDArray[np.bool_], link_right: NDArray[np.bool_], link_down: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """[H, W] labels 1..n of the linked components with at least MIN_PX pixels."""
     labels, _ = label_linked(mask, link_right, link_down)
     kept = np.bincount(labels.ravel()) >= MIN_PX
     kept[0] = False
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
 
 
-def _too_big(surface: Surface, labels: np.ndarray) -> np.ndarray:
-    """[H, W] the components that span more than an object does."""
+def _too_big(surface: Surface, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """[H, W] pixels of the components that are longer than MAX_SIDE_M along an axis."""
     spans = label_spans(labels, surface.points, int(labels.max()))
     big = spans.max(axis=1) > MAX_SIDE_M
     big[0] = False
     return np.asarray(big[labels])
 
 
-def _concave_edges(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the surface bends inwards between a pixel and its right, and its lower, neighbour."""
+def _concave_edges(surface: Surface) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[H, W] each: whether the surface bends inwards between a pixel and its right, and its lower, neighbour."""
     return _concave_along_rows(surface.points, surface.normals), _concave_along_rows(
         surface.points.swapaxes(0, 1), surface.normals.swapaxes(0, 1)
     ).T
 
 
-def _concave_along_rows(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _concave_along_rows(points: FloatImage, normals: FloatImage) -> NDArray[np.bool_]:
     before, after = np.s_[:, : -2 * _CONCAVE_REACH_PX], np.s_[:, 2 * _CONCAVE_REACH_PX :]
     bent = np.einsum("ijk,ijk->ij", normals[before], normals[after]) < _CONCAVE_COSINE
     inwards = np.einsum("ijk,ijk->ij", normals[after] - normals[before], points[after] - points[before]) < 0
     return np.pad(bent & inwards, ((0, 0), (_CONCAVE_REACH_PX, _CONCAVE_REACH_PX)))
 
 
-def _regrown(surface: Surface, out: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The labels with pixels that belong to nothing given to the component beside them, if that is as deep."""
+def _with_adjacent_pixels(
+    surface: Surface, foreground: NDArray[np.bool_], labels: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The labels; foreground pixels without a label take that of the nearest component at the same depth."""
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    beside_m = np.abs(surface.depth_m - surface.depth_m[nearest[0], nearest[1]])
-    regrown = out & (distance <= _REGROW_PX) & (beside_m < _CONTACT_M)
+    depth_step_m = np.abs(surface.depth_m - surface.depth_m[nearest[0], nearest[1]])
+    regrown = foreground & (distance <= _REGROW_PX) & (depth_step_m < _CONTACT_M)
     return np.where(regrown, labels[nearest[0], nearest[1]], labels)
 
 
-def measure(surface: Surface, planes: Planes, labels: np.ndarray, known: Sequence[Component] = ()) -> list[Component]:
-    """The components of a label image, in the order of their labels; the size of `known` ones is taken over if it fits."""
-    by_label = {component.label: component for component in known}
-    boxes = []
+def measure_components(
+    surface: Surface, planes: Planes, labels: NDArray[np.int32], earlier: Sequence[Component] = ()
+) -> list[Component]:
+    """The components of a label image in the order of their labels.
+
+    earlier: components measured before; one with the same label and size in pixels is not measured again.
+    """
+    by_label = {component.label: component for component in earlier}
+    measured = []
     for label, window in enumerate(ndimage.find_objects(labels), start=1):
         if window is not None:
             inside = labels[window] == label
             same = label in by_label and by_label[label].size_px == int(inside.sum())
-            boxes.append(by_label[label] if same else _measured(label, surface.points[window][inside]))
+            measured.append(by_label[label] if same else _measure(label, surface.points[window][inside]))
     low_m = np.zeros(int(labels.max()) + 1)
-    for box in boxes:
-        low_m[box.label] = box.low_m
-    border, hidden, contact = _outlines(surface, planes, labels, low_m)
+    for component in measured:
+        low_m[component.label] = component.low_m
+    border, occluded, contact = _outline_shares(surface, planes, labels, low_m)
     return [
-        replace(box, border=border[box.label], hidden=hidden[box.label], contact=contact[box.label]) for box in boxes
+        replace(
+            component,
+            border_share=border[component.label],
+            occluded_share=occluded[component.label],
+            contact_share=contact[component.label],
+        )
+        for component in measured
     ]
 
 
-def join_overhanging(labels: np.ndarray, components: list[Component], min_contact: float) -> np.ndarray:
-    """The label image with parts that touch nothing given to the component below them, as a lampshade to its stem.
+def join_overhanging_parts(
+    labels: NDArray[np.int32], components: list[Component], min_contact_share: float
+) -> NDArray[np.int32]:
+    """The labels; parts without contact get the label of the component below them, as a lampshade that of its stem.
 
-    The image itself is returned when there is nothing to join.
+    Without such parts the given array itself is returned.
     """
-    beside = _neighbours(labels)
+    neighbours = _neighbours(labels)
     target: dict[int, int] = {}
     by_label = {component.label: component for component in components}
     for part in components:
-        if part.contact >= min_contact:
+        if part.contact_share >= min_contact_share:
             continue
-        below = [by_label[i] for i in beside.get(part.label, ()) if by_label[i].contact >= min_contact]
+        below = [by_label[i] for i in neighbours.get(part.label, ()) if by_label[i].contact_share >= min_contact_share]
         fitting = [foot for foot in below if _overhangs(part, foot)]
         if fitting:
             target[part.label] = min(fitting, key=lambda foot: float(np.hypot(*(foot.middle_m - part.middle_m)))).label
@@ -144,12 +168,14 @@ def join_overhanging(labels: np.ndarray, components: list[Component], min_contac
 
 
 def _overhangs(part: Component, foot: Component) -> bool:
+    """Whether a part lies above a component, near enough to belong to it."""
     aside_m = float(np.hypot(*(part.middle_m - foot.middle_m)))
     reach_m = 0.5 * max(part.sides_m[0], foot.sides_m[0]) + _MAX_ASIDE_M
     return aside_m < reach_m and part.low_m - foot.high_m < _MAX_GAP_M and part.high_m > foot.high_m
 
 
-def _measured(label: int, points: np.ndarray) -> Component:
+def _measure(label: int, points: FloatImage) -> Component:
+    """A component by its points [N, 3], without the shares of its outline."""
     size_px = len(points)
     points = points[:: 1 + size_px // _SAMPLE_PX]
     low, high = np.quantile(points, [0.02, 0.98], axis=0)
@@ -159,10 +185,10 @@ def _measured(label: int, points: np.ndarray) -> Component:
     return Component(label, size_px, sides_m, np.median(points[:, :2], axis=0), float(low[2]), float(high[2]))
 
 
-def _outlines(
-    surface: Surface, planes: Planes, labels: np.ndarray, low_m: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares [n + 1] of each component's outline: at the border, behind something nearer, touching what carries it."""
+def _outline_shares(
+    surface: Surface, planes: Planes, labels: NDArray[np.int32], low_m: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """[n + 1] each, by label: shares of the outline at the border, behind something nearer, touching support or wall."""
     at_border = _connected_to_border(~surface.valid)
     count = len(low_m)
     totals = np.zeros((4, count))
@@ -182,8 +208,8 @@ def _outlines(
     return totals[1] / outline, totals[2] / outline, totals[3] / outline
 
 
-def _neighbours(labels: np.ndarray) -> dict[int, set[int]]:
-    """Which components touch which in the image, across at most two pixels."""
+def _neighbours(labels: NDArray[np.int32]) -> dict[int, set[int]]:
+    """Labels of the components that touch each component in the image, at a distance of at most two pixels."""
     found: dict[int, set[int]] = {}
     for axis in (0, 1):
         for shift in (1, 2):
@@ -195,15 +221,15 @@ def _neighbours(labels: np.ndarray) -> dict[int, set[int]]:
     return found
 
 
-def _connected_to_border(unseen: np.ndarray) -> np.ndarray:
-    """[H, W] pixels without depth that reach the image's border."""
+def _connected_to_border(unseen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[H, W] pixels without depth that are connected to the image's border."""
     labels, _ = ndimage.label(unseen)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     return unseen & np.isin(labels, np.unique(rim[rim > 0]))
 
 
-def _shifted(image: np.ndarray, axis: int, shift: int, fill: float) -> np.ndarray:
-    """The image whose pixel i is the neighbour i + shift along an axis, `fill` outside."""
+def _shifted(image: NDArray[Pixel], axis: int, shift: int, fill: float) -> NDArray[Pixel]:
+    """The image in which pixel i is the given one's pixel i + shift along an axis, `fill` outside."""
     result = np.roll(image, -shift, axis=axis)
     edge = slice(-shift, None) if shift > 0 else slice(None, -shift)
     result[(edge, slice(None)) if axis == 0 else (slice(None), edge)] = fill

@@ -1,4 +1,4 @@
-"""Floors, table tops, shelves and walls in a surface: what objects stand on or hang from."""
+"""Finds the planes of a surface that carry objects: supports (floors, table tops, shelves) and walls."""
 
 from __future__ import annotations
 
@@ -6,75 +6,93 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.masks.connected_labels import label_linked
 from echoseg_ros.masks.surface import Surface
+from echoseg_ros.types import Float64Array, FloatImage
 
-# A pixel belongs to a level surface within 25 degrees, to an upright one within 20 degrees.
+# Least vertical component of the normal of a level surface (within 25 degrees).
 _MIN_LEVEL_COSINE = 0.90
+# Largest vertical component of the normal of an upright surface (within 20 degrees).
 _MAX_UPRIGHT_COSINE = 0.34
-# A level patch carries objects when it is this long in one direction (an object's own top is shorter), when it is
-# shorter and goes on outside the image, or when other things rise from it.
+# Least length of a level patch that is a support, metres; the tops of objects are shorter.
 _MIN_SUPPORT_LENGTH_M = 0.65
+# Least length of a support that continues outside the image, metres.
 _MIN_CUT_SUPPORT_LENGTH_M = 0.45
+# Least length of a support from which objects rise, metres.
 _MIN_LOADED_SUPPORT_LENGTH_M = 0.25
+# Least area of a support, square metres.
 _MIN_SUPPORT_AREA_M2 = 0.03
+# Least size of a support in the image, pixels.
 _MIN_SUPPORT_PX = 150
-# What rises: this far above the patch and within its outline drawn in by a margin; share of the patch's pixels.
+# Objects rise from a patch if pixels lie this high above it (least, most), metres, ...
 _RISE_M = (0.015, 0.15)
+# ... at least this far within its outline, metres, ...
 _FOOTPRINT_INSET_M = 0.02
+# ... and make up this share of the patch's pixels.
 _MIN_RISING_SHARE = 0.05
-# A support's plane ends this far outside its patch: at that height walls and other things go on.
+# A support's plane ends this far outside its patch, metres: walls and other objects cross its height there.
 _FOOTPRINT_MARGIN_M = 0.03
-# Flat things on a support (papers, magazines, mats) count as part of it, since other things stand on them.
+# Greatest height of flat objects (papers, mats) that count as their support, metres: other objects stand on them.
 _MAX_FLAT_M = 0.03
+# Least area of such a flat object, square metres.
 _MIN_FLAT_AREA_M2 = 0.008
-# Gravity and pose are known to a few degrees; a steeper fit is an accident of a small patch.
+# Greatest slope of a support (rise over run); gravity is known to a few degrees.
 _MAX_TILT = 0.06
-# What lies closer to a plane than this plus two deviations of the depth is the plane (magazines, cables, unevenness).
+# Pixels this near to a support's plane, plus the allowance for noise, belong to it, metres.
 _PLANE_BAND_M = 0.010
+# Allowance for noise, standard deviations of the depth.
 _BAND_DEVIATIONS = 2.0
+# Pixels this near to a wall's plane, plus the allowance for noise, belong to it, metres.
 _WALL_BAND_M = 0.025
+# Least area of a wall, square metres.
 _MIN_WALL_AREA_M2 = 0.3
+# Least extent of a wall along it or upwards, metres.
 _MIN_WALL_LENGTH_M = 0.95
+# Walls that are searched for, largest first.
 _MAX_WALLS = 6
-_WALL_TURN_RAD = 0.4
+# Greatest angle between the normal of a pixel and that of its wall, radians.
+_MAX_WALL_TURN_RAD = 0.4
+# Bins of the histogram of azimuths over the full turn.
 _AZIMUTH_BINS = 72
-# Planes are fitted to a sample: about this many pixels of a level patch, every second row and column for walls.
-_FIT_PX = 800
-_WALL_EVERY = 2
+# Width of the bins of the histogram of walls' offsets, metres.
 _OFFSET_BIN_M = 0.04
+# Pixels of a level patch to which its plane is fitted, about.
+_FIT_PX = 800
+# Walls are fitted to every second row and column.
+_WALL_STRIDE = 2
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Which pixels are planes: support, wall: [H, W] bool."""
+    """Pixels that show planes. support, wall: [H, W]."""
 
-    support: np.ndarray
-    wall: np.ndarray
+    support: NDArray[np.bool_]
+    wall: NDArray[np.bool_]
 
 
-def find_planes(surface: Surface, pixel_area: np.ndarray) -> Planes:
-    """Supports and walls. pixel_area: [H, W] square metres of surface behind each pixel."""
+def find_planes(surface: Surface, pixel_area: FloatImage) -> Planes:
+    """The supports and walls of a surface. pixel_area: [H, W] area of the surface in each pixel, square metres."""
     wall = _walls(surface, pixel_area)
     support = _supports(surface, pixel_area, wall)
     return Planes(support, wall & ~support)
 
 
-def pixel_areas(surface: Surface, pixel_rad2: float) -> np.ndarray:
-    """[H, W] square metres of surface behind each pixel. pixel_rad2: solid angle of the central pixel, 1 / (fx fy)."""
+def pixel_areas(surface: Surface, pixel_rad2: float) -> FloatImage:
+    """[H, W] area of the surface in each pixel, square metres. pixel_rad2: solid angle of the central pixel, 1 / (fx fy)."""
     cosine = np.abs(np.einsum("ijk,ijk->ij", surface.normals, surface.rays))
     return np.where(surface.valid, surface.depth_m**2 * pixel_rad2 / np.maximum(cosine, 0.1), 0)
 
 
-def extent_xy(xy: np.ndarray) -> tuple[float, float]:
-    """Longer and shorter side of the smallest rectangle around points [N, 2], metres."""
+def extent_xy(xy: FloatImage) -> tuple[float, float]:
+    """Longer and shorter side, metres, of the smallest rectangle around points [N, 2]."""
     _, size, _ = cv2.minAreaRect(np.ascontiguousarray(xy, np.float32))
     return max(size), min(size)
 
 
-def _supports(surface: Surface, area: np.ndarray, wall: np.ndarray) -> np.ndarray:
-    """[H, W] the pixels of floors, table tops, seats and shelves."""
+def _supports(surface: Surface, area: FloatImage, wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[H, W] pixels of floors, table tops, seats and shelves."""
     level = surface.valid & (surface.normals[..., 2] > _MIN_LEVEL_COSINE)
     labels, count = label_linked(level, ~surface.step_right, ~surface.step_down)
     size_px = np.bincount(labels.ravel(), minlength=count + 1)
@@ -89,38 +107,47 @@ def _supports(surface: Surface, area: np.ndarray, wall: np.ndarray) -> np.ndarra
         if length_m < _MIN_LOADED_SUPPORT_LENGTH_M:
             continue
         height_m = surface.points[..., 2] - _level_plane(surface, patch)
-        if _carries(surface, patch, length_m, height_m, wall):
+        if _is_support(surface, patch, length_m, height_m, wall):
             support |= _support_band(surface, area, patch, height_m, level, band_m)
     return support
 
 
-def _carries(surface: Surface, patch: np.ndarray, length_m: float, height_m: np.ndarray, wall: np.ndarray) -> bool:
-    """Whether a level patch is something that objects stand on, rather than the top of an object."""
+def _is_support(
+    surface: Surface, patch: NDArray[np.bool_], length_m: float, height_m: FloatImage, wall: NDArray[np.bool_]
+) -> bool:
+    """Whether a level patch is a support and not the top of an object."""
     if length_m >= _MIN_SUPPORT_LENGTH_M:
         return True
-    if length_m >= _MIN_CUT_SUPPORT_LENGTH_M and _is_cut(patch, surface.valid):
+    if length_m >= _MIN_CUT_SUPPORT_LENGTH_M and _reaches_border(patch, surface.valid):
         return True
-    return _is_loaded(surface, patch, height_m, wall)
+    return _has_objects_on_it(surface, patch, height_m, wall)
 
 
-def _is_cut(patch: np.ndarray, valid: np.ndarray) -> bool:
-    """Whether a patch reaches the image's border, or that of the valid depth."""
+def _reaches_border(patch: NDArray[np.bool_], valid: NDArray[np.bool_]) -> bool:
+    """Whether a patch reaches the border of the image or of the valid depth."""
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
     top, bottom, left, right = rows[0] + 2, rows[-1] - 2, columns[0] + 2, columns[-1] - 2
     return bool(patch[:top].any() or patch[bottom:].any() or patch[:, :left].any() or patch[:, right:].any())
 
 
-def _is_loaded(surface: Surface, patch: np.ndarray, height_m: np.ndarray, wall: np.ndarray) -> bool:
-    """Whether things other than walls rise from within a patch; nothing rises from the top of a box."""
+def _has_objects_on_it(
+    surface: Surface, patch: NDArray[np.bool_], height_m: FloatImage, wall: NDArray[np.bool_]
+) -> bool:
+    """Whether objects other than walls rise from within a patch; nothing rises from the top of a box."""
     rising = surface.valid & ~wall & (height_m > _RISE_M[0]) & (height_m < _RISE_M[1])
     inside = _in_footprint(surface, patch, rising, -_FOOTPRINT_INSET_M)
     return bool(inside.sum() > _MIN_RISING_SHARE * patch.sum())
 
 
 def _support_band(
-    surface: Surface, area: np.ndarray, patch: np.ndarray, height_m: np.ndarray, level: np.ndarray, band_m: np.ndarray
-) -> np.ndarray:
-    """[H, W] the pixels of a support: near its plane and within its outline, or level and near the plane anywhere."""
+    surface: Surface,
+    area: FloatImage,
+    patch: NDArray[np.bool_],
+    height_m: FloatImage,
+    level: NDArray[np.bool_],
+    band_m: FloatImage,
+) -> NDArray[np.bool_]:
+    """[H, W] pixels of a support: near its plane and within its outline, or level and near its plane."""
     near = surface.valid & (np.abs(height_m) < band_m)
     flat = level & (height_m > 0) & (height_m < _MAX_FLAT_M)
     inside = _in_footprint(surface, patch, near | flat, _FOOTPRINT_MARGIN_M)
@@ -130,8 +157,10 @@ def _support_band(
     return np.asarray((near & (level | inside)) | large[labels])
 
 
-def _in_footprint(surface: Surface, patch: np.ndarray, candidates: np.ndarray, margin_m: float) -> np.ndarray:
-    """[H, W] which candidates lie above the convex outline of a patch, moved outwards by a margin."""
+def _in_footprint(
+    surface: Surface, patch: NDArray[np.bool_], candidates: NDArray[np.bool_], margin_m: float
+) -> NDArray[np.bool_]:
+    """[H, W] candidates whose x and y lie within the convex outline of a patch, moved outwards by a margin."""
     middle = surface.points[patch].mean(axis=0)[:2]
     hull = cv2.convexHull(np.ascontiguousarray(surface.points[patch][::2, :2] - middle))[:, 0]
     edges = np.roll(hull, -1, axis=0) - hull
@@ -147,8 +176,8 @@ def _in_footprint(surface: Surface, patch: np.ndarray, candidates: np.ndarray, m
     return result
 
 
-def _level_plane(surface: Surface, patch: np.ndarray) -> np.ndarray:
-    """[H, W] height of the plane z = a x + b y + c through a patch, at each pixel's x and y; outliers are left out."""
+def _level_plane(surface: Surface, patch: NDArray[np.bool_]) -> FloatImage:
+    """[H, W] height of the plane z = a x + b y + c through a patch at each pixel's x and y, fitted without outliers."""
     points = surface.points[patch].astype(float)
     points = points[:: 1 + len(points) // _FIT_PX]
     centre = points.mean(axis=0)
@@ -167,13 +196,13 @@ def _level_plane(surface: Surface, patch: np.ndarray) -> np.ndarray:
     return surface.points[..., 0] * a + surface.points[..., 1] * b + level
 
 
-def _walls(surface: Surface, area: np.ndarray) -> np.ndarray:
-    """[H, W] the pixels of large upright planes, the largest first, by votes over azimuth and offset."""
+def _walls(surface: Surface, area: FloatImage) -> NDArray[np.bool_]:
+    """[H, W] pixels of large upright planes, found one by one, largest first, by votes over azimuth and offset."""
     upright = np.zeros(surface.valid.shape, bool)
-    upright[::_WALL_EVERY, ::_WALL_EVERY] = True
+    upright[::_WALL_STRIDE, ::_WALL_STRIDE] = True
     upright &= surface.valid & (np.abs(surface.normals[..., 2]) < _MAX_UPRIGHT_COSINE)
     points, normals, rays = surface.points[upright], surface.normals[upright], surface.rays[upright, :2]
-    noise_m, weight = surface.noise_m[upright], area[upright] * _WALL_EVERY**2
+    noise_m, weight = surface.noise_m[upright], area[upright] * _WALL_STRIDE**2
     azimuth = np.arctan2(normals[:, 1], normals[:, 0])
     wall = np.zeros(surface.valid.shape, bool)
     for _ in range(_MAX_WALLS):
@@ -182,40 +211,42 @@ def _walls(surface: Surface, area: np.ndarray) -> np.ndarray:
             break
         normal, offset_m = plane
         inlier = np.abs(points[:, :2] @ normal - offset_m) < _wall_band_m(noise_m, rays, normal)
-        strong = inlier & (np.abs(_turn(azimuth, np.arctan2(normal[1], normal[0]))) < _WALL_TURN_RAD)
+        strong = inlier & (np.abs(_angle_difference(azimuth, np.arctan2(normal[1], normal[0]))) < _MAX_WALL_TURN_RAD)
         if weight[strong].sum() < _MIN_WALL_AREA_M2:
             break
         weight = np.where(inlier, 0, weight)
-        if _length_m(points[strong], normal) >= _MIN_WALL_LENGTH_M:
+        if _wall_length_m(points[strong], normal) >= _MIN_WALL_LENGTH_M:
             distance_m = np.abs(surface.points[..., :2] @ normal - offset_m)
             wall |= surface.valid & (distance_m < _wall_band_m(surface.noise_m, surface.rays[..., :2], normal))
     return wall
 
 
-def _wall_band_m(noise_m: np.ndarray, rays_xy: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def _wall_band_m(noise_m: FloatImage, rays_xy: FloatImage, normal: Float64Array) -> Float64Array:
+    """[N] or [H, W] distance from a wall's plane, metres, within which pixels belong to it."""
     return _WALL_BAND_M + _BAND_DEVIATIONS * noise_m * np.abs(rays_xy @ normal)
 
 
-def _turn(azimuth: np.ndarray, reference: float) -> np.ndarray:
+def _angle_difference(azimuth: FloatImage, reference: float) -> FloatImage:
+    """Azimuths less a reference, in [-pi, pi), radians."""
     return (azimuth - reference + np.pi) % (2 * np.pi) - np.pi
 
 
-def _length_m(points: np.ndarray, normal: np.ndarray) -> float:
-    """Longest extent of wall points [N, 3] along the wall or upwards, without the outermost two per cent."""
+def _wall_length_m(points: FloatImage, normal: Float64Array) -> float:
+    """Extent of a wall's points [N, 3] along the wall or upwards, the larger one, without the outermost 2 %."""
     along = np.column_stack([points[:, :2] @ np.array([-normal[1], normal[0]]), points[:, 2]])
     return float(np.ptp(np.quantile(along, [0.02, 0.98], axis=0), axis=0).max())
 
 
-def _best_wall(points: np.ndarray, azimuth: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Unit normal [2] and offset of the upright plane with most area, None when nothing is left."""
+def _best_wall(points: FloatImage, azimuth: FloatImage, weight: FloatImage) -> tuple[Float64Array, float] | None:
+    """Unit normal [2] and offset, metres, of the upright plane with the largest area; None if no area is left."""
     width = 2 * np.pi / _AZIMUTH_BINS
     bins = np.bincount(((azimuth + np.pi) / width).astype(int) % _AZIMUTH_BINS, weight, _AZIMUTH_BINS)
     smooth = bins + np.roll(bins, 1) + np.roll(bins, -1)
     if smooth.max() <= 0:
         return None
     peak = (np.argmax(smooth) + 0.5) * width - np.pi
-    turn = _turn(azimuth, peak)
-    near = (np.abs(turn) < _WALL_TURN_RAD) & (weight > 0)
+    turn = _angle_difference(azimuth, peak)
+    near = (np.abs(turn) < _MAX_WALL_TURN_RAD) & (weight > 0)
     angle = peak + float(np.average(turn[near], weights=weight[near]))
     for _ in range(2):
         normal = np.array([np.cos(angle), np.sin(angle)])

@@ -1,4 +1,4 @@
-"""The grouping network: a small U-Net that says of each pixel whether an object is there, and where its middle is."""
+"""The grouping network: a small U-Net that predicts for each pixel whether it shows an object, and the object's centre."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from echoseg_ros.masks.network.network_input import CHANNELS
 
-# Sides of the input have to be multiples of this.
+# The sides of the input are multiples of this, pixels.
 MULTIPLE_PX = 16
-# Offsets are in units of this many pixels inside the network.
+# Unit of the offsets and sizes that the network predicts, pixels.
 OFFSET_UNIT_PX = 32.0
+# Channels at the five scales, finest first.
 _WIDTHS = (12, 28, 48, 88, 144)
 
 
@@ -20,7 +21,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> n
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a short cut."""
+    """Residual block of two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class _Residual(nn.Module):
 
 
 class _Context(nn.Module):
-    """What the whole picture says, added to every pixel."""
+    """Adds features of the whole image to every pixel."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class _Context(nn.Module):
 
 
 class GroupingNetwork(nn.Module):
-    """Five scales; the finest costs little, the coarsest sees the whole picture."""
+    """U-Net with five scales; the coarsest includes context of the whole image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,22 +64,22 @@ class GroupingNetwork(nn.Module):
         self.object = nn.Conv2d(12, 1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(logit of "an object" [B, 1, H, W], votes [B, 3, H / 2, W / 2]) of inputs [B, CHANNELS, H, W].
+        """(logits of "an object" [B, 1, H, W], votes [B, 3, H / 2, W / 2]) for inputs [B, CHANNELS, H, W].
 
-        Votes: offset to the middle of the object's visible part, x and y in OFFSET_UNIT_PX of the full size, and the
-        log of the root of its area in pixels of the full size, also in OFFSET_UNIT_PX.
+        Votes: offset x and y to the centre of the object's visible part in OFFSET_UNIT_PX, and the log of its side (the
+        square root of its area) in OFFSET_UNIT_PX, both at full size.
         """
         x0 = self.stem(x)
         x1 = self.down1(x0)
         x2 = self.down2(x1)
         x3 = self.down3(x2)
         x4 = self.down4(x3)
-        y3 = self.up3(x3 + _doubled(self.side3(x4)))
-        y2 = self.up2(x2 + _doubled(self.side2(y3)))
-        y1 = self.up1(x1 + _doubled(self.side1(y2)))
-        y0 = self.up0(x0 + _doubled(self.side0(y1)))
+        y3 = self.up3(x3 + _upsampled(self.side3(x4)))
+        y2 = self.up2(x2 + _upsampled(self.side2(y3)))
+        y1 = self.up1(x1 + _upsampled(self.side1(y2)))
+        y0 = self.up0(x0 + _upsampled(self.side0(y1)))
         return self.object(y0), self.vote(y1)
 
 
-def _doubled(x: Tensor) -> Tensor:
+def _upsampled(x: Tensor) -> Tensor:
     return nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

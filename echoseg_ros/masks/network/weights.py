@@ -1,4 +1,4 @@
-"""The grouping network's weights in a file of plain half-precision arrays."""
+"""Weights of the grouping network, stored as plain half-precision arrays."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from echoseg_ros.errors import BackendError
 from echoseg_ros.masks.network.model import GroupingNetwork
 
+# The weights that are part of the package.
 WEIGHTS_FILE = Path(__file__).parent / "grouping.npz"
 
 
 def save_weights(file: Path, network: GroupingNetwork) -> None:
-    """Write the weights, atomically; counters of batches are left out."""
+    """Write the weights atomically; counters of batches are left out."""
     arrays = {
         name: value.detach().cpu().contiguous().numpy().astype(np.float16)
         for name, value in network.state_dict().items()
@@ -26,20 +27,24 @@ def save_weights(file: Path, network: GroupingNetwork) -> None:
 
 
 def load_weights(file: Path = WEIGHTS_FILE) -> GroupingNetwork:
-    """The network with these weights, ready to infer. Raises BackendError if the file is not there or does not fit."""
+    """The network with these weights, ready for inference.
+
+    Raises BackendError if the file cannot be read or belongs to another network.
+    """
     network = GroupingNetwork()
-    wanted = {name: value for name, value in network.state_dict().items() if value.dtype.is_floating_point}
+    expected = {name: value for name, value in network.state_dict().items() if value.dtype.is_floating_point}
     try:
         with np.load(file) as stored:
             arrays = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
     except (OSError, ValueError) as error:
-        raise BackendError(f"weights of the mask network: {file} cannot be read ({error})") from error
+        raise BackendError(f"weights of the mask network: {file} cannot be read: {error}") from error
     wrong = sorted(
-        name for name in wanted.keys() | arrays.keys()
-        if name not in wanted or name not in arrays or wanted[name].shape != arrays[name].shape
+        name for name in expected.keys() | arrays.keys()
+        if name not in expected or name not in arrays or expected[name].shape != arrays[name].shape
     )  # fmt: skip
     if wrong:
         raise BackendError(f"weights of the mask network: {file} does not fit the network at {wrong[0]}")
     network.load_state_dict(arrays, strict=False)
     network.eval()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network

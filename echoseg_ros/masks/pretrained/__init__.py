@@ -1,0 +1,1 @@
+"""Masks of pretrained models from local folders: SAM 2.1 with a detector, and RF-DETR."""

@@ -1,7 +1,7 @@
-"""Images as SAM 2.1 and RF-DETR want them, by the settings that lie in the model's folder.
+"""Prepares images for SAM 2.1 and RF-DETR by the settings in the model's folder, with torch alone.
 
-Their processors in transformers need torchvision, whose wheels must match the build of torch: one that does not match
-(that of PyPI beside a torch for the CPU) makes transformers fail as a whole. Resizing and normalising needs only torch.
+Their processors in transformers need torchvision, whose build must match that of torch. With another build (that of PyPI
+beside a torch for the CPU) transformers fails as a whole.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from echoseg_ros.errors import BackendError
 from echoseg_ros.model_folder import ModelFolder
 from echoseg_ros.types import RgbImage
 
-_BYTE = 1 / 255
+# Factor from 8-bit values to [0, 1], the default of `rescale_factor`.
+_BYTE_SCALE = 1 / 255
 
 
 @dataclass(frozen=True)
-class Preparation:
-    """How an image becomes a model's input.
+class ImagePreprocessor:
+    """Resizes and normalises images to a model's input.
 
-    size: of preprocessor_config.json: height and width, or shortest_edge (and longest_edge); smooth: reduced images are
-    low-passed and kept in whole numbers, as SAM 2.1's processor does and RF-DETR's does not.
+    size: `size` of preprocessor_config.json: height and width, or shortest_edge (and longest_edge), pixels; mean,
+    deviation: by channel, subtracted and divided by; scale: factor from 8-bit values; smooth: low-pass before reduction
+    and round to whole numbers, as SAM 2.1's processor does and RF-DETR's does not.
     """
 
     size: dict[str, int]
@@ -35,18 +37,21 @@ class Preparation:
     smooth: bool
 
     @staticmethod
-    def of(folder: ModelFolder, smooth: bool, square_px: int | None = None) -> Preparation:
-        """As the model's folder says; square_px: the size of the image instead. Raises BackendError if it says nothing."""
+    def from_folder(folder: ModelFolder, smooth: bool, square_px: int | None = None) -> ImagePreprocessor:
+        """The preprocessor by the settings of a model's folder.
+
+        square_px: side of a square that replaces the folder's size. Raises BackendError without settings or size.
+        """
         settings = folder.image_settings()
         size = _size(settings.get("size") if square_px is None else square_px)
         if size is None:
             raise BackendError(
-                f"{folder.setting} {folder.path}: size {settings.get('size')} of images: want height and width"
+                f"{folder.setting} {folder.path}: the size of images is {settings.get('size')}: want height and width"
             )
         normalised = settings.get("do_normalize", True)
         mean, deviation = (settings[key] for key in ("image_mean", "image_std")) if normalised else ((0.0,), (1.0,))
-        scale = settings.get("rescale_factor", _BYTE) if settings.get("do_rescale", True) else 1.0
-        return Preparation(size, tuple(mean), tuple(deviation), float(scale), smooth)
+        scale = settings.get("rescale_factor", _BYTE_SCALE) if settings.get("do_rescale", True) else 1.0
+        return ImagePreprocessor(size, tuple(mean), tuple(deviation), float(scale), smooth)
 
     def __call__(self, rgb: RgbImage) -> Tensor:
         """[1, 3, h, w] float32 of an image [H, W, 3] uint8."""
@@ -60,7 +65,7 @@ class Preparation:
         return (image * self.scale - mean) / deviation
 
     def target(self, height: int, width: int) -> tuple[int, int]:
-        """(h, w) that an image of that size is brought to."""
+        """(height, width) after resizing an image of this height and width."""
         if "height" in self.size:
             return self.size["height"], self.size["width"]
         short, long = min(height, width), max(height, width)
@@ -71,7 +76,7 @@ class Preparation:
 
 
 def _size(size: Any) -> dict[str, int] | None:
-    """Older files hold one number; None if neither the height nor an edge follows from it."""
+    """`size` as a dict; older files hold one number. None if it states neither height and width nor an edge."""
     if isinstance(size, int):
         return {"height": size, "width": size}
     if not isinstance(size, dict) or not ("shortest_edge" in size or {"height", "width"} <= set(size)):

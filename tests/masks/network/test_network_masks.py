@@ -12,7 +12,7 @@ from echoseg_ros.masks.factory import make_masks
 from echoseg_ros.masks.geometric.geometric_masks import GeometricMasks
 from echoseg_ros.masks.network.model import GroupingNetwork
 from echoseg_ros.masks.network.network_input import CHANNELS, network_input
-from echoseg_ros.masks.network.network_masks import UNJUDGED, NetworkMasks, judged
+from echoseg_ros.masks.network.network_masks import UNJUDGED, NetworkMasks, scored_labels
 from echoseg_ros.masks.network.weights import WEIGHTS_FILE, load_weights, save_weights
 from echoseg_ros.masks.surface import make_surface
 from echoseg_ros.types import Camera, CameraFrame
@@ -118,7 +118,7 @@ def test_what_the_border_cuts_away_and_what_hardly_looks_like_an_object_is_not_j
     labels[20:40, 50:70] = 3
     labels[60:80, 60:80] = 4
     probability = np.where(labels == 3, 0.55, 0.9).astype(np.float32)
-    final, scores = judged(labels, probability)
+    final, scores = scored_labels(labels, probability)
     assert (final[labels == 1] == UNJUDGED).all() and (final[labels == 3] == UNJUDGED).all()
     assert (final[labels == 2] == 1).all() and (final[labels == 4] == 2).all() and (final[labels == 0] == 0).all()
     assert scores[1] == pytest.approx(0.9) and scores[0] == pytest.approx(0.9 * (1 - 30 / 140))

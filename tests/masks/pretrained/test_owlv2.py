@@ -8,7 +8,7 @@ import tiny_models
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.boxes import make_detector
+from echoseg_ros.masks.pretrained.detectors import make_detector
 
 PROMPTS = "cup, wall clock"
 

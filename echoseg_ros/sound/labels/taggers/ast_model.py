@@ -33,7 +33,7 @@ class AstTagger:
         folder = ModelFolder.find(MODEL_PATH, config.model_path, RECOMMENDED_MODEL)
         transformers = import_transformers()
         self._model = folder.load_model(transformers.ASTForAudioClassification)
-        self._extractor = folder.load_part(transformers.ASTFeatureExtractor)
+        self._extractor = folder.load_component(transformers.ASTFeatureExtractor)
         self._rate_hz = float(self._extractor.sampling_rate)
         self._exclusive = self._model.config.problem_type == "single_label_classification"
 

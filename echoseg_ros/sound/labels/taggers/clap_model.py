@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from echoseg_ros.config import LabelConfig
-from echoseg_ros.model_folder import ModelFolder, import_transformers, listed
+from echoseg_ros.model_folder import ModelFolder, import_transformers, split_names
 from echoseg_ros.sound.labels.filters import resampled
 from echoseg_ros.sound.labels.taggers.factory import MODEL_PATH
 
@@ -23,11 +23,11 @@ class ClapTagger:
     """Embeds the texts once and the sound in each call. Raises BackendError without a model or classes."""
 
     def __init__(self, config: LabelConfig) -> None:
-        self.classes = listed(config.classes, "label.classes", "clock tick, dog bark, rain")
+        self.classes = split_names(config.classes, "label.classes", "clock tick, dog bark, rain")
         folder = ModelFolder.find(MODEL_PATH, config.model_path, RECOMMENDED_MODEL)
         transformers = import_transformers()
         self._model = folder.load_model(transformers.ClapModel)
-        self._processor = folder.load_part(transformers.ClapProcessor)
+        self._processor = folder.load_component(transformers.ClapProcessor)
         self._rate_hz = float(self._processor.feature_extractor.sampling_rate)
         self._texts = self._embedded_texts()
 

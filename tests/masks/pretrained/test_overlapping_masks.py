@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoseg_ros.masks.pretrained.overlaps import make_proposal
+from echoseg_ros.masks.pretrained.overlapping_masks import merge_masks
 from echoseg_ros.types import MaskProposal
 
 SHAPE = (40, 60)
@@ -19,7 +19,7 @@ def mask(top: int, bottom: int, left: int, right: int) -> np.ndarray:
 def proposal(*masks: np.ndarray, scores: list[float], min_score: float = 0.3) -> MaskProposal:
     stack = np.array(masks, bool).reshape(-1, *SHAPE)
     worth = np.array(scores, np.float32)
-    return make_proposal(stack, worth, tuple("abcdef"[: len(masks)]), worth >= min_score, 5, "test")
+    return merge_masks(stack, worth, tuple("abcdef"[: len(masks)]), worth >= min_score, 5, "test")
 
 
 def test_what_lies_in_something_larger_stays_a_thing_of_its_own() -> None:
@@ -46,7 +46,7 @@ def test_an_unsure_mask_is_left_unjudged_where_no_sure_one_is() -> None:
 def test_an_unsure_mask_does_not_replace_a_sure_one_of_the_same_thing() -> None:
     """The scores of different stages may be in another order than their verdicts."""
     stack = np.array([mask(0, 30, 0, 30), mask(0, 30, 0, 29)])
-    made = make_proposal(stack, np.float32([0.4, 0.9]), ("a", "b"), np.array([True, False]), 0, "test")
+    made = merge_masks(stack, np.float32([0.4, 0.9]), ("a", "b"), np.array([True, False]), 0, "test")
     assert made.names == ("a",)
 
 

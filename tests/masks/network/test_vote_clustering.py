@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from echoseg_ros.masks.network.grouping import LEAST_PX, UNJUDGED, enlarged, group, without_background
+from echoseg_ros.masks.network.vote_clustering import (
+    MIN_PX,
+    UNJUDGED,
+    cluster_votes,
+    resized_labels,
+    without_background,
+)
 
 HEIGHT, WIDTH = 96, 128
 
@@ -50,7 +56,7 @@ def scene():
 @pytest.mark.parametrize("noise", [0.0, 0.08])
 def test_objects_that_touch_or_hide_one_another_are_told_apart(noise):
     truth = scene()
-    labels = group(*votes_of(truth, noise))
+    labels = cluster_votes(*votes_of(truth, noise))
     found = ious(labels, truth)
     assert min(found.values()) > 0.85, found
     assert labels.max() == 6 and (labels[truth == 0] <= 0).all()
@@ -60,25 +66,25 @@ def test_an_object_cut_in_two_by_what_stands_before_it_is_one():
     truth = np.zeros((HEIGHT, WIDTH), int)
     truth[20:60, 20:80] = 1
     truth[20:60, 46:53] = 2
-    labels = group(*votes_of(truth, 0.03))
+    labels = cluster_votes(*votes_of(truth, 0.03))
     assert labels[30, 25] == labels[30, 75] > 0 and labels[30, 50] not in (0, labels[30, 25])
 
 
 def test_what_is_open_is_not_judged_and_crumbs_are_no_objects():
     truth = np.zeros((HEIGHT, WIDTH), int)
     truth[20:40, 20:40] = 1
-    truth[60:62, 60:62] = 2  # fewer than LEAST_PX
-    assert (truth == 2).sum() < LEAST_PX
+    truth[60:62, 60:62] = 2  # fewer than MIN_PX
+    assert (truth == 2).sum() < MIN_PX
     probability, middle, side = votes_of(truth)
     probability[70:80, 90:100] = 0.4
-    labels = group(probability, middle, side)
+    labels = cluster_votes(probability, middle, side)
     assert labels.max() == 1
     assert (labels[70:80, 90:100] == UNJUDGED).all() and (labels[60:62, 60:62] == UNJUDGED).all()
 
 
 def test_nothing_gives_nothing():
     empty = np.zeros((HEIGHT, WIDTH), np.float32)
-    labels = group(
+    labels = cluster_votes(
         empty, np.zeros((HEIGHT // 2, WIDTH // 2, 2), np.float32), np.ones((HEIGHT // 2, WIDTH // 2), np.float32)
     )
     assert labels.dtype == np.int32 and not labels.any()
@@ -86,9 +92,9 @@ def test_nothing_gives_nothing():
 
 def test_enlarged_labels_follow_the_enlarged_probability():
     truth = scene()
-    labels = group(*votes_of(truth))
+    labels = cluster_votes(*votes_of(truth))
     true_large = np.repeat(np.repeat(truth, 2, axis=0), 2, axis=1)
-    large = enlarged(labels, np.where(true_large > 0, 0.9, 0.05).astype(np.float32))
+    large = resized_labels(labels, np.where(true_large > 0, 0.9, 0.05).astype(np.float32))
     assert large.shape == true_large.shape
     assert min(value for number, value in ious(large, true_large).items() if number != 4) > 0.85
 
@@ -99,7 +105,7 @@ def test_pieces_that_vote_for_one_large_object_are_joined():
     probability, middle, side = votes_of(truth)
     middle[:, :30, 0] -= 22  # the left part votes for a place far from the middle, the right part too
     middle[:, 30:, 0] += 22
-    labels = group(probability, middle, side)
+    labels = cluster_votes(probability, middle, side)
     assert labels.max() == 1 and (labels[truth == 1] == 1).all()
 
 

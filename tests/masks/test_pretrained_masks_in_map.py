@@ -35,8 +35,8 @@ def test_a_model_sees_the_image_as_the_camera_took_it(folders, monkeypatch, dept
     settings = {"masks.backend": "rf_detr", "masks.model_path": str(folders["rf_detr"]), "masks.min_score": 0.0}
     side = MapStage(Config().updated(SMALL | settings), use_depth=depth)
     seen: list[tuple[int, ...]] = []
-    prepare = side.masks._prepare
-    monkeypatch.setattr(side.masks, "_prepare", lambda rgb: seen.append(rgb.shape) or prepare(rgb))
+    prepare = side.masks._preprocess
+    monkeypatch.setattr(side.masks, "_preprocess", lambda rgb: seen.append(rgb.shape) or prepare(rgb))
     play(side, depth)
     assert len(lifted) >= 3 and seen == [(120, 160, 3)] * len(lifted)
     assert {proposal.labels.shape for proposal in lifted} == {(60, 80)}, "labels at the map's resolution"

@@ -1,4 +1,4 @@
-"""Geometry where a depth sensor has looked, the network where depth is only what a map of colour images made of it."""
+"""Geometry for views with depth of a sensor, the network for views whose depth the map made of colour images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 
 class AutoMasks:
-    """Takes for each view the backend that was found better at its kind of depth (docs/masks.md)."""
+    """Chooses for each view the backend that is better for its kind of depth (docs/masks.md)."""
 
     def __init__(self, config: MaskConfig | None = None) -> None:
         """Raises BackendError if the network's weights cannot be read."""
@@ -25,9 +25,6 @@ class AutoMasks:
         rendered_depth_m: FloatImage | None = None,
         rendered_alpha: FloatImage | None = None,
     ) -> MaskProposal:
-        """Candidate objects at the size of the frame's camera; `backend` of the result says who proposed them.
-
-        Raises ImageFormatError if a depth image has not the camera's size.
-        """
+        """See MaskBackend. `backend` of the result names the backend that made the proposals."""
         backend = self._network if frame.depth_m is None else self._geometric
         return backend.propose(frame, rendered_depth_m, rendered_alpha)
