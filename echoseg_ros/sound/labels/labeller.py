@@ -101,7 +101,7 @@ class Labeller:
         self._tagger: Tagger | None = None if config.label.tagger == "off" else make_tagger(config.label)
         if self._tagger is not None:
             compile_kernels()
-        self._recent: AudioBuffer | None = None
+        self._buffer: AudioBuffer | None = None
         self._beamformer: Beamformer | None = None
         self._labels: dict[int, _SourceLabel] = {}
 
@@ -112,20 +112,20 @@ class Labeller:
 
     def add(self, window: AudioWindow) -> None:
         """Buffer a window; its pose and the positions of sources have the same unit."""
-        if self._recent is None or self._recent.sample_rate_hz != window.sample_rate_hz:
+        if self._buffer is None or self._buffer.sample_rate_hz != window.sample_rate_hz:
             hop_s = self._config.sound.hop_s
-            self._recent = AudioBuffer(window.sample_rate_hz, hop_s, self._config.label.memory_s)
+            self._buffer = AudioBuffer(window.sample_rate_hz, hop_s, self._config.label.memory_s)
             self._beamformer = None
-        self._recent.add(window)
+        self._buffer.add(window)
         if self._beamformer is None:
             metric = self._config.input.pose_units == "metres"
-            recent, method = self._recent, self._config.label.beam
-            self._beamformer = Beamformer(self._array, recent.sample_rate_hz, recent.hop, recent.length, method, metric)
+            buffer, method = self._buffer, self._config.label.beam
+            self._beamformer = Beamformer(self._array, buffer.sample_rate_hz, buffer.hop, buffer.length, method, metric)
 
     def clear(self) -> None:
         """Clear audio and labels."""
-        if self._recent is not None:
-            self._recent.clear()
+        if self._buffer is not None:
+            self._buffer.clear()
         self._labels.clear()
 
     def requests(self, verdict: Verdict) -> list[LabelRequest]:
@@ -162,7 +162,7 @@ class Labeller:
 
     def signal(self, source: SoundSource, verdict: Verdict, last_s: float | None = None) -> BeamSignal | None:
         """The beam towards a source of the verdict over the last seconds (all that is buffered for None)."""
-        windows = self._recent.windows(last_s) if self._recent is not None else ()
+        windows = self._buffer.windows(last_s) if self._buffer is not None else ()
         return self._signal(LabelRequest(source.id, source.position_m, _others(source, verdict), windows))
 
     def signals(self, verdict: Verdict) -> dict[int, BeamSignal]:
@@ -172,10 +172,10 @@ class Labeller:
 
     def newest_signal(self, source: SoundSource, verdict: Verdict) -> BeamSignal | None:
         """The hop of the beam that the last window completed: from window to window a stream without gaps."""
-        if self._recent is None or len(windows := self._recent.windows()[-2:]) < 2:
+        if self._buffer is None or len(windows := self._buffer.windows()[-2:]) < 2:
             return None
         signal = self._signal(LabelRequest(source.id, source.position_m, _others(source, verdict), windows))
-        hop, begin = self._recent.hop, windows[1].first_sample - windows[0].first_sample
+        hop, begin = self._buffer.hop, windows[1].first_sample - windows[0].first_sample
         if signal is None:
             return None
         stamp_ns = signal.stamp_ns + round(begin / signal.sample_rate_hz * 1e9)
@@ -195,12 +195,12 @@ class Labeller:
     def _active_windows(self, source: SoundSource, now_ns: int) -> tuple[BufferedWindow, ...]:
         """Buffered windows within the source's last heard intervals; () for too few of them."""
         if (
-            self._recent is None
+            self._buffer is None
             or not source.heard_intervals
             or source.heard_intervals[-1].end_ns < now_ns - MAX_PAUSE_S * 1e9
         ):
             return ()
-        windows = self._recent.windows(self._config.label.listen_s)
+        windows = self._buffer.windows(self._config.label.listen_s)
         margin_ns = round(MARGIN_S * 1e9)
         oldest_ns = windows[0].stamp_ns if windows else 0
         start_ns = min(span.start_ns for span in source.heard_intervals if span.end_ns >= oldest_ns) - margin_ns
