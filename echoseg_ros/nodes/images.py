@@ -28,7 +28,7 @@ class ImageDecoder:
     """Decodes Image and CompressedImage messages to RGB.
 
     bridge: converter with cv_bridge's `imgmsg_to_cv2`, or None. Messages that it refuses (an encoding without colour
-    information as 8UC3, upper or lower case) and compressed images are decoded by io.decode, as those of a bag.
+    information as 8UC3, upper or lower case), mono16 and compressed images are decoded by io.decode, as those of a bag.
     """
 
     def __init__(self, bridge: Any | None) -> None:
@@ -36,8 +36,8 @@ class ImageDecoder:
 
     def rgb(self, message: Any) -> RgbImage:
         """[H, W, 3] uint8, writable. Raises ImageFormatError."""
-        if self._bridge is None or hasattr(message, "format"):
-            return decode_image(message)
+        if self._bridge is None or hasattr(message, "format") or str(message.encoding).lower() == "mono16":
+            return decode_image(message)  # mono16: cv_bridge rounds to 8 bits differently
         try:
             pixels = np.asarray(self._bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
         except (ImportError, AttributeError) as error:  # built for another numpy: found out at the first image

@@ -4,43 +4,46 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from echoseg_ros.objects.boundary import refine_boundary
 
 SIDE = 40
-RED, WHITE = (170, 40, 40), (220, 220, 215)
+Rgb = tuple[int, int, int]
+RED: Rgb = (170, 40, 40)
+WHITE: Rgb = (220, 220, 215)
 
 
 class Wall:
-    """A square of red on a white wall, Gaussians a centimetre apart with noise in their colours."""
+    """A red square on a white wall, Gaussians a centimetre apart with noise in their colours."""
 
-    def __init__(self, thing=RED, wall=WHITE) -> None:
+    def __init__(self, object_rgb: Rgb = RED, wall_rgb: Rgb = WHITE) -> None:
         rng = np.random.default_rng(0)
         y, z = (part.ravel() for part in np.mgrid[:SIDE, :SIDE] * 0.01)
         self.points = np.column_stack([rng.normal(0, 0.002, y.size), y, z]).astype(np.float32)
         self.true = (np.abs(y - 0.195) < 0.081) & (np.abs(z - 0.195) < 0.081)
         self.y = y
-        colour = np.where(self.true[:, None], thing, wall) + rng.normal(0, 8, (y.size, 3))
+        colour = np.where(self.true[:, None], object_rgb, wall_rgb) + rng.normal(0, 8, (y.size, 3))
         self.rgb = np.clip(colour, 0, 255).astype(np.uint8)
         self.judged = np.full(y.size, 5.0, np.float32)
 
-    def refined(self, said, open_=None):
-        """[N] the instance, where votes said `said` [N] of it: a member from half on."""
-        said = np.asarray(said, np.float32)
-        member = said > 0.5
-        open_ = np.ones(len(said), bool) if open_ is None else open_
-        rows = refine_boundary(self.points, self.rgb, member, open_, said, self.judged)
-        found = np.zeros(len(said), bool)
+    def refined(self, votes: NDArray[np.floating], open_: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """[N] members after refinement, for shares of the votes [N]: members by votes from one half."""
+        share = np.asarray(votes, np.float32)
+        member = share > 0.5
+        open_ = np.ones(len(share), bool) if open_ is None else open_
+        rows = refine_boundary(self.points, self.rgb, member, open_, share, self.judged)
+        found = np.zeros(len(share), bool)
         found[rows] = True
         return found
 
 
-def iou(found: np.ndarray, true: np.ndarray) -> float:
+def iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return float((found & true).sum() / (found | true).sum())
 
 
-def test_a_strip_of_wall_that_votes_gave_to_a_thing_goes():
-    """A plain wall has no depth of its own beside a thing; masks of all views took a strip of it along."""
+def test_a_strip_of_wall_that_votes_gave_to_an_object_goes() -> None:
+    """A plain wall has no depth of its own beside an object; masks of all views took a strip of it along."""
     wall = Wall()
     strip = ~wall.true & (np.abs(wall.y - 0.29) < 0.021) & (np.abs(wall.points[:, 2] - 0.195) < 0.081)
     said = np.where(wall.true, 0.9, np.where(strip, 0.7, 0.0))
@@ -48,7 +51,7 @@ def test_a_strip_of_wall_that_votes_gave_to_a_thing_goes():
     assert iou(wall.refined(said), wall.true) > 0.97
 
 
-def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances():
+def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances() -> None:
     wall = Wall()
     missed = wall.true & (wall.y < 0.15)
     said = np.where(missed, 0.3, np.where(wall.true, 0.9, 0.0))
@@ -58,14 +61,14 @@ def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances():
 
 
 @pytest.mark.parametrize("said_of_the_rest", [0.0, 0.3])
-def test_votes_stand_where_colours_say_nothing(said_of_the_rest):
+def test_votes_stand_where_colours_say_nothing(said_of_the_rest: float) -> None:
     wall = Wall(WHITE, WHITE)
     said = np.where(wall.true, 0.8, said_of_the_rest)
     found = wall.refined(said)
     assert iou(found, wall.true) > 0.95
 
 
-def test_few_gaussians_are_left_as_they_are():
+def test_few_gaussians_are_left_as_they_are() -> None:
     points = np.zeros((6, 3), np.float32)
     member = np.arange(6) < 4
     rows = refine_boundary(

@@ -1,11 +1,16 @@
 """Views of a made-up map: Gaussians on a line, whose weights in each view are given directly."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 from echoseg_ros.config import InstanceConfig
 from echoseg_ros.objects.instances import InstanceMap
-from echoseg_ros.types import MaskProposal
+from echoseg_ros.types import Float64Array, Instance, MaskProposal
 from echoseg_ros.units import NOMINAL_ERROR
 
 COUNT = 200
@@ -13,7 +18,7 @@ A, B, C = range(0, 40), range(40, 80), range(100, 140)
 EVERYTHING = range(COUNT)
 
 
-def positions(count=COUNT):
+def positions(count: int = COUNT) -> Float64Array:
     rng = np.random.default_rng(0)
     return np.column_stack([np.arange(count) * 0.005, rng.uniform(0, 0.1, count), rng.uniform(0, 0.1, count)])
 
@@ -21,35 +26,41 @@ def positions(count=COUNT):
 class Scene:
     """An instance map and the Gaussians it is fed with."""
 
-    def __init__(self, **config):
+    def __init__(self, **config: Any) -> None:
         self.map = InstanceMap(InstanceConfig(**config))
         self.uids = np.arange(COUNT, dtype=np.int64)
         self.means = positions().astype(np.float32)
         self.rgb = np.zeros((COUNT, 3), np.uint8)
         self.stamp_ns = 0
 
-    def see(self, *proposals, judged=EVERYTHING, scores=None, weight=3.0):
+    def see(
+        self,
+        *proposals: Iterable[int],
+        judged: Iterable[int] = EVERYTHING,
+        scores: Sequence[float] | None = None,
+        weight: float = 3.0,
+    ) -> tuple[Instance, ...]:
         """One view: every judged Gaussian gets `weight` in the proposal that holds it, else in the background."""
         weights = np.zeros((len(self.uids), len(proposals) + 1), np.float32)
         weights[list(judged), 0] = weight
         for k, members in enumerate(proposals, start=1):
             weights[list(members), 0] = 0
             weights[list(members), k] = weight
-        scores = np.ones(len(proposals), np.float32) if scores is None else np.asarray(scores, np.float32)
-        self.map.update(self.uids, weights, MaskProposal(self.stamp_ns, np.zeros((2, 2), np.int32), scores, "test"))
+        trust = np.ones(len(proposals), np.float32) if scores is None else np.asarray(scores, np.float32)
+        self.map.update(self.uids, weights, MaskProposal(self.stamp_ns, np.zeros((2, 2), np.int32), trust, "test"))
         self.stamp_ns += 1
         return self.found()
 
-    def found(self):
+    def found(self) -> tuple[Instance, ...]:
         self.map.refresh(self.uids, self.means, self.rgb)
         return self.map.instances
 
 
-def members(instance):
+def members(instance: Instance) -> set[int]:
     return set(instance.uids.tolist())
 
 
-def test_two_views_confirm_an_object():
+def test_two_views_confirm_an_object() -> None:
     scene = Scene()
     assert scene.see(A) == ()
     (instance,) = scene.see(A)
@@ -60,7 +71,7 @@ def test_two_views_confirm_an_object():
     np.testing.assert_array_equal(instance.points_map, scene.means[list(A)])
 
 
-def test_ids_stay_while_objects_come_into_view():
+def test_ids_stay_while_objects_come_into_view() -> None:
     scene = Scene()
     scene.see(A, judged=A)
     first = scene.see(A, B, judged=[*A, *B])[0].id
@@ -70,7 +81,7 @@ def test_ids_stay_while_objects_come_into_view():
     assert sorted(map(min, map(members, found))) == [0, 40, 100]
 
 
-def test_assignment_gives_each_gaussian_one_instance():
+def test_assignment_gives_each_gaussian_one_instance() -> None:
     scene = Scene()
     scene.see(A, C)
     found = {min(i.uids): i.id for i in scene.see(A, C)}
@@ -81,7 +92,7 @@ def test_assignment_gives_each_gaussian_one_instance():
     np.testing.assert_array_equal(scene.map.assignment(np.array([5, 105, 999])), [found[0], found[100], -1])
 
 
-def test_votes_survive_insertion_and_pruning():
+def test_votes_survive_insertion_and_pruning() -> None:
     scene = Scene()
     scene.see(A)
     (before,) = scene.see(A)
@@ -92,7 +103,7 @@ def test_votes_survive_insertion_and_pruning():
     assert members(after) == set(range(10, 40))
 
 
-def test_a_new_gaussian_joins_after_one_view():
+def test_a_new_gaussian_joins_after_one_view() -> None:
     scene = Scene()
     scene.see(A)
     scene.see(A)
@@ -101,7 +112,7 @@ def test_a_new_gaussian_joins_after_one_view():
     assert members(instance) == set(A) | set(range(300, 310))
 
 
-def test_a_minority_of_views_does_not_make_a_member():
+def test_a_minority_of_views_does_not_make_a_member() -> None:
     scene = Scene()
     scene.see([*A, *B])
     scene.see(A)
@@ -109,7 +120,7 @@ def test_a_minority_of_views_does_not_make_a_member():
     assert members(instance) == set(A)
 
 
-def test_unjudged_views_do_not_vote_against():
+def test_unjudged_views_do_not_vote_against() -> None:
     scene = Scene()
     scene.see(A)
     scene.see(A)
@@ -118,7 +129,7 @@ def test_unjudged_views_do_not_vote_against():
     assert members(instance) == set(A)
 
 
-def test_background_in_most_views_removes_an_object():
+def test_background_in_most_views_removes_an_object() -> None:
     scene = Scene()
     scene.see(A)
     scene.see(A)
@@ -127,7 +138,7 @@ def test_background_in_most_views_removes_an_object():
     assert found == () and len(scene.map) == 0
 
 
-def test_one_view_alone_is_forgotten_when_it_is_not_confirmed():
+def test_one_view_alone_is_forgotten_when_it_is_not_confirmed() -> None:
     scene = Scene()
     scene.see(A, scores=[1.0])
     for _ in range(4):
@@ -135,7 +146,7 @@ def test_one_view_alone_is_forgotten_when_it_is_not_confirmed():
     assert len(scene.map) == 1
 
 
-def test_an_object_missed_by_the_first_views_is_found_later():
+def test_an_object_missed_by_the_first_views_is_found_later() -> None:
     """Tracks whose Gaussians were all background so far used to be dropped at once, so that they never came up."""
     scene = Scene()
     for _ in range(4):
@@ -145,7 +156,7 @@ def test_an_object_missed_by_the_first_views_is_found_later():
     assert [members(i) for i in found] == [set(C), set(A)]
 
 
-def test_old_judgements_fade():
+def test_old_judgements_fade() -> None:
     scene = Scene()
     for _ in range(60):
         scene.see(C)
@@ -154,7 +165,7 @@ def test_old_judgements_fade():
     assert [members(i) for i in found] == [set(C), set(A)]
 
 
-def test_parts_that_two_views_join_become_one_with_the_older_id():
+def test_parts_that_two_views_join_become_one_with_the_older_id() -> None:
     scene = Scene()
     scene.see(A)
     first = scene.see(A)[0].id
@@ -165,7 +176,7 @@ def test_parts_that_two_views_join_become_one_with_the_older_id():
     assert members(found[0]) == set(A) | set(B)
 
 
-def test_objects_that_one_view_confuses_stay_two():
+def test_objects_that_one_view_confuses_stay_two() -> None:
     scene = Scene()
     for _ in range(4):
         scene.see(A, B)
@@ -174,7 +185,7 @@ def test_objects_that_one_view_confuses_stay_two():
     assert [members(i) for i in found] == [set(A), set(B)]
 
 
-def test_an_object_that_was_two_is_split():
+def test_an_object_that_was_two_is_split() -> None:
     scene = Scene()
     scene.see([*A, *B])
     for _ in range(4):
@@ -182,7 +193,7 @@ def test_an_object_that_was_two_is_split():
     assert sorted(map(sorted, map(members, found))) == [list(A), list(B)]
 
 
-def test_near_views_do_not_outvote_far_ones():
+def test_near_views_do_not_outvote_far_ones() -> None:
     scene = Scene()
     scene.see([*A, *B], weight=500.0)
     scene.see(A, weight=3.0)
@@ -190,7 +201,7 @@ def test_near_views_do_not_outvote_far_ones():
     assert [members(i) for i in scene.found()] == [set(A)]
 
 
-def test_the_count_is_bounded():
+def test_the_count_is_bounded() -> None:
     scene = Scene(max_count=3)
     groups = [range(i, i + 12) for i in range(0, 96, 12)]
     scene.see(*groups)
@@ -198,7 +209,7 @@ def test_the_count_is_bounded():
     assert len(scene.map) <= 3 and len(found) == 3
 
 
-def test_a_result_does_not_change_afterwards():
+def test_a_result_does_not_change_afterwards() -> None:
     scene = Scene()
     scene.see(A)
     (instance,) = scene.see(A)
@@ -209,7 +220,7 @@ def test_a_result_does_not_change_afterwards():
     np.testing.assert_array_equal(instance.points_map, points)
 
 
-def test_an_instance_follows_the_map_when_no_view_shows_it():
+def test_an_instance_follows_the_map_when_no_view_shows_it() -> None:
     """Nominal metres are found while mapping: what no view voted on any more stayed in old ones, and the sound was sought there."""
     scene = Scene()
     scene.see(A)
@@ -222,7 +233,7 @@ def test_an_instance_follows_the_map_when_no_view_shows_it():
     assert members(still) == set(C)
 
 
-def test_an_instance_loses_what_was_pruned_while_no_view_shows_it():
+def test_an_instance_loses_what_was_pruned_while_no_view_shows_it() -> None:
     scene = Scene()
     scene.see(A)
     scene.see(A)
@@ -231,7 +242,7 @@ def test_an_instance_loses_what_was_pruned_while_no_view_shows_it():
     assert [members(i) for i in scene.found()] == [set(A[15:])]
 
 
-def test_second_looks_correct_the_first_and_count_as_one_view_each():
+def test_second_looks_correct_the_first_and_count_as_one_view_each() -> None:
     scene = Scene()
     first = [scene.see([*A, *B]) for _ in range(6)][-1][0]
     scene.map.prepare_repeat()
@@ -242,7 +253,7 @@ def test_second_looks_correct_the_first_and_count_as_one_view_each():
     assert [weight for _, weight in found[0].support] == [pytest.approx(0.9 * len(A), rel=0.1)] * 6
 
 
-def test_what_second_looks_do_not_show_stays():
+def test_what_second_looks_do_not_show_stays() -> None:
     scene = Scene()
     for _ in range(3):
         scene.see(A, C)
@@ -253,7 +264,7 @@ def test_what_second_looks_do_not_show_stays():
     assert sorted(map(sorted, map(members, found))) == [list(A), list(C)]
 
 
-def test_empty_map_and_empty_proposal():
+def test_empty_map_and_empty_proposal() -> None:
     scene = Scene()
     assert scene.see() == ()
     nothing = InstanceMap()
@@ -267,7 +278,7 @@ def test_empty_map_and_empty_proposal():
     np.testing.assert_array_equal(nothing.assignment(np.array([1, 2])), [-1, -1])
 
 
-def test_weights_must_fit_the_proposal():
+def test_weights_must_fit_the_proposal() -> None:
     with pytest.raises(ValueError, match=r"want \[5, 3\]"):
         InstanceMap().update(
             np.arange(5),
@@ -276,7 +287,7 @@ def test_weights_must_fit_the_proposal():
         )
 
 
-def test_what_shines_through_belongs_to_nothing():
+def test_what_shines_through_belongs_to_nothing() -> None:
     """Gaussians behind an object used to join it, because no view but those through it ever judged them."""
     scene = Scene()
     for stamp_ns in range(8):
@@ -287,7 +298,7 @@ def test_what_shines_through_belongs_to_nothing():
     assert [members(i) for i in scene.found()] == [set(A)]
 
 
-def test_a_candidate_out_of_view_waits_for_its_second_view():
+def test_a_candidate_out_of_view_waits_for_its_second_view() -> None:
     """Candidates used to go after ten views of anything else, so that what is seen rarely was never confirmed."""
     scene = Scene()
     scene.see(A, judged=A)
@@ -297,7 +308,7 @@ def test_a_candidate_out_of_view_waits_for_its_second_view():
     assert [members(i) for i in found] == [set(A), set(C)]
 
 
-def test_things_may_seem_larger_where_metres_are_only_nominal():
+def test_things_may_seem_larger_where_metres_are_only_nominal() -> None:
     """A washing machine in a small bathroom seemed 1.4 m high in nominal metres and was dropped as furniture."""
     points = np.random.default_rng(0).uniform(0, 1.4, (200, 3)).astype(np.float32)
     uids, rgb = np.arange(200), np.zeros((200, 3), np.uint8)
@@ -314,7 +325,7 @@ def test_things_may_seem_larger_where_metres_are_only_nominal():
     assert found == [0, 1]
 
 
-def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch):
+def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
     """A box around no Gaussians at all would end the map's thread."""
     monkeypatch.setattr("echoseg_ros.objects.instances.refine_boundary", lambda *_: np.zeros(0, np.intp))
     scene = Scene()
@@ -324,7 +335,7 @@ def test_an_instance_of_which_colours_leave_nothing_is_not_published(monkeypatch
     assert len(scene.see(A)) == 1
 
 
-def two_things_with_space_between(scene):
+def two_separate_boxes(scene: Scene) -> tuple[list[int], list[int], tuple[Instance, ...]]:
     """Two boxes of 40 Gaussians, half a metre apart, that views have shown as one."""
     scene.means[list(B), 0] += 0.5
     first, second = list(A), list(B)
@@ -333,22 +344,22 @@ def two_things_with_space_between(scene):
     return first, second, found
 
 
-def test_what_stands_apart_is_a_thing_of_its_own():
-    first, second, found = two_things_with_space_between(Scene())
+def test_what_stands_apart_is_a_thing_of_its_own() -> None:
+    first, second, found = two_separate_boxes(Scene())
     assert [members(instance) for instance in found] == [set(first), set(second)]
 
 
-def test_what_was_split_stays_two_where_views_show_it_as_one():
+def test_what_was_split_stays_two_where_views_show_it_as_one() -> None:
     """A mask over two things that overlap in a view was voted to one of them, which took the other's Gaussians."""
     scene = Scene()
-    first, second, found = two_things_with_space_between(scene)
+    first, second, found = two_separate_boxes(scene)
     for _ in range(6):
         again = scene.see([*first, *second])
     assert [members(instance) for instance in again] == [set(first), set(second)]
     assert [instance.id for instance in again] == [instance.id for instance in found]
 
 
-def test_the_near_pieces_of_one_thing_are_not_split():
+def test_the_near_pieces_of_one_thing_are_not_split() -> None:
     scene = Scene()
     scene.means[list(B), 0] += 0.05
     for _ in range(3):
@@ -356,7 +367,7 @@ def test_the_near_pieces_of_one_thing_are_not_split():
     assert [members(instance) for instance in found] == [{*A, *B}]
 
 
-def test_what_was_split_may_grow_together():
+def test_what_was_split_may_grow_together() -> None:
     """The middle of a thing was hidden: once it is seen, the two halves are one again."""
     scene = Scene()
     first, second, middle = list(A), list(B), list(range(80, 140))

@@ -1,18 +1,23 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from echoseg_ros.geometry import look_at
 from echoseg_ros.mapping.gaussians import Gaussians
 from echoseg_ros.mapping.rasterizers.factory import make_rasterizer
 from echoseg_ros.objects.lifting import lift_proposal
-from echoseg_ros.types import Camera, MaskProposal
+from echoseg_ros.types import Camera, Float64Array, MaskProposal
 
 CAMERA = Camera(40, 30, 36.0, 36.0, 20.0, 15.0)
 T_MAP_CAMERA = look_at(np.array([-1.0, 0.0, 0.3]), np.array([0.5, 0.0, 0.0]))
 
 
-def some_gaussians(count=60, seed=0):
+def some_gaussians(count: int = 60, seed: int = 0) -> Gaussians:
     rng = np.random.default_rng(seed)
     tensors = (
         rng.uniform((-0.2, -0.6, -0.4), (0.6, 0.6, 0.4), (count, 3)), rng.normal(size=(count, 4)),
@@ -22,7 +27,7 @@ def some_gaussians(count=60, seed=0):
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-def test_weights_of_a_label_add_up_to_the_opacity_of_its_pixels(backend):
+def test_weights_of_a_label_add_up_to_the_opacity_of_its_pixels(backend: str) -> None:
     rasterizer, gaussians = make_rasterizer(backend, "cpu"), some_gaussians()
     labels = np.random.default_rng(1).integers(-1, 4, (30, 40)).astype(np.int32)
     proposal = MaskProposal(0, labels, np.ones(3, np.float32), "test")
@@ -34,15 +39,18 @@ def test_weights_of_a_label_add_up_to_the_opacity_of_its_pixels(backend):
 
 
 class Recorder:
-    """Stands in for a rasterizer and remembers what it was asked."""
+    """Stands in for a rasterizer and keeps the arguments of `lift`."""
 
-    def lift(self, gaussians, camera, T_map_camera, labels, classes):
+    def lift(
+        self, gaussians: Any, camera: Camera, T_map_camera: Float64Array, labels: NDArray[np.int32], classes: int
+    ) -> torch.Tensor:
         self.camera, self.classes = camera, classes
         return torch.zeros((5, classes))
 
 
-def test_the_view_has_the_proposals_size():
-    recorder = Recorder()
+def test_the_view_has_the_proposals_size() -> None:
+    recorder: Any = Recorder()
+    no_gaussians: Any = None
     proposal = MaskProposal(0, np.zeros((15, 20), np.int32), np.ones(2, np.float32), "test")
-    assert lift_proposal(recorder, None, CAMERA, T_MAP_CAMERA, proposal).shape == (5, 3)
+    assert lift_proposal(recorder, no_gaussians, CAMERA, T_MAP_CAMERA, proposal).shape == (5, 3)
     assert recorder.camera == CAMERA.resized(20, 15) and recorder.classes == 3

@@ -1,28 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from echoseg_ros.objects.votes import VoteTable, find_rows
 
 
-def table_with(votes, count=6):
-    """A table of `count` Gaussians with uids 10, 20, ...; votes: list of ({gaussian: share}, track)."""
+def table_with(votes: Sequence[tuple[Mapping[int, float], int]], count: int = 6) -> VoteTable:
+    """A table of `count` Gaussians with uids 10, 20, ...; votes: ({gaussian: share}, candidate) of each view."""
     table = VoteTable()
     table.align(np.arange(1, count + 1) * 10)
-    for gaussians, track in votes:
+    for gaussians, candidate in votes:
         share = np.zeros((count, 2), np.float32)
         for g, value in gaussians.items():
             share[g] = 0.9 - value, value
-        table.add(share, np.array([track], np.int32), np.ones(1, np.float32))
+        table.add(share, np.array([candidate], np.int32), np.ones(1, np.float32))
     return table
 
 
-def test_locate_finds_known_uids():
+def test_locate_finds_known_uids() -> None:
     known, index = find_rows(np.array([2, 5, 9]), np.array([1, 2, 9, 12]))
     np.testing.assert_array_equal(known, [False, True, True, False])
     np.testing.assert_array_equal(index[known], [0, 2])
     assert not find_rows(np.zeros(0, np.int64), np.array([3]))[0].any()
 
 
-def test_more_than_half_of_what_was_judged_makes_a_member():
+def test_more_than_half_of_what_was_judged_makes_a_member() -> None:
     always, once = {0: 0.9, 1: 0.9, 2: 0.9}, {3: 0.9}
     table = table_with([({**always, **once}, 0), ({**always, 3: 0.0}, 0), ({**always, 3: 0.0}, 0)])
     owner, membership = table.owners()
@@ -30,7 +34,7 @@ def test_more_than_half_of_what_was_judged_makes_a_member():
     assert abs(membership[0] - 1) < 1e-6
 
 
-def test_an_object_that_is_often_overlooked_has_its_whole_outline():
+def test_an_object_that_is_often_overlooked_has_its_whole_outline() -> None:
     """Half of what was judged would leave of it only what lies well within: it came out a third too small."""
     inside, edge, beside = {0: 0.9, 1: 0.9, 2: 0.9}, {3: 0.55}, {4: 0.3}
     overlooked = dict.fromkeys(range(5), 0.0)
@@ -38,24 +42,24 @@ def test_an_object_that_is_often_overlooked_has_its_whole_outline():
     np.testing.assert_array_equal(table.owners()[0], [0, 0, 0, 0, -1, -1])
 
 
-def test_what_most_views_overlook_is_nothing():
+def test_what_most_views_overlook_is_nothing() -> None:
     table = table_with([({0: 0.9, 1: 0.9}, 0)] * 2 + [({0: 0.0, 1: 0.0}, 0)] * 3)
     assert np.all(table.owners()[0] == -1)
 
 
-def test_the_track_with_most_votes_owns():
+def test_the_track_with_most_votes_owns() -> None:
     table = table_with([({0: 0.9}, 3), ({0: 0.9}, 1), ({0: 0.9}, 1)])
     assert table.owners()[0][0] == 1
 
 
-def test_votes_follow_their_gaussians_through_insertion_and_pruning():
+def test_votes_follow_their_gaussians_through_insertion_and_pruning() -> None:
     table = table_with([({0: 0.9, 2: 0.8, 5: 0.7}, 4)])
     table.align(np.array([10, 15, 30, 60, 61]))
     np.testing.assert_array_equal(table.owners()[0], [4, -1, 4, 4, -1])
     np.testing.assert_allclose(table.judged, [0.9, 0, 0.9, 0.9, 0], atol=1e-6)
 
 
-def test_faded_votes_keep_their_majority_and_yield_to_new_ones():
+def test_faded_votes_keep_their_majority_and_yield_to_new_ones() -> None:
     table = table_with([({0: 0.9, 1: 0.9}, 0)] * 5)
     table.scale(0.2)
     np.testing.assert_array_equal(table.owners()[0][:3], [0, 0, -1])
@@ -66,7 +70,7 @@ def test_faded_votes_keep_their_majority_and_yield_to_new_ones():
     np.testing.assert_array_equal(table.owners()[0][:3], [0, 3, -1])
 
 
-def test_renaming_joins_deletes_and_keeps_sums():
+def test_renaming_joins_deletes_and_keeps_sums() -> None:
     table = table_with([({0: 0.9}, 0), ({0: 0.6, 1: 0.9}, 1), ({2: 0.9}, 2)])
     table.relabel(np.array([1, 1, -1], np.int32))
     owner, membership = table.owners()
@@ -74,13 +78,13 @@ def test_renaming_joins_deletes_and_keeps_sums():
     assert membership[0] == np.float32(1.5 / 1.8) or abs(membership[0] - 1.5 / 1.8) < 1e-6
 
 
-def test_a_fifth_candidate_replaces_only_a_weaker_one():
+def test_a_fifth_candidate_replaces_only_a_weaker_one() -> None:
     table = table_with([({0: 0.1 * (t + 1)}, t) for t in range(4)] + [({0: 0.05}, 8), ({0: 0.9}, 9)])
     shared, _, _ = table.overlap(np.full((6, 2), 0.5, np.float32), 10)
     assert shared[8] == 0 and shared[0] == 0 and (shared[[1, 2, 3, 9]] > 0).all()
 
 
-def test_overlap_is_the_weighted_sum_over_members():
+def test_overlap_is_the_weighted_sum_over_members() -> None:
     table = table_with([({0: 0.9, 1: 0.9}, 0)])
     share = np.zeros((6, 3), np.float32)
     share[0], share[1], share[3] = (0, 0.8, 0), (0.2, 0, 0.5), (0, 0, 0.9)

@@ -25,18 +25,19 @@ from echoseg_sim.acoustics.sounds import load_sound
 from echoseg_sim.acoustics.source_signal import SimulatedSource
 
 Signal = NDArray[np.floating[Any]]
+Position = NDArray[np.float64]
 
 # Sounds that are also recorded by a moving array.
 MOVING = ("builtin:beeps", "builtin:tick")
 
 
-def source_at(place_m: Signal, until_s: float, source_id: int = 4) -> SoundSource:
+def source_at(place_m: Position, until_s: float, source_id: int = 4) -> SoundSource:
     heard = (Interval(0, round(until_s * 1e9)),)
     return SoundSource(source_id, place_m, 0.003 * np.eye(3), 1.0, None, ((None, 1.0),), heard)
 
 
 def room_windows(
-    sounds: list[tuple[str, Signal]], seed: int, seconds: float = 7.0, moving: bool = False
+    sounds: list[tuple[str, Position]], seed: int, seconds: float = 7.0, moving: bool = False
 ) -> list[AudioWindow]:
     """Windows of a cube8 in a room of 0.4 s at an SNR of 10 dB. Standing still it hears the same responses: that is fast."""
     array = load_array("cube8")
@@ -46,7 +47,9 @@ def room_windows(
         SimulatedSource(name, place, load_sound(name, RATE_HZ, seed), ((0.0, seconds),)) for name, place in sounds
     ]
     box = Shoebox(np.zeros(3), np.array([6.0, 5.0, 2.7]))
-    result = simulate_array(box, 0.4, array, poses, np.arange(count) * 0.25, sources, seconds, 10.0, seed)
+    result = simulate_array(
+        box, 0.4, array, list(poses), (np.arange(count) * 0.25).tolist(), sources, seconds, 10.0, seed
+    )
     samples = result.samples.T
     return [
         AudioWindow(round((k + 1) * 0.25e9), samples[:, k * 4000 : k * 4000 + 8000], RATE_HZ, poses[k + 1])
@@ -121,9 +124,11 @@ def test_the_newest_pieces_join_to_the_whole_beam() -> None:
         pieces.append(stage.newest_signal(verdict.sources[0], verdict))
     whole = stage.signals(verdict).get(verdict.sources[0].id)
     assert pieces[0] is None and whole is not None
-    joined = np.concatenate([piece.samples for piece in pieces[1:]])
+    later = [piece for piece in pieces[1:] if piece is not None]
+    assert len(later) == len(pieces) - 1
+    joined = np.concatenate([piece.samples for piece in later])
     np.testing.assert_array_equal(joined, whole.samples[4000 : 4000 + len(joined)])
-    assert [p.stamp_ns for p in pieces[1:3]] == [250_000_000, 500_000_000]
+    assert [piece.stamp_ns for piece in later[:2]] == [250_000_000, 500_000_000]
 
 
 class SlowTagger:
