@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 NAME = "echoseg_ros"
 # What only the simulator, and with it the demo and the benchmarks, imports.
 SIMULATOR = ["open3d>=0.19", "pyroomacoustics>=0.8", "soundfile>=0.12"]
+# What only the published method that the benchmarks compare with imports.
+EVALUATION = ["scikit-learn>=1.4"]
 # Pretrained models; their newer releases do not support Python 3.10.
 MODELS = ["transformers>=5.0; python_version >= '3.11'"]
 NODES = ["echoseg_node", "sound_node", "object_node"]
@@ -52,13 +54,16 @@ setup(
     ],
     extras_require={
         "sim": SIMULATOR,
+        "eval": EVALUATION,
         "gpu": ["gsplat>=1.5", "ninja", "packaging"],
         "models": MODELS,
         "dev": [
             *SIMULATOR,
+            *EVALUATION,
             *MODELS,
             "import-linter>=2.1",
             "mypy>=1.10",
+            "pillow>=10",
             "pytest>=7.4,<9",  # pytest 9 fails with the launch_testing plugin of a ROS installation
             "pytest-timeout>=2.2",
             "ruff>=0.6",

@@ -98,5 +98,15 @@ def test_a_missing_simulator_names_its_extra(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "open3d", None)
     assert main(["--quiet", *command]) == 2
-    assert one_line(capsys) == "echoseg: the simulator needs open3d: pip install 'echoseg_ros[sim]'"
+    assert one_line(capsys) == "echoseg: this command needs open3d: pip install 'echoseg_ros[sim]'"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_missing_extras_are_named_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("soundfile", "sklearn"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["--quiet", "bench", "segment"]) == 2
+    assert one_line(capsys) == "echoseg: this command needs soundfile, sklearn: pip install 'echoseg_ros[sim,eval]'"

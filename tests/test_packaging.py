@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PREFIX = Path(sys.prefix)
 SHARE = PREFIX / "share" / "echoseg_ros"
-SIMULATOR = ["open3d", "pyroomacoustics", "soundfile"]
+# Modules of extras, and their distributions.
+EXTRAS = {"open3d": "open3d", "pyroomacoustics": "pyroomacoustics", "soundfile": "soundfile", "sklearn": "scikit-learn"}
 NODES = ["echoseg_node", "sound_node", "object_node"]
 COPIED = [path.relative_to(ROOT) for folder in ("launch", "config") for path in sorted((ROOT / folder).rglob("*"))]
 
@@ -45,18 +46,18 @@ def test_packages_are_marked_as_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("module", SIMULATOR)
-def test_the_simulator_is_an_extra(module: str) -> None:
-    lines = [line for line in requires("echoseg_ros") or [] if line.startswith(module)]
+@pytest.mark.parametrize("distribution", EXTRAS.values())
+def test_simulator_and_evaluation_are_extras(distribution: str) -> None:
+    lines = [line for line in requires("echoseg_ros") or [] if line.startswith(distribution)]
     assert len(lines) == 2, lines
     assert all("extra ==" in line for line in lines)
 
 
-def test_the_pipeline_and_the_commands_import_without_the_simulator() -> None:
-    """On a robot the extra [sim] is missing; scipy and the standard library read and write WAV files there."""
+def test_the_pipeline_and_the_commands_import_without_extras() -> None:
+    """As on a robot, where scipy and the standard library read and write WAV files."""
     code = f"""
 import sys
-for name in {SIMULATOR}:
+for name in {list(EXTRAS)}:
     sys.modules[name] = None
 import echoseg_ros.cli.entry, echoseg_ros.pipeline.live, echoseg_ros.pipeline.replay
 import echoseg_ros.report.run_completion, echoseg_ros.report.source_audio

@@ -24,15 +24,17 @@ def add_command(
     return parser
 
 
-# Packages of the extra [sim] in setup.py.
-SIMULATOR_PACKAGES = ("open3d", "pyroomacoustics", "soundfile")
+# Modules that commands import only with an extra of setup.py.
+EXTRAS = {"sim": ("open3d", "pyroomacoustics", "soundfile"), "eval": ("sklearn",)}
 
 
-def require_simulator() -> None:
-    """Raises BackendError, naming the extra, where a package of the simulator is not installed."""
-    missing = [name for name in SIMULATOR_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise BackendError(f"the simulator needs {', '.join(missing)}: pip install 'echoseg_ros[sim]'")
+def require_extras(*extras: str) -> None:
+    """Raises BackendError, naming the extras, where one of their modules is not installed."""
+    missing = {extra: [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None] for extra in extras}
+    lacking = [extra for extra, names in missing.items() if names]
+    if lacking:
+        names = ", ".join(name for extra in lacking for name in missing[extra])
+        raise BackendError(f"this command needs {names}: pip install 'echoseg_ros[{','.join(lacking)}]'")
 
 
 def add_acoustics(parser: argparse.ArgumentParser) -> None:

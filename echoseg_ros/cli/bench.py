@@ -12,7 +12,7 @@ from echoseg_ros.cli.arguments import (
     add_reuse,
     count,
     positive_count,
-    require_simulator,
+    require_extras,
 )
 
 
@@ -70,7 +70,7 @@ def _add_ros(names: Commands) -> None:
 
 
 def _bench_map(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_ros.eval.map.bench_map import bench_map
     from echoseg_ros.eval.map.bench_map_cases import BenchSettings
 
@@ -78,17 +78,17 @@ def _bench_map(a: argparse.Namespace) -> None:
 
 
 def _bench_sound(a: argparse.Namespace) -> None:
+    require_extras(*([] if a.self_test else ["sim"]), "eval")
     from echoseg_ros.eval.sound.bench_sound import bench_sound, self_test
 
     if a.self_test is not None:
         self_test(a.self_test)
         return
-    require_simulator()
     bench_sound(a.out, a.runs, a.data, a.only, a.command, a.fresh, a.quick, a.jobs, not a.quiet)
 
 
 def _bench_segment(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim", "eval")
     from echoseg_ros.eval.segment.bench_segment import bench_segment
     from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings
 
@@ -97,7 +97,7 @@ def _bench_segment(a: argparse.Namespace) -> None:
 
 
 def _bench_ros(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_ros.eval.ros.bench_ros import bench_ros
 
     bench_ros(a.out, a.runs, a.data, a.only, a.command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from echoseg_ros.cli.arguments import Commands, add_acoustics, add_command, positive, require_simulator
+from echoseg_ros.cli.arguments import Commands, add_acoustics, add_command, positive, require_extras
 
 
 def add_parser(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _demo(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_ros.cli.demo_run import DemoSpec, run_demo
 
     run_demo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from echoseg_ros.cli.arguments import Commands, add_command, add_reuse, count
+from echoseg_ros.cli.arguments import Commands, add_command, add_reuse, count, require_extras
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,6 +31,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _evaluate(a: argparse.Namespace) -> None:
+    require_extras("eval")
     from echoseg_ros.config import parse_override
     from echoseg_ros.eval.segment.evaluate import evaluate
     from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echoseg_ros.cli.arguments import Commands, add_acoustics, add_command, count, positive, require_simulator, span
+from echoseg_ros.cli.arguments import Commands, add_acoustics, add_command, count, positive, require_extras, span
 from echoseg_ros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _add_dataset(kinds: Commands) -> None:
 
 
 def _simulate_rgbd(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_sim.recordings.rgbd_recording import simulate_rgbd
 
     simulate_rgbd(
@@ -86,7 +86,7 @@ def _simulate_rgbd(a: argparse.Namespace) -> None:
 
 
 def _simulate_room(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_sim.recordings.room_recording import simulate_room
 
     simulate_room(
@@ -104,7 +104,7 @@ def _simulate_room(a: argparse.Namespace) -> None:
 
 
 def _simulate_dataset(a: argparse.Namespace) -> None:
-    require_simulator()
+    require_extras("sim")
     from echoseg_sim.recordings.dataset import simulate_dataset
 
     simulate_dataset(
