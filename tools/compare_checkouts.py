@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from echoseg_ros.io.ply_container import read_rows
+from echoseg_ros.io.ply_container import read_container
 
 TEXT_FILES = ("objects.json", "timeline.json")
 # Keys that the new checkout renames on purpose: {file: {old text: new text}}, applied to the old file before comparing.
@@ -105,7 +105,7 @@ def differences(old: Path, new: Path) -> list[str]:
 
 def ply_differences(old: Path, new: Path) -> list[str]:
     """Fields of two PLY files whose values differ bit by bit."""
-    old_rows, new_rows = (read_rows(path).rows("vertex") for path in (old, new))
+    old_rows, new_rows = (read_container(path).rows("vertex") for path in (old, new))
     if old_rows.dtype != new_rows.dtype or len(old_rows) != len(new_rows):
         return [f"map.ply: {len(old_rows)} vertices of {old_rows.dtype}, now {len(new_rows)} of {new_rows.dtype}"]
     names = old_rows.dtype.names or ()

@@ -94,8 +94,6 @@ class BagReader:
         self.start_ns = self._raw.start_ns
         self.duration_s = (self._raw.end_ns - self._raw.start_ns) / 1e9
         self.counts = dict(self._raw.counts)
-        truth = (self.path if self.path.is_dir() else self.path.parent) / "truth.json"
-        self.truth_path = truth if truth.exists() else None
         self._read_first_messages()
 
     def messages(self) -> Iterator[BagItem]:

@@ -17,9 +17,7 @@ ODOMETRY = "nav_msgs/msg/Odometry"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 AUDIO_DATA_STAMPED = "audio_common_msgs/msg/AudioDataStamped"
 AUDIO_INFO = "audio_common_msgs/msg/AudioInfo"
-MARKER_ARRAY = "visualization_msgs/msg/MarkerArray"
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
-DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 
 @dataclass(frozen=True)

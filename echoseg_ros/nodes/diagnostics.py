@@ -65,6 +65,7 @@ class Diagnostics:
         values = {}
         for name, worker in self._workers.items():
             values[f"{name} busy_s"] = f"{worker.busy_s:.2f}"
+            values[f"{name} spare_s"] = f"{worker.spare_s:.2f}"
             values[f"{name} handled"] = str(worker.handled)
             values[f"{name} dropped"] = str(worker.dropped)
         values.update({f"problem: {cause}": str(count) for cause, count in self._log.counts.items()})

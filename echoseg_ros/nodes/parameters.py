@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import typing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from echoseg_ros.config import RENAMED_SETTINGS, Config, Setting, check_value, coerced, setting, settings
+from echoseg_ros.config import (
+    RENAMED_SETTINGS,
+    Config,
+    Setting,
+    check_value,
+    coerced,
+    nearest_name,
+    setting,
+    settings,
+    settings_of,
+)
 from echoseg_ros.errors import ConfigError
 
 # Parameters that rclpy or the middleware declares, or that act before a node exists.
@@ -47,37 +54,24 @@ class NodeParams:
                             ".compressed.ply is written in SuperSplat's compressed layout")  # fmt: skip
 
 
-Settings = TypeVar("Settings")
-
-
 def read_parameters(node: Node) -> tuple[Config, NodeParams]:
     """Declare every setting as a parameter and return the values. Raises ConfigError; unknown parameters are logged."""
     # rclpy has no public way to list overrides that nobody declares, nor to read an empty list from a file.
     overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
-    known = {**dict(settings()), **dict(_own_settings())}
+    known = {**dict(settings()), **dict(settings_of(NodeParams))}
     for name in overrides:
         if name in RENAMED_SETTINGS:
             raise ConfigError(f"parameter {name!r} is now {RENAMED_SETTINGS[name]!r}")
         if name not in known and not name.startswith(_FOREIGN):
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            node.get_logger().error(f"unknown parameter {name!r} has no effect{hint}")
+            node.get_logger().error(f"unknown parameter {name!r} has no effect{nearest_name(name, known)}")
     values = {name: coerced(overrides.get(name, spec.default), spec) for name, spec in known.items()}
-    for name, spec in _own_settings():
+    for name, spec in settings_of(NodeParams):
         check_value(name, values[name], spec)
     config = Config().updated({name: values[name] for name, _ in settings()})
-    params = NodeParams(**{name: values[name] for name, _ in _own_settings()})
+    params = NodeParams(**{name: values[name] for name, _ in settings_of(NodeParams)})
     for name, spec in known.items():
         node.declare_parameter(name, _ros_value(values[name]), _descriptor(name, spec), ignore_override=True)
     return config, params
-
-
-def _own_settings() -> list[tuple[str, Setting]]:
-    types = typing.get_type_hints(NodeParams)
-    fields = dataclasses.fields(NodeParams)
-    return [
-        (f.name, Setting(typing.get_origin(types[f.name]) or types[f.name], f.default, **f.metadata)) for f in fields
-    ]
 
 
 def _ros_value(value: Any) -> Any:

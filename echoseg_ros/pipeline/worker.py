@@ -77,7 +77,6 @@ class Worker(Generic[Item]):
         self._working = False
         self.busy_s = 0.0
         self.spare_s = 0.0
-        self._started_s = time.perf_counter()
         self.handled = 0
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -85,11 +84,6 @@ class Worker(Generic[Item]):
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
-
-    @property
-    def busy_share(self) -> float:
-        """Share of the time since the first item in which the thread worked, in [0, 1]."""
-        return min(1.0, self.busy_s / max(time.perf_counter() - self._started_s, 1e-3))
 
     def put(self, item: Item) -> Item | None:
         """Queue an item; returns the item that was dropped for it, if any. Never blocks."""
@@ -153,8 +147,6 @@ class Worker(Generic[Item]):
                 self._work_on(item)
 
     def _work_on(self, item: Item) -> None:
-        if self.handled == 0:
-            self._started_s = time.perf_counter()
         start = time.perf_counter()
         try:
             self._handle(item)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
+from upright_box import upright_box
 
-from echoseg_ros.geometry import apply, box_iou, transform, upright_box
+from echoseg_ros.geometry import apply, box_iou, transform
 from echoseg_ros.objects.instance_body import body_box, lowered_to_support, without_floaters
 from echoseg_ros.types import Box, Float32Array
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from upright_box import upright_box
 
-from echoseg_ros.geometry import transform, upright_box
+from echoseg_ros.geometry import transform
 from echoseg_ros.sound.array.directions import fibonacci_sphere
 from echoseg_ros.types import Float64Array, Instance, MapSnapshot, SoundEvidence
 

@@ -29,8 +29,8 @@ class SoundFeatures:
     event_share in [0, 1]: share of the energy above the floor; duty in [0, 1]: share of the time that events fill; onsets
     to onset_hz: see EventFeatures. tone_hz, purity, tone_spread: strongest partial, its share of the energy, and octaves
     between the quartiles of its frequency; pitch_hz, voicing, pitch_spread: the same of the fundamental of harmonic sound;
-    lines, line_hz: share of the energy in steady lines, and their fundamental. flatness in [0, 1]: spectral flatness
-    (Johnston 1988), 1 = white; centroid_hz: mean frequency; middle_hz: frequency with half of the energy below.
+    lines, line_hz: share of the energy in steady lines, and their fundamental; centroid_hz: mean frequency;
+    middle_hz: frequency with half of the energy below.
     """
 
     level_db: float
@@ -50,7 +50,6 @@ class SoundFeatures:
     pitch_spread: float
     lines: float
     line_hz: float
-    flatness: float
     centroid_hz: float
     middle_hz: float
 
@@ -82,14 +81,9 @@ def measure_features(signal: NDArray[np.floating[Any]], rate_hz: float) -> Sound
     spectrum = events.sum(axis=0) if of_events else mean
     return SoundFeatures(
         10 * float(np.log10(max(level, 1e-20))), event_share, float(np.mean(is_loud(envelope))) if of_events else 1.0,
-        *event_features(power, events, floor, frequencies_hz), *tone, *fundamental, lines, line_hz, _flatness(mean),
+        *event_features(power, events, floor, frequencies_hz), *tone, *fundamental, lines, line_hz,
         centroid(spectrum, frequencies_hz), _middle_hz(spectrum, frequencies_hz),
     )  # fmt: skip
-
-
-def _flatness(power: Float64Array) -> float:
-    """Geometric over arithmetic mean of the power [F]."""
-    return float(np.exp(np.mean(np.log(power + 1e-30))) / max(float(power.mean()), 1e-30))
 
 
 def _middle_hz(spectrum: Float32Array | Float64Array, frequencies_hz: Float64Array) -> float:
