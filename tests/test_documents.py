@@ -1,0 +1,37 @@
+"""The documents name files that exist, and the README stays short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Folders that documents name files relative to.
+BASES = [ROOT, ROOT / "echoseg_ros"]
+FILES = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9.-]+\.(?:py|yaml|json|npz|md|sh|txt|xml))`")
+LINKS = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+README_LINES = 150
+# A moving picture must load quickly.
+GIF_BYTES = 3_000_000
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_files_exist(document: Path) -> None:
+    named = [name for name in FILES.findall(document.read_text()) if not name.startswith("results/")]
+    assert not [name for name in named if not any((base / name).exists() for base in BASES)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    assert not [link for link in LINKS.findall(document.read_text()) if not (document.parent / link).exists()]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def test_the_picture_of_the_readme_is_small() -> None:
+    assert (ROOT / "docs" / "demo.gif").stat().st_size < GIF_BYTES
