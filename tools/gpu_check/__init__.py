@@ -1,1 +1,1 @@
-"""One command for a machine with a GPU: is gsplat right, how fast is the map on it, how good is it? See docs/gpu.md."""
+"""Checks of the map on a GPU in one command: correctness of gsplat, speed and quality. See docs/gpu.md."""

@@ -1,8 +1,8 @@
-"""Posed RGB-D frames in a folder that numpy alone can read: FOLDER/frames.npz.
+"""Posed RGB-D frames in FOLDER/frames.npz, which needs numpy only.
 
 Entries: intrinsics [6] width, height, fx, fy, cx, cy; stamps_ns [F]; indices [F]; T_map_camera [F, 4, 4]; and for each
-frame rgb_NNNNN [H, W, 3] uint8 and depth_mm_NNNNN [H, W] uint16, 0 = no reading. Pictures are kept as differences between
-neighbours along the rows (modulo the type), which halves what deflate leaves.
+frame rgb_NNNNN [H, W, 3] uint8 and depth_mm_NNNNN [H, W] uint16, 0 = no reading. Images are stored as differences between
+neighbours along the rows (modulo the type), which halves their compressed size.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoseg_ros import geometry
 from echoseg_ros.errors import FolderError
-from echoseg_ros.types import Camera, CameraFrame, Float64Array
+from echoseg_ros.types import Camera, CameraFrame, Float64Array, FloatImage, RgbImage
 
+# Name of the file in a folder.
 FILE = "frames.npz"
+# One frame of this many is held out.
 HOLD_OUT_EVERY = 8
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Frames of one camera in the order of time; those with index % 8 == 7 are for judging only."""
+    """Frames of one camera in order of time; frames with index % 8 == 7 are held out."""
 
     name: str
     camera: Camera
@@ -33,24 +36,24 @@ class Recording:
 
     @property
     def training(self) -> tuple[CameraFrame, ...]:
-        """What a map may be made of."""
+        """Frames for the map."""
         return tuple(frame for frame in self.frames if frame.index % HOLD_OUT_EVERY != HOLD_OUT_EVERY - 1)
 
     @property
     def held_out(self) -> tuple[CameraFrame, ...]:
-        """What a map is judged by."""
+        """Held-out frames, which measure the map."""
         return tuple(frame for frame in self.frames if frame.index % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1)
 
     @property
     def size(self) -> str:
-        """As 640x480."""
+        """Size of the images, such as 640x480."""
         return f"{self.camera.width}x{self.camera.height}"
 
 
 def write_frames(folder: Path, frames: Iterable[CameraFrame]) -> int:
-    """Write FOLDER/frames.npz one frame at a time; returns how many. Frames without depth are left out.
+    """Write FOLDER/frames.npz one frame at a time; returns the number of frames. Frames without depth are left out.
 
-    Raises FolderError if nothing was left or the folder has frames already.
+    Raises FolderError if no frame has depth or the folder has frames already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
@@ -85,7 +88,7 @@ def write_frames(folder: Path, frames: Iterable[CameraFrame]) -> int:
 
 
 def read_frames(folder: Path) -> Recording:
-    """All frames of a folder, decoded. Raises FolderError if it has no frames.npz of this kind."""
+    """The recording in a folder. Raises FolderError if the folder has no readable frames.npz."""
     path = Path(folder) / FILE
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -104,17 +107,17 @@ def read_frames(folder: Path) -> Recording:
 
 
 def synthetic_recording(camera: Camera, count: int) -> Recording:
-    """A checkered wall with a red box in front of it, in closed form: for runs without a recording at hand."""
+    """A synthetic recording of `count` frames: a checkered wall with a red box in front of it, in closed form."""
     frames = []
     for i in range(count):
         x = -0.3 + 0.6 * i / max(count - 1, 1)
         pose = geometry.look_at(np.array([x, 0.0, 0.4]), np.array([x * 0.3, 2.0, 0.4]))
-        rgb, depth_m = _made_up_view(camera, pose)
+        rgb, depth_m = _synthetic_view(camera, pose)
         frames.append(CameraFrame(i * 100_000_000, i, camera, rgb, depth_m, pose))
     return Recording("checkers", camera, tuple(frames))
 
 
-def _made_up_view(camera: Camera, T_map_camera: Float64Array) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _synthetic_view(camera: Camera, T_map_camera: Float64Array) -> tuple[RgbImage, FloatImage]:
     rays = geometry.pixel_rays(camera) @ T_map_camera[:3, :3].T
     origin = T_map_camera[:3, 3]
     to_wall, to_box = (2.0 - origin[1]) / rays[..., 1], (1.2 - origin[1]) / rays[..., 1]
@@ -125,14 +128,14 @@ def _made_up_view(camera: Camera, T_map_camera: Float64Array) -> tuple[NDArray[n
     return rgb.astype(np.uint8), np.where(is_box, to_box, to_wall).astype(np.float32)
 
 
-def _differences(image: NDArray) -> NDArray:
+def _differences(image: NDArray[Any]) -> NDArray[Any]:
     return np.diff(image, axis=1, prepend=np.zeros_like(image[:, :1]))
 
 
-def _sums(differences: NDArray) -> NDArray:
+def _sums(differences: NDArray[Any]) -> NDArray[Any]:
     return np.cumsum(differences, axis=1, dtype=differences.dtype)
 
 
-def _write(archive: zipfile.ZipFile, name: str, values: NDArray) -> None:
+def _write(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)

@@ -1,6 +1,6 @@
-"""Stands in for gsplat where there is no GPU: the shapes of its arguments checked, the dense reference's arithmetic.
+"""Stand-in for gsplat on machines without a GPU: checks the arguments and computes with the dense reference.
 
-For tests of everything but gsplat's kernels; slow, small pictures only.
+It serves tests of everything except gsplat's kernels. It is slow; use it for small images only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from echoseg_ros.mapping.rasterizers.conventions import ALPHA_FLOOR, EPS_2D_PX2,
 from echoseg_ros.mapping.rasterizers.reference import Projected, blending_weights, project
 from echoseg_ros.types import Camera
 
-# gsplat is slow beyond this many channels a pass: callers have to split.
+# Largest number of channels of one call: gsplat is slow beyond it.
 MAX_CHANNELS = 32
 
 
@@ -25,11 +25,11 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
                   Ks: Tensor, width: int, height: int, near_plane: float = NEAR_PLANE, eps2d: float = EPS_2D_PX2,
                   sh_degree: int | None = None, packed: bool = True, render_mode: str = "RGB",
                   ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
-    """Gsplat 1.5.3's function of this name as far as it is used here.
+    """The function `rasterization` of gsplat 1.5.3, as far as this package uses it.
 
-    means [N, 3], quats [N, 4] wxyz, scales [N, 3], opacities [N], colors [N, D] or with sh_degree [N, K, 3], viewmats
-    [C, 4, 4] T_camera_map, Ks [C, 3, 3]. Returns images [C, H, W, D (+ 1)], alphas [C, H, W, 1] and what gsplat's
-    strategies read: means2d [C, N, 2] (with gradient), radii [C, N, 2], width, height, n_cameras, gaussian_ids.
+    means: [N, 3]; quats: [N, 4] wxyz; scales: [N, 3]; opacities: [N]; colors: [N, D], with sh_degree [N, K, 3]; viewmats:
+    [C, 4, 4] T_camera_map; Ks: [C, 3, 3]. Returns images [C, H, W, D (+ 1)], alphas [C, H, W, 1] and the values for gsplat's
+    strategies: means2d [C, N, 2] (with gradient), radii [C, N, 2], width, height, n_cameras, gaussian_ids.
     """
     _check(means, quats, scales, opacities, colors, viewmats, Ks, sh_degree)
     assert not packed and render_mode in ("RGB", "RGB+ED") and (near_plane, eps2d) == (NEAR_PLANE, EPS_2D_PX2)
@@ -37,7 +37,7 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
     cameras = [_camera(K, width, height) for K in Ks]
     poses = [geometry.inverse(viewmat.double().cpu().numpy()) for viewmat in viewmats]
     projections = [project(gaussians, camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
-    # All centres in one tensor between projection and blending, so that a strategy can read their gradient there.
+    # One tensor of all projected centres between projection and blending: a strategy reads its gradient.
     empty = means.new_zeros(len(means), 2)
     means2d = torch.stack([empty.index_put((projected.rows,), projected.means_px) for projected in projections])
     images, alphas = [], []
@@ -55,7 +55,7 @@ def rasterization(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tenso
 
 def _check(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor, viewmats: Tensor,
            Ks: Tensor, sh_degree: int | None) -> None:  # fmt: skip
-    """What gsplat asserts of its arguments, and what it expects without saying so."""
+    """Assert what gsplat asserts about its arguments, and what it assumes."""
     count, views = len(means), len(viewmats)
     assert means.shape == (count, 3) and quats.shape == (count, 4) and scales.shape == (count, 3)
     assert opacities.shape == (count,) and colors.shape[0] == count > 0
@@ -77,7 +77,7 @@ def _camera(K: Tensor, width: int, height: int) -> Camera:
 def _blended(
     projected: Projected, opacities: Tensor, colors: Tensor, camera: Camera, mode: str
 ) -> tuple[Tensor, Tensor]:
-    """([H, W, D] image, [H, W, 1] alpha) of one view."""
+    """Image [H, W, D (+ 1)] and alpha [H, W, 1] of one view."""
     weights = blending_weights(projected, opacities[projected.rows], camera)
     alpha = weights.sum(1, keepdim=True)
     image = weights @ colors[projected.rows]
@@ -88,7 +88,7 @@ def _blended(
 
 
 def sh_colors(means: Tensor, viewmat: Tensor, coefficients: Tensor, degree: int) -> Tensor:
-    """[N, 3] colours seen from a camera, of spherical harmonics [N, K, 3]; 3DGS' basis, plus 0.5, not negative."""
+    """Colours [N, 3] from a camera, of spherical harmonics [N, K, 3] in the basis of 3DGS, plus 0.5, at least 0."""
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     directions = torch.nn.functional.normalize(means + rotation.T @ translation, dim=1)
     basis = _sh_basis(directions)[:, : (degree + 1) ** 2]
@@ -112,21 +112,21 @@ def _sh_basis(directions: Tensor) -> Tensor:  # [N, 3] -> [N, 16]
 
 
 class FixedStrategy:
-    """Stands in for gsplat's DefaultStrategy: reads what that reads, adds and removes nothing."""
+    """Stand-in for gsplat's DefaultStrategy: reads the same values, adds and removes no Gaussians."""
 
     def check_sanity(self, params: Any, optimizers: dict[str, Any]) -> None:
-        """One optimizer a parameter."""
+        """Assert one optimizer for each parameter."""
         assert set(params.keys()) == set(optimizers)
 
     def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]:
-        """Nothing to remember but the scale."""
+        """The state: the scale only."""
         return {"scene_scale": scene_scale}
 
     def step_pre_backward(self, params: Any, optimizers: Any, state: Any, step: int, info: dict[str, Any]) -> None:
-        """Ask for the gradient of the centres."""
+        """Retain the gradient of the projected centres."""
         info["means2d"].retain_grad()
 
     def step_post_backward(self, params: Any, optimizers: Any, state: Any, step: int, info: dict[str, Any],
                            packed: bool = False) -> None:  # fmt: skip
-        """The gradient is there, in gsplat's shape."""
+        """Assert that the gradient has gsplat's shape."""
         assert info["means2d"].grad.shape == info["radii"].shape == (info["n_cameras"], len(params["means"]), 2)

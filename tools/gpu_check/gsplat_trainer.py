@@ -1,8 +1,8 @@
-"""gsplat's own recipe on the same frames, to compare the map with: simple_trainer's defaults, stopped at 7,000 steps.
+"""gsplat's own trainer on the same frames, for comparison with the map: defaults of simple_trainer, stopped at 7,000 steps.
 
 DefaultStrategy, L1 + 0.2 (1 - SSIM), spherical harmonics of degree 3 (one degree more every 1,000 steps), the published
-learning rates with the centres' rate falling to a hundredth over 30,000 steps. Points come from the depth images in
-place of structure from motion. The 7,000-step figures that gsplat publishes are of the same 30,000-step run at that step.
+learning rates; the centres' rate falls to a hundredth over 30,000 steps. The initial points come from the depth images, not
+from structure from motion. gsplat's published figures at 7,000 steps are of the same 30,000-step run at that step.
 """
 
 from __future__ import annotations
@@ -18,26 +18,35 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from echoseg_ros import geometry
-from echoseg_ros.types import CameraFrame
+from echoseg_ros.types import CameraFrame, Float64Array
 from gpu_check.frames import Recording
 from gpu_check.memory import peak_vram_gb, reset_peak, wait
 from gpu_check.quality import fitted_psnr_db, psnr_db, ssim
 
-STEPS, SCHEDULE_STEPS = 7_000, 30_000
+# Default number of steps.
+STEPS = 7_000
+# Steps over which the centres' learning rate falls to a hundredth.
+SCHEDULE_STEPS = 30_000
+# Degree of the spherical harmonics, and steps after which it grows by one.
 SH_DEGREE, SH_EVERY = 3, 1_000
+# Weight of 1 - SSIM in the loss.
 SSIM_SHARE = 0.2
+# Opacity of the initial Gaussians.
 INITIAL_OPACITY = 0.1
+# Default number of initial points.
 MAX_POINTS = 100_000
-# Of the parameters as gsplat names them; that of the centres is for a scene of size 1.
+# Learning rates by gsplat's names of the parameters; that of the centres is for a scene of scale 1.
 RATES = {"means": 1.6e-4, "scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "sh0": 2.5e-3, "shN": 2.5e-3 / 20}
+# Spherical harmonic of degree 0.
 SH_C0 = 0.28209479177387814
 
+# Parameters of the Gaussians by gsplat's names.
 Splats = torch.nn.ParameterDict
 
 
 @dataclass(frozen=True)
 class TrainerResult:
-    """As OnlineResult's figures of these names; seconds: the training alone."""
+    """Results of the trainer; fields as in OnlineResult. seconds: time of the training alone."""
 
     steps: int
     seconds: float
@@ -51,9 +60,9 @@ def train(
     recording: Recording, device: str, rasterization: Callable[..., Any], strategy: Any, steps: int = STEPS,
     max_points: int = MAX_POINTS,
 ) -> TrainerResult:  # fmt: skip
-    """Train on the recording's training frames and judge by its held-out ones.
+    """Train on the recording's training frames and measure on its held-out frames.
 
-    rasterization, strategy: gsplat.rasterization and an instance of gsplat.DefaultStrategy, or what stands in for them.
+    rasterization, strategy: gsplat.rasterization and an instance of gsplat.DefaultStrategy, or their stand-ins.
     """
     torch.manual_seed(42)
     reset_peak(device)
@@ -69,7 +78,7 @@ def train(
     for step, view in zip(range(steps), _shuffled(views)):
         drawn, info = draw(splats, view, rasterization, min(step // SH_EVERY, SH_DEGREE))
         strategy.step_pre_backward(splats, optimizers, state, step, info)
-        _loss(drawn, view.image()).backward()
+        torch.autograd.backward(_loss(drawn, view.image()))
         for optimizer in optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -82,13 +91,13 @@ def train(
 
 
 def scene_scale(recording: Recording) -> float:
-    """Largest distance of a camera from the mean of all, as gsplat's parser takes it."""
+    """Largest distance of a camera from the cameras' mean position, as in gsplat's parser, m."""
     centres = np.stack([frame.T_map_camera[:3, 3] for frame in recording.frames])
     return max(float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).max()), 1e-3)
 
 
 def initial_splats(recording: Recording, max_points: int) -> Splats:
-    """Points of the training frames' depth, as large as their neighbours are far, in random directions."""
+    """Initial Gaussians at points of the training frames' depth, of the size of their neighbours' distance, randomly turned."""
     points, colors = depth_points(recording, max_points)
     distances, _ = cKDTree(points).query(points, k=4)
     sizes = np.sqrt((distances[:, 1:] ** 2).mean(axis=1)).clip(1e-6)
@@ -106,8 +115,8 @@ def initial_splats(recording: Recording, max_points: int) -> Splats:
     return Splats({name: torch.nn.Parameter(value) for name, value in values.items()})
 
 
-def depth_points(recording: Recording, max_points: int) -> tuple[np.ndarray, np.ndarray]:
-    """(points [P, 3] metres, colours [P, 3] in 0..1), drawn evenly from all training frames."""
+def depth_points(recording: Recording, max_points: int) -> tuple[Float64Array, Float64Array]:
+    """Points [P, 3] in metres and colours [P, 3] in 0..1, drawn evenly from all training frames."""
     random = np.random.default_rng(42)
     frames = recording.training
     share = -(-max_points // len(frames))
@@ -124,7 +133,7 @@ def depth_points(recording: Recording, max_points: int) -> tuple[np.ndarray, np.
 
 
 def make_optimizers(splats: Splats, scale: float) -> dict[str, torch.optim.Optimizer]:
-    """Adam with 3DGS's epsilon for each parameter."""
+    """Adam with the epsilon of 3DGS for each parameter; scale: of the scene."""
     rates = {**RATES, "means": RATES["means"] * scale}
     fused = splats["means"].is_cuda
     return {
@@ -154,7 +163,7 @@ class _View:
 def draw(
     splats: Splats, view: _View, rasterization: Callable[..., Any], sh_degree: int
 ) -> tuple[Tensor, dict[str, Any]]:
-    """([H, W, 3] picture, what the strategy reads)."""
+    """The image [H, W, 3] of a view, and the values for the strategy."""
     height, width = view.pixels.shape[:2]
     images, _, info = rasterization(
         means=splats["means"],
@@ -173,7 +182,7 @@ def draw(
 
 
 def _shuffled(views: list[_View]) -> Iterator[_View]:
-    """All views in random order, again and again."""
+    """All views in random order, repeated without end, each time in a new order."""
     random = np.random.default_rng(42)
     while True:
         for i in random.permutation(len(views)):

@@ -1,4 +1,4 @@
-"""The GPU's memory and its queue; on a CPU there is neither."""
+"""Memory and queue of the GPU; on a CPU, these functions do nothing."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import torch
 
 
 def wait(device: str) -> None:
-    """Until the GPU has done what it was given."""
+    """Wait until the GPU has finished all queued work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def reset_peak(device: str) -> None:
-    """Give back what is free and start counting the peak anew."""
+    """Release unused memory and reset the peak."""
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_vram_gb(device: str) -> float:
-    """Most GiB that torch's tensors held since `reset_peak`; 0 on a CPU."""
+    """Peak memory of torch's tensors since `reset_peak`, GiB; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**30 if torch.device(device).type == "cuda" else 0.0

@@ -1,4 +1,4 @@
-"""The map as on a robot: frames come at 30 Hz whether it is ready or not; every frame it takes is mapped and lifted."""
+"""The map online as on a robot: frames arrive at 30 Hz; each frame that is not dropped becomes a keyframe and is lifted."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from echoseg_ros.types import Camera, CameraFrame
 from gpu_check.frames import Recording
 from gpu_check.memory import peak_vram_gb, reset_peak, wait
 
+# Rate at which frames arrive, Hz.
 INTAKE_HZ = 30.0
-# Proposals in a picture: 6 x 5 cells, and the background.
+# Proposals of a view: columns and rows of cells.
 LABEL_COLUMNS, LABEL_ROWS = 6, 5
+# Classes of the lifting: the proposals and the background.
 CLASSES = LABEL_COLUMNS * LABEL_ROWS + 1
 
 
 @dataclass(frozen=True)
 class OnlineResult:
-    """What the map did with a recording.
+    """Results of the map for one recording.
 
-    keyframes_hz: keyframes mapped, lifted and optimised by the set number of steps per second of intake (30 at most);
-    busy_keyframes_hz: the same per second of work on them, so what it could do; steps_hz: optimisation steps per second;
-    psnr_db: mean over held-out views, fitted with the best gain and bias for each; vram_gb: torch's peak, 0 on a CPU.
+    keyframes: number of frames that were mapped; dropped: frames that arrived while the map was busy; keyframes_hz:
+    keyframes per second of the recording, at most 30; busy_keyframes_hz: keyframes per second of work on keyframes;
+    insert_ms, lift_ms: mean time for each keyframe; steps_hz: optimisation steps per second; psnr_db: mean over the
+    held-out views; fitted_psnr_db: the same with the best gain and bias of each view; vram_gb: torch's peak, 0 on a CPU.
     """
 
     keyframes: int
@@ -43,7 +46,7 @@ class OnlineResult:
 
 
 def online_config(recording: Recording, backend: str, max_gaussians: int, vram_gb: float) -> Config:
-    """The map at the recording's own size, every frame it is given a keyframe."""
+    """Configuration of the map: the recording's own image size, and every frame becomes a keyframe."""
     at_least = [key for key, _ in settings() if key.startswith("keyframes.min_")]
     return Config().updated(
         {
@@ -58,9 +61,9 @@ def online_config(recording: Recording, backend: str, max_gaussians: int, vram_g
 
 
 def run_online(recording: Recording, config: Config, device: str, steps_per_keyframe: int) -> OnlineResult:
-    """Map a recording whose frames come at INTAKE_HZ; those that come while the map is busy are dropped.
+    """Map a recording whose frames arrive at INTAKE_HZ; frames that arrive while the map is busy are dropped.
 
-    Time that is left until the next frame goes into optimisation steps.
+    The time until the next frame is used for optimisation steps.
     """
     training = recording.training
     _warm_up(training[:2], config, device, steps_per_keyframe)
@@ -73,7 +76,7 @@ def run_online(recording: Recording, config: Config, device: str, steps_per_keyf
     while last < len(training) - 1:
         newest = min(int((time.perf_counter() - start) * INTAKE_HZ), len(training) - 1)
         if newest > last:
-            _take(mapper, training[newest], labels, steps_per_keyframe, device, times)
+            _process_keyframe(mapper, training[newest], labels, steps_per_keyframe, device, times)
             keyframes += 1
             last = newest
         else:
@@ -99,14 +102,14 @@ def run_online(recording: Recording, config: Config, device: str, steps_per_keyf
 
 
 def held_out_quality(mapper: Mapper, recording: Recording) -> tuple[float, float]:
-    """(PSNR, PSNR with fitted exposure) in dB, means over the held-out views."""
+    """Mean PSNR and mean PSNR with fitted exposure over the held-out views, dB."""
     values = [(mapper.psnr_db(frame), mapper.psnr_db(frame, compensate_exposure=True)) for frame in recording.held_out]
     psnr, fitted = np.mean(values, axis=0)
     return float(psnr), float(fitted)
 
 
 def proposal_labels(camera: Camera) -> NDArray[np.int32]:
-    """[H, W] labels 1..30, a cell of the picture each, and 0 around every cell."""
+    """Label image [H, W]: labels 1 to 30 in a grid of cells, 0 around each cell."""
     column, column_part = np.divmod(np.arange(camera.width) * LABEL_COLUMNS / camera.width, 1)
     row, row_part = np.divmod(np.arange(camera.height) * LABEL_ROWS / camera.height, 1)
     cells = 1 + row[:, None] * LABEL_COLUMNS + column[None]
@@ -121,13 +124,13 @@ class _Times:
     steps_s: float = 0.0
 
 
-def _take(
+def _process_keyframe(
     mapper: Mapper, frame: CameraFrame, labels: NDArray[np.int32], steps: int, device: str, times: _Times
 ) -> None:
-    """One keyframe; the waits between the stages are for the times only."""
+    """Map, lift and optimise one keyframe and add the times; the device is waited for only to measure them."""
     begin = time.perf_counter()
     taken = mapper.add_frame(frame)
-    assert taken, "every frame given is a keyframe, at its own size"
+    assert taken, "every frame must become a keyframe"
     wait(device)
     inserted = time.perf_counter()
     mapper.lift(frame.camera, frame.T_map_camera, labels, CLASSES)
@@ -141,8 +144,8 @@ def _take(
 
 
 def _warm_up(frames: tuple[CameraFrame, ...], config: Config, device: str, steps: int) -> None:
-    """Compile kernels and fill the allocator, on a map that is thrown away."""
+    """Compile the kernels and fill the allocator with a map that is not used afterwards."""
     mapper = Mapper(config, device)
     mapper.warm_up()
     for frame in frames:
-        _take(mapper, frame, proposal_labels(frame.camera), steps, device, _Times())
+        _process_keyframe(mapper, frame, proposal_labels(frame.camera), steps, device, _Times())

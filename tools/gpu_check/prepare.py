@@ -1,4 +1,7 @@
-"""Frames for a machine that has neither our data nor what reads it. Runs on a development machine, with all of echoseg."""
+"""Preparation of frames for a machine without data and without the packages that read them.
+
+Runs on a development machine with the whole package installed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from gpu_check.frames import write_frames
 
 
 def prepare(out: Path, frames: Iterable[CameraFrame], width: int, height: int, every: int, count: int | None) -> int:
-    """Write every `every`-th frame, at most `count`, at a size into the folder `out`; returns how many were written."""
+    """Write every `every`-th frame, at most `count`, at a size into the folder `out`; returns the number of frames."""
     chosen = islice(islice(frames, 0, None, every), count)
     fitted = (replace(fit(frame, width, height), index=i) for i, frame in enumerate(chosen))
     return write_frames(out, fitted)
@@ -29,7 +32,7 @@ def rgbd_frames(folder: Path) -> Iterator[CameraFrame]:
 
 
 def bag_frames(bag: Path) -> Iterator[CameraFrame]:
-    """The posed frames of a bag that have a depth. Raises BagError."""
+    """The posed frames with depth of a bag. Raises BagError."""
     from echoseg_ros.config import InputConfig
     from echoseg_ros.io.bag import BagReader
     from echoseg_ros.pipeline.frame_assembler import FrameAssembler
@@ -41,16 +44,16 @@ def bag_frames(bag: Path) -> Iterator[CameraFrame]:
 
 
 def room_frames(seed: int, width: int, height: int) -> Iterator[CameraFrame]:
-    """A simulated room, rendered at the size itself: 20 s at 10 Hz."""
+    """The frames of a simulated room, rendered at this size: 20 s at 10 Hz."""
     from echoseg_sim.recordings.room_recording import camera_of, make_scenario, render_frames
 
     return render_frames(make_scenario(seed), camera_of((width, height)), seed)
 
 
 def fit(frame: CameraFrame, width: int, height: int) -> CameraFrame:
-    """The frame at another size: cut in the middle to the shape, then averaged (or interpolated) to the size.
+    """The frame at another size: cropped around the centre to the aspect ratio, then resized.
 
-    Depth is picked, never averaged across an edge.
+    Depth is resized to the nearest reading and never averaged across an edge.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""How like two pictures are: PSNR, and SSIM in plain torch."""
+"""Image quality: PSNR, and SSIM in plain torch."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Wang et al. 2004.
+# Window and constants of SSIM: Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
+# IEEE Trans. Image Processing 13, 2004.
 WINDOW_PX, SIGMA_PX = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
+# Least mean squared error: the PSNR of equal images is finite.
+_MIN_ERROR = 1e-30
 
 
 def psnr_db(drawn: Tensor, truth: Tensor) -> float:
-    """Of pictures in 0..1, each [H, W, 3]; values outside are clipped."""
+    """PSNR of images [H, W, 3] with values in 0..1, dB; drawn values outside are clipped."""
     error = ((drawn.clamp(0, 1) - truth) ** 2).mean()
-    return float(-10 * torch.log10(error + 1e-30))
+    return float(-10 * torch.log10(error + _MIN_ERROR))
 
 
 def fitted_psnr_db(drawn: Tensor, truth: Tensor) -> float:
-    """PSNR with the gain and bias per channel that fit best: automatic exposure cannot be predicted."""
-    pictures = (image.detach().clamp(0, 1).cpu().double().numpy().reshape(-1, 3) for image in (drawn, truth))
-    x, y = pictures
+    """PSNR with the best gain and bias of each channel, dB: the camera's automatic exposure cannot be predicted."""
+    images = (image.detach().clamp(0, 1).cpu().double().numpy().reshape(-1, 3) for image in (drawn, truth))
+    x, y = images
     errors = []
     for k in range(3):
         gain, bias = np.polyfit(x[:, k], y[:, k], 1)
         errors.append(np.mean((gain * x[:, k] + bias - y[:, k]) ** 2))
-    return float(-10 * np.log10(np.mean(errors) + 1e-30))
+    return float(-10 * np.log10(np.mean(errors) + _MIN_ERROR))
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Mean structural similarity of pictures [H, W, 3] in 0..1, differentiable; windows lie wholly inside."""
+    """Mean structural similarity of images [H, W, 3] in 0..1, differentiable; over windows that lie inside the image."""
     x, y = (image.permute(2, 0, 1)[:, None] for image in (a, b))  # [3, 1, H, W]
     means = _blurred(torch.cat([x, y, x * x, y * y, x * y]))
     mean_x, mean_y, xx, yy, xy = means.chunk(5)

@@ -1,4 +1,4 @@
-"""What was measured, as a table for people and as JSON."""
+"""Results of the check as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from gpu_check.correctness import Comparison, largest
 from gpu_check.gsplat_trainer import TrainerResult
 from gpu_check.online import OnlineResult
 
+# Bytes of a GiB.
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Row:
-    """A recording with what the map and gsplat's trainer made of it."""
+    """Results of the map and of gsplat's trainer for one recording."""
 
     recording: str
     size: str
@@ -33,7 +34,10 @@ class Row:
 
 
 def figures(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> dict[str, float | None]:
-    """By name; a rate is the slowest recording's, a PSNR the mean over recordings, memory the most; None = not measured."""
+    """Figures by name, None = not measured.
+
+    A rate is that of the slowest recording, a PSNR the mean over the recordings, memory the maximum.
+    """
 
     def slowest(size: str) -> float | None:
         rates = [row.online.keyframes_hz for row in rows if row.size == size]
@@ -53,7 +57,7 @@ def figures(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> dict[str,
 
 
 def write_json(path: Path, command: str, device: str, comparisons: Sequence[Comparison], rows: Sequence[Row]) -> None:
-    """All of it, in the layout of results/bench/*.json."""
+    """Write all results in the layout of results/bench/*.json."""
     content = {
         "command": command,
         "commit": _commit(),
@@ -67,7 +71,7 @@ def write_json(path: Path, command: str, device: str, comparisons: Sequence[Comp
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What it ran on."""
+    """Versions of the software and properties of the device."""
     found: dict[str, Any] = {"device": device, "python": platform.python_version(), "torch": torch.__version__}
     if torch.device(device).type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -83,7 +87,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def correctness_table(comparisons: Sequence[Comparison]) -> str:
-    """One line a scene, judge and kind, with the worst of its differences."""
+    """Table with one line for each scene, reference and kind of comparison: the largest difference over its limit."""
     lines = ["| scene | against | what | largest error | mean | |", "| --- | --- | --- | --- | --- | --- |"]
     groups: dict[tuple[str, str, str], list[Comparison]] = {}
     for comparison in comparisons:
@@ -97,24 +101,25 @@ def correctness_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def speed_table(rows: Sequence[Row]) -> str:
-    """Two lines a recording: the map online, gsplat's trainer next to it."""
+    """Table with two lines for each recording: the map online, and gsplat's trainer."""
     lines = [
         "| recording | size | what | keyframes/s | could do | dropped | insert ms | lift ms | steps/s | PSNR dB "
         "| with fitted exposure | VRAM GiB | Gaussians | s |",
         "| --- " * 14 + "|",
     ]
     for row in rows:
-        o, head = row.online, f"| {row.recording} | {row.size} |"
+        online, head = row.online, f"| {row.recording} | {row.size} |"
         lines.append(
-            f"{head} map, online | {o.keyframes_hz:.1f} | {o.busy_keyframes_hz:.1f} | {o.dropped} | {o.insert_ms:.1f} "
-            f"| {o.lift_ms:.1f} | {o.steps_hz:.0f} | {o.psnr_db:.2f} | {o.fitted_psnr_db:.2f} | {o.vram_gb:.2f} "
-            f"| {o.gaussians} | {o.keyframes / o.keyframes_hz:.1f} |"
+            f"{head} map, online | {online.keyframes_hz:.1f} | {online.busy_keyframes_hz:.1f} | {online.dropped} "
+            f"| {online.insert_ms:.1f} | {online.lift_ms:.1f} | {online.steps_hz:.0f} | {online.psnr_db:.2f} "
+            f"| {online.fitted_psnr_db:.2f} | {online.vram_gb:.2f} | {online.gaussians} "
+            f"| {online.keyframes / online.keyframes_hz:.1f} |"
         )
         if row.trainer is not None:
-            t = row.trainer
+            trainer = row.trainer
             lines.append(
-                f"{head} gsplat, {t.steps} steps | | | | | | {t.steps / t.seconds:.0f} | {t.psnr_db:.2f} "
-                f"| {t.fitted_psnr_db:.2f} | {t.vram_gb:.2f} | {t.gaussians} | {t.seconds:.1f} |"
+                f"{head} gsplat, {trainer.steps} steps | | | | | | {trainer.steps / trainer.seconds:.0f} | {trainer.psnr_db:.2f} "
+                f"| {trainer.fitted_psnr_db:.2f} | {trainer.vram_gb:.2f} | {trainer.gaussians} | {trainer.seconds:.1f} |"
             )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Random Gaussians in front of a camera, for comparing rasterizers."""
+"""Scenes of random Gaussians for the comparison of rasterizers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from echoseg_ros import geometry
 from echoseg_ros.mapping.gaussians import Gaussians
@@ -14,7 +15,10 @@ from echoseg_ros.types import Camera, Float64Array
 
 @dataclass(frozen=True)
 class RandomScene:
-    """size_px: about how large a Gaussian looks; dense: small enough for the reference."""
+    """Random Gaussians in front of a camera.
+
+    count: number of Gaussians; size_px: approximate size of a Gaussian in the image; dense: small enough for the reference.
+    """
 
     camera: Camera
     count: int
@@ -24,16 +28,16 @@ class RandomScene:
 
     @property
     def name(self) -> str:
-        """As 45x37, 250 of 4 px."""
+        """Name of the scene, such as "45x37, 250 of 4 px"."""
         return f"{self.camera.width}x{self.camera.height}, {self.count} of {self.size_px:g} px"
 
     @property
     def T_map_camera(self) -> Float64Array:
-        """[4, 4]."""
+        """Pose of the camera, [4, 4]."""
         return geometry.look_at(np.array([1.0, -2.0, 0.5]), np.array([0.0, 0.0, 0.4]))
 
     def gaussians(self) -> Gaussians:
-        """Of any shape, in front of the camera; a few behind it or outside the picture."""
+        """The Gaussians, of any shape; a few of them lie behind the camera or outside the image."""
         random, camera = np.random.default_rng(self.seed), self.camera
         depth = random.uniform(1.0, 4.0, self.count)
         pixels = random.uniform(-0.2, 1.2, (self.count, 2)) * [camera.width, camera.height]
@@ -45,18 +49,20 @@ class RandomScene:
         parts += [random.normal(0, 2, self.count), random.uniform(0, 1, (self.count, 3))]
         return Gaussians(*(torch.tensor(part, dtype=torch.float32) for part in parts))
 
-    def labels(self, classes: int) -> np.ndarray:
-        """[H, W] random labels from -1 to `classes`: some fall outside the classes."""
+    def labels(self, classes: int) -> NDArray[np.int64]:
+        """Random labels [H, W] from -1 to `classes`: some lie outside the classes."""
         shape = (self.camera.height, self.camera.width)
         return np.random.default_rng(self.seed).integers(-1, classes + 1, shape)
 
 
-# Odd sizes: the last tiles are cut.
+# A camera with odd sizes: the last tiles are partial.
 SMALL = Camera(45, 37, 50.0, 48.0, 21.3, 19.1)
+# Scenes that the dense reference can render.
 DENSE_SCENES = (
     RandomScene(SMALL, 250, 4.0, 0, True),
     RandomScene(SMALL, 250, 4.0, 1, True),
     RandomScene(SMALL, 40, 25.0, 5, True),
     RandomScene(SMALL, 200, 4.0, 2, True),
 )
+# Scenes that are too large for the dense reference.
 LARGE_SCENES = (RandomScene(Camera(320, 240, 300.0, 300.0, 160.0, 120.0), 20_000, 4.0, 3, False),)
