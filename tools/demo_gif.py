@@ -36,6 +36,8 @@ EVERY = 3
 RATE_HZ = 7
 # Colours of the GIF.
 COLOURS = 64
+# Rows of the first object's colour in the sample that the palette is made of, so that it is kept as it is.
+MARK_ROWS = 40
 # Share of the surface points, from below, in the view from above: the ceiling is left out.
 BELOW_CEILING_SHARE = 0.93
 # Margin around the map in the view from above.
@@ -63,23 +65,30 @@ class Moment:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where points of the map lie in the view from above. low_m: [2] corner of the view."""
+    """Where points of the map lie in the view from above.
 
+    right_up: [2, 2] directions of the view in the map, one a row; low_m: [2] lower left corner of the view along them.
+    """
+
+    right_up: Float64Array
     low_m: Float64Array
     px_per_m: float
     height_px: int
 
     @staticmethod
     def of(points_m: NDArray[np.floating], width_px: int, height_px: int) -> Plan:
-        """The plan that shows all points [N, 2] in the middle of a view of that size."""
-        low, high = points_m.min(axis=0) - MARGIN_M, points_m.max(axis=0) + MARGIN_M
-        size_px = np.array([width_px, height_px])
+        """The plan that shows all points [N, 2] in the middle of a view of that size, turned so that they are large."""
+        size_px, turned = np.array([width_px, height_px]), np.array([[0.0, -1.0], [1.0, 0.0]])
+        extent_m = np.ptp(points_m, axis=0)
+        right_up = turned if (extent_m[0] > extent_m[1]) != (width_px > height_px) else np.eye(2)
+        seen = points_m @ right_up.T
+        low, high = seen.min(axis=0) - MARGIN_M, seen.max(axis=0) + MARGIN_M
         px_per_m = float((size_px / (high - low)).min())
-        return Plan((low + high) / 2 - size_px / px_per_m / 2, px_per_m, height_px)
+        return Plan(right_up, (low + high) / 2 - size_px / px_per_m / 2, px_per_m, height_px)
 
     def pixels(self, points_m: NDArray[np.floating]) -> NDArray[np.int32]:
-        """[N, 2] columns and rows of points [N, >= 2]; y points up."""
-        columns_rows = (np.atleast_2d(points_m)[:, :2] - self.low_m) * self.px_per_m
+        """[N, 2] columns and rows of points [N, >= 2]."""
+        columns_rows = (np.atleast_2d(points_m)[:, :2] @ self.right_up.T - self.low_m) * self.px_per_m
         columns_rows[:, 1] = self.height_px - 1 - columns_rows[:, 1]
         return np.round(columns_rows).astype(np.int32)
 
@@ -149,7 +158,8 @@ def _draw_camera(out: RgbImage, plan: Plan, T_map_camera: Float64Array) -> None:
 
 def write_gif(pictures: list[RgbImage], path: Path) -> None:
     """One palette for all pictures, without dithering, which would make the file large."""
-    sample = np.concatenate(pictures[:: max(1, len(pictures) // 12)])
+    marks = np.full((MARK_ROWS, pictures[0].shape[1], 3), draw.colour(FIRST_COLOUR), np.uint8)
+    sample = np.concatenate([*pictures[:: max(1, len(pictures) // 12)], marks])
     palette = Image.fromarray(sample).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     frames = [Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 // RATE_HZ, loop=0, optimize=True)
