@@ -1,3 +1,5 @@
+"""Components of linked pixels."""
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -6,7 +8,7 @@ from echoseg_ros.masks.connected_labels import label_linked
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_without_cuts_components_are_those_of_ndimage(seed):
+def test_with_all_links_components_equal_those_of_scipy(seed: int) -> None:
     mask = np.random.default_rng(seed).random((40, 53)) < 0.55
     links = np.ones_like(mask)
     labels, count = label_linked(mask, links, links)
@@ -15,7 +17,7 @@ def test_without_cuts_components_are_those_of_ndimage(seed):
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_a_cut_link_separates():
+def test_a_missing_link_separates_components() -> None:
     mask = np.ones((4, 6), bool)
     right = np.ones_like(mask)
     right[:, 2] = False

@@ -1,6 +1,9 @@
-"""Grounding DINO with tiny random weights: boxes as its own processor has them, names by the words of each prompt."""
+"""Grounding DINO with tiny random weights: boxes equal those of its own processor; names by the tokens of each prompt."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,17 +11,19 @@ import tiny_models
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.detectors import make_detector
+from echoseg_ros.masks.pretrained.detectors import Detector, make_detector
 
 PROMPTS = "Cup, wall clock"
 
 
-def detector(folder: object, prompts: str = PROMPTS):
+def detector(folder: Path | str, prompts: str = PROMPTS) -> Detector:
     return make_detector(MaskConfig(detector="grounding_dino", detector_path=str(folder), prompts=prompts))
 
 
 @pytest.mark.parametrize("shape", [(48, 80), (80, 48)])
-def test_boxes_are_those_of_its_own_processor(folders, models, shape: tuple[int, int]) -> None:
+def test_boxes_equal_those_of_its_own_processor(
+    folders: dict[str, Path], models: ModuleType, shape: tuple[int, int]
+) -> None:
     import torch
 
     rgb = tiny_models.picture(*shape)
@@ -32,7 +37,7 @@ def test_boxes_are_those_of_its_own_processor(folders, models, shape: tuple[int,
         outputs, inputs["input_ids"], threshold=-1.0, target_sizes=[shape]
     )
     np.testing.assert_allclose(found.corners_px, theirs["boxes"].numpy(), atol=1e-3)
-    # Tokens, each a letter: [CLS] c u p . w a l l c l o c k . [SEP]
+    # Tokens, one for each letter: [CLS] c u p . w a l l c l o c k . [SEP]
     tokens = outputs.logits[0].sigmoid().numpy()
     cup, clock = tokens[:, 1:4].max(axis=1), tokens[:, 5:14].max(axis=1)
     np.testing.assert_allclose(found.scores, np.maximum(cup, clock), atol=1e-5)
@@ -40,12 +45,12 @@ def test_boxes_are_those_of_its_own_processor(folders, models, shape: tuple[int,
     assert len(set(found.names)) == 2
 
 
-def test_more_prompts_than_the_model_reads_are_refused(folders) -> None:
+def test_more_prompts_than_the_model_reads_are_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(BackendError, match=r"masks.prompts: 20 are more than this model reads \(64 tokens\)"):
         detector(folders["grounding_dino"], ", ".join(["kettle"] * 20))
 
 
-def test_what_is_missing_is_one_line(folders) -> None:
+def test_errors_are_one_line(folders: dict[str, Path]) -> None:
     with pytest.raises(BackendError, match="masks.detector_path is not set.*IDEA-Research/grounding-dino.*Apache-2.0"):
         detector("")
     with pytest.raises(BackendError, match="holds a model of type 'owlv2', want 'grounding-dino'"):

@@ -1,6 +1,9 @@
-"""OWLv2 with tiny random weights: what we read out of it is what its own processor reads."""
+"""OWLv2 with tiny random weights: boxes, scores and names equal those of its own processor."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,17 +11,19 @@ import tiny_models
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.detectors import make_detector
+from echoseg_ros.masks.pretrained.detectors import Detector, make_detector
 
 PROMPTS = "cup, wall clock"
 
 
-def detector(folder: object, prompts: str = PROMPTS):
+def detector(folder: Path | str, prompts: str = PROMPTS) -> Detector:
     return make_detector(MaskConfig(detector="owlv2", detector_path=str(folder), prompts=prompts))
 
 
 @pytest.mark.parametrize("shape", [(48, 80), (80, 48)])
-def test_boxes_and_names_are_those_of_its_own_processor(folders, models, shape: tuple[int, int]) -> None:
+def test_boxes_and_names_equal_those_of_its_own_processor(
+    folders: dict[str, Path], models: ModuleType, shape: tuple[int, int]
+) -> None:
     import torch
 
     rgb = tiny_models.picture(*shape)
@@ -37,7 +42,7 @@ def test_boxes_and_names_are_those_of_its_own_processor(folders, models, shape: 
     assert list(found.names) == theirs["text_labels"] and len(set(found.names)) == 2
 
 
-def test_only_what_reaches_the_score(folders) -> None:
+def test_only_boxes_with_the_least_score_are_returned(folders: dict[str, Path]) -> None:
     rgb = tiny_models.picture()
     every = detector(folders["owlv2"]).find(rgb, 0.0)
     bound = float(np.median(every.scores))
@@ -47,7 +52,7 @@ def test_only_what_reaches_the_score(folders) -> None:
     assert detector(folders["owlv2"]).find(rgb, 1.0).corners_px.shape == (0, 4)
 
 
-def test_what_is_missing_is_one_line(folders) -> None:
+def test_errors_are_one_line(folders: dict[str, Path]) -> None:
     with pytest.raises(BackendError, match="masks.detector_path /nowhere.*google/owlv2.*Apache-2.0") as caught:
         detector("/nowhere")
     assert "\n" not in str(caught.value)

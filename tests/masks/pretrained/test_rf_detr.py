@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import pytest
 import tiny_models
@@ -9,15 +13,17 @@ import tiny_models
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
 from echoseg_ros.masks.factory import make_masks
+from echoseg_ros.masks.protocol import MaskBackend
+from echoseg_ros.types import CameraFrame, FloatImage
 
 SHAPE = (24, 40)
 
 
-def backend(folder: object, **settings):
+def backend(folder: Path | str, **settings: Any) -> MaskBackend:
     return make_masks(MaskConfig(backend="rf_detr", model_path=str(folder), **settings))
 
 
-def answers(models, folder, frame):
+def answers(models: ModuleType, folder: Path, frame: CameraFrame) -> tuple[FloatImage, FloatImage]:
     """([Q, C] probabilities, [Q, *SHAPE] mask values) of one pass of the model."""
     import torch
 
@@ -32,7 +38,9 @@ def answers(models, folder, frame):
     return found.logits[0].sigmoid().numpy(), values.numpy()
 
 
-def test_proposals_are_the_models_masks_with_its_classes(folders, models, frame) -> None:
+def test_proposals_are_the_masks_of_the_model_with_its_classes(
+    folders: dict[str, Path], models: ModuleType, frame: CameraFrame
+) -> None:
     proposal = backend(folders["rf_detr"], min_score=0.0).propose(frame)
     chances, values = answers(models, folders["rf_detr"], frame)
     assert proposal.labels.shape == SHAPE and proposal.backend == "rf_detr" and len(proposal.scores) >= 1
@@ -43,7 +51,7 @@ def test_proposals_are_the_models_masks_with_its_classes(folders, models, frame)
         assert (values[query][proposal.labels == label] > -1e-4).all(), "pixels outside the model's mask"
 
 
-def test_prompts_choose_among_its_classes(folders, models, frame) -> None:
+def test_prompts_select_classes(folders: dict[str, Path], models: ModuleType, frame: CameraFrame) -> None:
     proposal = backend(folders["rf_detr"], min_score=0.0, prompts="clock").propose(frame)
     chances, _ = answers(models, folders["rf_detr"], frame)
     assert set(proposal.names) == {"clock"}
@@ -52,7 +60,7 @@ def test_prompts_choose_among_its_classes(folders, models, frame) -> None:
         backend(folders["rf_detr"], prompts="cup, unicorn")
 
 
-def test_the_unsure_are_left_unjudged(folders, models, frame) -> None:
+def test_unsure_masks_are_unjudged(folders: dict[str, Path], models: ModuleType, frame: CameraFrame) -> None:
     chances, _ = answers(models, folders["rf_detr"], frame)
     best = float(chances.max())
     bound = best * 1.01
@@ -62,14 +70,14 @@ def test_the_unsure_are_left_unjudged(folders, models, frame) -> None:
     assert set(np.unique(proposal.labels)) == {-1, 0}
 
 
-def test_a_detector_without_masks_is_refused(models, tmp_path) -> None:
-    """The package would make up a head for masks."""
+def test_a_detector_without_masks_is_refused(models: ModuleType, tmp_path: Path) -> None:
+    """transformers would add a head for masks with random weights."""
     tiny_models.save_rf_detr(models, tmp_path, masks=False)
     with pytest.raises(BackendError, match="weights are missing, such as"):
         backend(tmp_path)
 
 
-def test_what_is_missing_is_one_line_with_model_and_licence() -> None:
+def test_a_missing_model_is_named_in_one_line_with_its_licence() -> None:
     with pytest.raises(BackendError, match="masks.model_path is not set.*Roboflow/rf-detr-seg.*Apache-2.0") as caught:
         backend("")
     assert "\n" not in str(caught.value)
