@@ -90,7 +90,8 @@ class Plan:
         """[N, 2] columns and rows of points [N, >= 2]."""
         columns_rows = (np.atleast_2d(points_m)[:, :2] @ self.right_up.T - self.low_m) * self.px_per_m
         columns_rows[:, 1] = self.height_px - 1 - columns_rows[:, 1]
-        return np.round(columns_rows).astype(np.int32)
+        pixels: NDArray[np.int32] = np.round(columns_rows).astype(np.int32)
+        return pixels
 
 
 def moments(bag: Path) -> list[Moment]:
