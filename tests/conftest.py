@@ -16,3 +16,13 @@ def test_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"test data not found at {path}: set ECHOSEG_TEST_DATA")
     return path
+
+
+@pytest.fixture(scope="session")
+def map_bench_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bag of a small scene for tests of the map benchmark."""
+    from small_map_bench import write_scene  # here: most tests do not need the rasterizer
+
+    path = tmp_path_factory.mktemp("map") / "room_0"
+    write_scene(path)
+    return path

@@ -1,1 +1,1 @@
-"""Metrics, benchmarks and baselines."""
+"""Benchmarks, evaluation on data sets, metrics and baselines."""

@@ -1,4 +1,4 @@
-"""Long work that can be cut off: its state in a file, good only for the code and the settings that made it."""
+"""Checkpoints of long computations: a state in a file, valid only for the code and settings that wrote it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from echoseg_ros.io.files import replacing
 
 
 def save_checkpoint(path: Path, key: object, state: object) -> None:
-    """Write a state atomically. key: what must be the same for it to be used again; both anything pickle takes."""
+    """Write a state atomically. key: identifies the code and settings that the state is valid for; both picklable."""
     with replacing(path) as temporary:
         temporary.write_bytes(pickle.dumps((key, state)))
 
 
 def load_checkpoint(path: Path, key: object) -> Any | None:
-    """The state saved under that key; None if there is none, or one of another key or of code that is gone.
+    """The state saved with this key; None if the file is missing, damaged, has another key or needs code that is gone.
 
-    Only for files of one's own: what a pickle says is executed.
+    Only for trusted files: unpickling executes code from the file.
     """
     try:
         saved_key, state = pickle.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""How much memory this process holds, as Linux counts it."""
+"""Resident memory of this process, read from /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import gc
 import re
 from pathlib import Path
 
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS_FILE = Path("/proc/self/status")
+_CLEAR_REFS_FILE = Path("/proc/self/clear_refs")
 
 
 def rss_mb() -> float:
@@ -17,20 +18,20 @@ def rss_mb() -> float:
 
 
 def peak_rss_mb() -> float:
-    """The most resident memory since the start, or since the last `forget_peak`, MiB."""
+    """Peak resident memory since the process started or since the last `reset_peak_rss`, MiB."""
     return _status_mb("VmHWM")
 
 
-def forget_peak() -> None:
-    """Give unused memory back to the system and count the peak anew, where the system lets a process do so."""
+def reset_peak_rss() -> None:
+    """Return unused memory to the system and restart the peak counter, where the system permits it."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
-        _CLEAR.write_text("5")
+        _CLEAR_REFS_FILE.write_text("5")
 
 
 def _status_mb(name: str) -> float:
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-    assert found is not None  # part of every Linux since 2.6
+    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS_FILE.read_text(), re.MULTILINE)
+    assert found is not None  # every Linux since 2.6 has it
     return int(found[1]) / 1024

@@ -1,4 +1,4 @@
-"""Work in parallel processes, each with one thread."""
+"""Tasks in parallel processes, each with one thread."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
-def one_thread() -> None:
-    """Leave the other cores to the other processes."""
+def limit_to_one_thread() -> None:
+    """Limit numba and torch to one thread, so that parallel processes do not compete for cores."""
     import numba
     import torch
 
@@ -22,22 +22,22 @@ def one_thread() -> None:
         torch.set_num_interop_threads(1)
 
 
-def in_processes(
+def run_in_processes(
     function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], jobs: int
 ) -> Iterator[tuple[int, Result]]:
-    """(number of the task, function(*task)) as each is done, `jobs` at a time; in this process for one job or task.
+    """Yield (number of the task, function(*task)) as tasks finish, `jobs` at a time; one job or task runs in this process.
 
-    What a task raises is raised here, and the tasks that have not begun are dropped.
+    An exception of a task is raised here; tasks that have not started are cancelled.
     """
     if jobs <= 1 or len(tasks) <= 1:
         for number, task in enumerate(tasks):
             yield number, function(*task)
         return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
-        asked: dict[Future[Result], int] = {pool.submit(function, *task): n for n, task in enumerate(tasks)}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=limit_to_one_thread) as pool:
+        task_numbers: dict[Future[Result], int] = {pool.submit(function, *task): n for n, task in enumerate(tasks)}
         try:
-            for future in as_completed(asked):
-                yield asked[future], future.result()
+            for future in as_completed(task_numbers):
+                yield task_numbers[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from echoseg_ros.config import Config
-from echoseg_ros.eval.sound.sound_scenes import SoundCase, SoundScene, make_scene, windows
+from echoseg_ros.eval.sound.sound_scenes import SoundCase, SoundScene, audio_windows, make_scene
 from echoseg_ros.pipeline.decision_stage import DecisionStage
 from echoseg_ros.sound.array.array_geometry import ArrayGeometry, array_from_mapping
 from echoseg_ros.sound.evidence.extractor import EvidenceExtractor
@@ -24,7 +24,7 @@ def line(count: int) -> ArrayGeometry:
 def verdict_after(scene: SoundScene, poses: int) -> Verdict:
     config = Config()
     extract, judge = EvidenceExtractor(scene.array, 16000, config.sound), DecisionStage(config)
-    heard = windows(scene, SoundCase(sounds=("builtin:noise",), sources=(SOURCE,)))[:poses]
+    heard = audio_windows(scene, SoundCase(sounds=("builtin:noise",), sources=(SOURCE,)))[:poses]
     return [judge.add(extract(window), scene.snapshot) for window in heard][-1]
 
 

@@ -1,0 +1,1 @@
+"""Methods of others that the benchmarks compare with."""

@@ -1,7 +1,7 @@
-"""Gaussians drawn tile by tile in plain torch: what one would write without kernels of one's own.
+"""Tiled rasterizer in plain torch, without own kernels: the baseline for the speed of the CPU kernels.
 
-Only the benchmark uses it, as the baseline for the speed of the CPU kernels. Projection, sorting and dealing to tiles
-are vectorised over all Gaussians; a tile is blended as one dense matrix of pixels x Gaussians; autograd does the rest.
+Projection, sorting and assignment to tiles are vectorised over all Gaussians; a tile is blended as one dense matrix of
+pixels x Gaussians; gradients come from autograd.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from echoseg_ros.mapping.rasterizers.conventions import (
 from echoseg_ros.mapping.rasterizers.reference import Projected, project
 from echoseg_ros.types import Camera, Float64Array
 
+# Side of a tile, px.
 TILE = 16
 
 
@@ -30,8 +31,8 @@ def render_tiled(gaussians: Gaussians, camera: Camera, T_map_camera: Float64Arra
     opacities, rgb = gaussians.opacities[projected.rows], gaussians.rgb[projected.rows]
     ranks, counts = _tile_lists(projected, opacities.detach(), camera)
     drawn = torch.cat([rgb, projected.depths[:, None], torch.ones_like(opacities)[:, None]], 1)
-    # One gather for all tiles: a gather per tile would make autograd add up a gradient of full length for each.
-    shapes = torch.cat([projected.means_px, projected.conics, opacities[:, None], drawn], 1)[ranks].split(counts)
+    # One gather for all tiles: with one gather a tile, autograd would add up a gradient of full length for each tile.
+    shapes = torch.cat([projected.means_px, projected.conics, opacities[:, None], drawn], 1)[ranks].split(counts)  # type: ignore[no-untyped-call]
     tiles_x, tiles_y = _tile_counts(camera)
     tiles = [_blend_tile(shapes[tile], tile % tiles_x * TILE, tile // tiles_x * TILE) for tile in range(len(counts))]
     image = torch.stack(tiles).reshape(tiles_y, tiles_x, TILE, TILE, 5).transpose(1, 2)
@@ -46,7 +47,7 @@ def _tile_counts(camera: Camera) -> tuple[int, int]:
 
 @torch.no_grad()
 def tile_rectangles(projected: Projected, opacities: Tensor, camera: Camera) -> Tensor:
-    """[V, 4] tiles x0, x1, y0, y1 (ends excluded) that hold all pixels where a Gaussian's alpha reaches the threshold.
+    """[V, 4] tiles x0, x1, y0, y1 (ends excluded) with all pixels where a Gaussian's alpha reaches ALPHA_MIN.
 
     opacities: [V] of the projected Gaussians.
     """
@@ -65,7 +66,7 @@ def tile_rectangles(projected: Projected, opacities: Tensor, camera: Camera) -> 
 
 @torch.no_grad()
 def _tile_lists(projected: Projected, opacities: Tensor, camera: Camera) -> tuple[Tensor, list[int]]:
-    """(ranks [P]: the Gaussians of tile after tile, front to back; how many of them each tile has)."""
+    """(ranks [P]: the Gaussians of each tile in order of tiles, front to back; their number in each tile)."""
     x0, x1, y0, y1 = tile_rectangles(projected, opacities, camera).unbind(1)
     areas = (x1 - x0) * (y1 - y0)
     ranks = torch.repeat_interleave(areas)
@@ -77,9 +78,9 @@ def _tile_lists(projected: Projected, opacities: Tensor, camera: Camera) -> tupl
 
 
 def _blend_tile(shapes: Tensor, left: int, top: int) -> Tensor:  # [TILE^2, 5]
-    """Sums of w times rgb, depth and 1 over a tile's pixels.
+    """Sums of blending weight times rgb, depth and 1 for each pixel of a tile.
 
-    shapes: [K, 11] centre, conic, opacity, rgb, depth and 1 of its Gaussians, front to back.
+    shapes: [K, 11] centre, conic, opacity, rgb, depth and 1 of the tile's Gaussians, front to back.
     """
     u, v, a, b, c, opacities = shapes[:, :6].unbind(1)
     places = torch.arange(TILE, device=shapes.device).to(shapes) + 0.5

@@ -1,4 +1,4 @@
-"""The long run of `echoseg bench map` as a picture."""
+"""Plot of the long run of `echoseg bench map`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from echoseg_ros.io.files import replacing
+from echoseg_ros.eval.picture_files import save_figure
 
 _CURVES = (
     ("time of a frame / time of the fixed kernel", "busy_per_kernel"),
@@ -21,7 +21,7 @@ _CURVES = (
 
 
 def plot_minutes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Time, memory and size of the map over the minutes of a long run, each from zero; a PNG."""
+    """Write a PNG with time, memory and size of the map over the minutes of a long run."""
     figure, axes = plt.subplots(len(_CURVES), 1, figsize=(7, 7), sharex=True, layout="constrained")
     for axis, (title, column) in zip(axes, _CURVES, strict=True):
         axis.plot([row["minute"] for row in rows], [row[column] for row in rows], marker="o", markersize=3)
@@ -29,6 +29,4 @@ def plot_minutes(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("recorded minute")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    plt.close(figure)
+    save_figure(path, figure)

@@ -1,4 +1,4 @@
-"""What a map is worth in views it was not built from: figures over all of them, pictures of the best and the worst."""
+"""Scores of a map in held-out views, and pictures of the best, median and worst view."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Any
 import cv2
 import numpy as np
 
+from echoseg_ros.eval.bench import mean, median
 from echoseg_ros.eval.map.image_quality import DRAWN_ALPHA, depth_errors_pct, ssim
-from echoseg_ros.io.files import replacing
+from echoseg_ros.eval.picture_files import write_png
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.report import draw
 from echoseg_ros.types import CameraFrame, FloatImage, RgbImage
 
-# The error picture shows differences this many times as large.
+# Factor by which the error picture amplifies differences.
 _ERROR_GAIN = 4
-_PICTURE_WIDTH_PX = 320
+# Width of each panel of a picture, px.
+_PANEL_WIDTH_PX = 320
 
 
 @dataclass(frozen=True, eq=False)
 class ViewScore:
-    """One held-out view at the map's resolution.
+    """Scores of one held-out view at the map's resolution.
 
-    psnr_fitted_db: with the gain and bias that fit best; depth_errors_pct: [n] of the pixels that can be judged;
-    drawn_share: pixels that the map draws; truth: the frame; rgb: [H, W, 3] in 0..1 and depth: [H, W] as drawn.
+    psnr_fitted_db: after the gain and offset that fit best; depth_errors_pct: [n] errors of the pixels with known depth,
+    % of the true depth; drawn_share: share of pixels that the map covers; truth: the frame; rgb: [H, W, 3] in 0..1 and
+    depth: [H, W] as rendered, 0 = not covered.
     """
 
     psnr_db: float
@@ -40,7 +43,7 @@ class ViewScore:
 
 
 def score_views(mapper: Mapper, frames: Sequence[CameraFrame]) -> list[ViewScore]:
-    """Compare what the map expects of each frame with the frame; without depth_m its depth is not judged."""
+    """Compare the rendered view of each frame with the frame; a frame without depth_m gets no depth errors."""
     return [_score(mapper, frame) for frame in frames]
 
 
@@ -61,20 +64,20 @@ def _score(mapper: Mapper, frame: CameraFrame) -> ViewScore:
 
 
 def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
-    """Means over the views, and the median depth error over the pixels of all of them; None for what no view tells."""
+    """Means over the views and the median depth error over the pixels of all views; None where no view has a value."""
     errors = np.concatenate([score.depth_errors_pct for score in scores]) if scores else np.zeros(0)
     return {
         "views": len(scores),
-        "psnr_db": _mean([score.psnr_db for score in scores]),
-        "psnr_fitted_db": _mean([score.psnr_fitted_db for score in scores]),
-        "ssim": _mean([score.ssim for score in scores]),
-        "depth_error_pct_p50": round(float(np.median(errors)), 4) if len(errors) else None,
-        "drawn_pct": _mean([100 * score.drawn_share for score in scores]),
+        "psnr_db": mean([score.psnr_db for score in scores], 4),
+        "psnr_fitted_db": mean([score.psnr_fitted_db for score in scores], 4),
+        "ssim": mean([score.ssim for score in scores], 4),
+        "depth_error_pct_p50": median(errors, 4),
+        "drawn_pct": mean([100 * score.drawn_share for score in scores], 4),
     }
 
 
 def write_side_by_side(out: Path, name: str, scores: Sequence[ViewScore]) -> list[Path]:
-    """OUT/NAME_{best,median,worst}.png by PSNR: what the map draws | the frame | error | depth of both."""
+    """Write OUT/NAME_{best,median,worst}.png by PSNR (see `side_by_side`); returns the files."""
     if not scores:
         return []
     ranked = sorted(scores, key=lambda score: -score.psnr_db)
@@ -82,14 +85,13 @@ def write_side_by_side(out: Path, name: str, scores: Sequence[ViewScore]) -> lis
     paths = []
     for rank, score in chosen.items():
         path = out / f"{name}_{rank}.png"
-        with replacing(path) as temporary:
-            cv2.imwrite(str(temporary), cv2.cvtColor(side_by_side(score), cv2.COLOR_RGB2BGR))
+        write_png(path, side_by_side(score))
         paths.append(path)
     return paths
 
 
 def side_by_side(score: ViewScore) -> RgbImage:
-    """View, truth, error and depths of one view as one picture [h, 5 w, 3]."""
+    """[h, 5 w, 3] one view as rendered, the frame, their difference, rendered depth and true depth."""
     truth = score.truth.rgb
     view = (score.rgb * 255).round().astype(np.uint8)
     difference = np.abs(score.rgb - truth / 255.0).mean(axis=-1)
@@ -107,18 +109,15 @@ def side_by_side(score: ViewScore) -> RgbImage:
 
 
 def _panel(image: RgbImage, text: str) -> RgbImage:
-    height = round(image.shape[0] * _PICTURE_WIDTH_PX / image.shape[1])
-    large = np.asarray(cv2.resize(image, (_PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    height = round(image.shape[0] * _PANEL_WIDTH_PX / image.shape[1])
+    large = np.asarray(cv2.resize(image, (_PANEL_WIDTH_PX, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
     draw.caption(large, text, (4, height), (255, 255, 255))
     return large
 
 
 def _coloured(depth: FloatImage, farthest: float) -> RgbImage:
-    """Near is bright; black where there is none."""
+    """Colours of a depth image: near is bright, no depth is black."""
     scaled = np.clip(255 * (1 - depth / farthest), 0, 255).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    return np.where((depth > 0)[..., None], colours, np.uint8(0))
-
-
-def _mean(values: list[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None
+    coloured: RgbImage = np.where((depth > 0)[..., None], colours, np.uint8(0))
+    return coloured

@@ -1,6 +1,8 @@
-"""How alike two pictures are: PSNR, SSIM, and the error of a depth picture."""
+"""Image similarity (SSIM) and errors of depth images."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +11,26 @@ from scipy import ndimage
 from echoseg_ros.errors import ImageFormatError
 from echoseg_ros.types import Float64Array, FloatImage
 
-# Wang, Bovik, Sheikh and Simoncelli 2004: window of 11 x 11 px, Gaussian of 1.5 px, constants for values in 0..1.
-_WINDOW_PX, _SIGMA_PX = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2
-# Where less than this of a pixel is covered, the map does not claim to know its depth.
+# Side of the square SSIM window, px (Wang, Bovik, Sheikh & Simoncelli 2004, as all SSIM constants).
+_WINDOW_PX = 11
+# Standard deviation of the Gaussian weights of the SSIM window, px.
+_SIGMA_PX = 1.5
+# Stabilising constants of SSIM for values in 0..1: of the luminance term and of the contrast term.
+_C1 = 0.01**2
+_C2 = 0.03**2
+# Alpha above which the map covers a pixel and has a depth there.
 DRAWN_ALPHA = 0.5
 
 
-def psnr_db(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Peak signal to noise ratio of two pictures of one shape, values in 0..1; at most 300 dB, where they are equal."""
-    _check(a, b)
-    return float(-10 * np.log10(np.mean((np.asarray(a, float) - b) ** 2) + 1e-30))
-
-
 def ssim(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Structural similarity of two pictures [H, W, 3] with values in 0..1: 1 = equal, about 0 = nothing in common.
+    """Structural similarity of two images [H, W, C] with values in 0..1: 1 = equal, about 0 = unrelated.
 
-    Wang et al., Image Quality Assessment (2004), equation 13, over all windows that lie inside the picture, mean over
-    the three channels. Raises ImageFormatError if the shapes differ or a picture is smaller than the window.
+    Wang et al., Image Quality Assessment (2004), equation 13: mean over all windows inside the image and over channels.
+    Raises ImageFormatError if the shapes differ or an image is smaller than the window.
     """
-    _check(a, b)
+    _check_shapes(a, b)
     if a.ndim != 3 or min(a.shape[:2]) < _WINDOW_PX:
-        raise ImageFormatError(f"SSIM of pictures of {a.shape}: want [H, W, C] of at least {_WINDOW_PX} px a side")
+        raise ImageFormatError(f"SSIM of images of {a.shape}: want [H, W, C] of at least {_WINDOW_PX} px a side")
     x, y = np.asarray(a, float), np.asarray(b, float)
     mean_x, mean_y = _windowed(x), _windowed(y)
     var_x, var_y = _windowed(x * x) - mean_x**2, _windowed(y * y) - mean_y**2
@@ -41,11 +41,12 @@ def ssim(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def depth_errors_pct(drawn: FloatImage, alpha: FloatImage, truth: FloatImage) -> FloatImage:
-    """[n] errors in % of the true depth, of the pixels that have one (> 0) and that the map draws (alpha > DRAWN_ALPHA).
+    """[n] depth errors in % of the true depth, of pixels with a true depth (> 0) that the map covers.
 
-    drawn, alpha, truth: [H, W], depths in one unit.
+    drawn, alpha, truth: [H, W] rendered depth, alpha and true depth, both depths in one unit. Covered: alpha >
+    DRAWN_ALPHA. Raises ImageFormatError if the shapes differ.
     """
-    _check(drawn, truth)
+    _check_shapes(drawn, truth)
     known = (truth > 0) & (alpha > DRAWN_ALPHA)
     return np.asarray(100 * np.abs(drawn[known] - truth[known]) / truth[known], dtype=np.float32)
 
@@ -61,6 +62,6 @@ def _windowed(image: Float64Array) -> Float64Array:
     return image[edge:-edge, edge:-edge]
 
 
-def _check(a: NDArray, b: NDArray) -> None:
+def _check_shapes(a: NDArray[Any], b: NDArray[Any]) -> None:
     if a.shape != b.shape:
-        raise ImageFormatError(f"pictures of {a.shape} and {b.shape}: want one shape")
+        raise ImageFormatError(f"images of {a.shape} and {b.shape}: want one shape")

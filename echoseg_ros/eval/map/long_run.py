@@ -1,9 +1,9 @@
-"""A robot that drives through the same room for half an hour: what a frame costs must not grow, nor the memory.
+"""Long run through one room: neither the time of a frame nor the memory may grow.
 
     python -m echoseg_ros.eval.map.long_run BAG OUT.json
 
-A process of its own, since its memory is measured. The frames of the bag run forwards and backwards by turns, so that
-the pose never jumps; the sound runs forwards, round after round; stamps go on.
+A process of its own, since its memory is measured. The frames of the bag are played forwards and backwards alternately,
+so the pose never jumps; the audio is played forwards each time; stamps always increase.
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ from echoseg_ros.pipeline.sound_stage import SoundItem  # noqa: E402
 from echoseg_ros.types import AudioChunk, CameraFrame, DepthData, ImageData, PoseData  # noqa: E402
 
 MINUTE_NS = 60_000_000_000
-# The fixed kernel: a view drawn by the same code and threads as the map's, again after so many frames.
+# The fixed kernel is a render by the same code and threads as the map's: width px, height px, number of Gaussians.
 _KERNEL_VIEW = (320, 240, 10_000)
-_KERNEL_EVERY_FRAMES, _KERNEL_REPEATS = 20, 3
+# Frames between two measurements of the fixed kernel.
+_KERNEL_EVERY_FRAMES = 20
+# Renders in each measurement of the fixed kernel.
+_KERNEL_REPEATS = 3
 
 Item = CameraItem | SoundItem
 
 
 def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> Iterator[dict[str, Any]]:
-    """A row for each recorded minute of the whole pipeline without a clock, as soon as the minute is over.
+    """Yield a row for each recorded minute of the whole pipeline, run without a clock.
 
-    busy_ms: time of the map and the sound a frame (mean; of them map_ms the map's); kernel_ms: of the fixed kernel,
-    median of the minute; busy_per_kernel: one by the other, which does not depend on what else the machine does;
-    rss_mb: resident memory at the end of the minute.
+    busy_ms: mean time a frame of map and sound, map_ms: of the map alone; kernel_ms: median time of the fixed kernel;
+    busy_per_kernel: busy_ms / kernel_ms, which depends little on the load of the machine; rss_mb: resident memory at the
+    end of the minute.
     """
     reader = BagReader(bag)
     frames = bag_views(bag, config.input)
@@ -59,15 +62,15 @@ def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> 
         pipeline.add(reader.audio_format)
     kernel = fixed_kernel()
     minute = _Minute()
-    done = 0
+    finished_minutes = 0
     with tqdm(total=minutes * 60, desc="long run", unit=" s recorded", disable=not progress) as bar:
-        for at_ns, items in endless(frames, chunks):
-            if at_ns >= (done + 1) * MINUTE_NS:
-                done += 1
-                yield {"minute": done, **minute.figures(pipeline)}
+        for at_ns, items in loop_recording(frames, chunks):
+            if at_ns >= (finished_minutes + 1) * MINUTE_NS:
+                finished_minutes += 1
+                yield {"minute": finished_minutes, **minute.figures(pipeline)}
                 minute = _Minute()
                 bar.update(60)
-                if done >= minutes:
+                if finished_minutes >= minutes:
                     return
             for item in items:
                 minute.add(pipeline, item)
@@ -75,14 +78,14 @@ def long_run(bag: Path, config: Config, minutes: int, progress: bool = True) -> 
                 minute.kernel_ms += [_milliseconds(kernel) for _ in range(_KERNEL_REPEATS)]
 
 
-def endless(frames: Sequence[CameraFrame], chunks: Sequence[AudioChunk]) -> Iterator[tuple[int, list[Item]]]:
-    """(nanoseconds since the start, messages of that moment) of a recording that goes back and forth for ever.
+def loop_recording(frames: Sequence[CameraFrame], chunks: Sequence[AudioChunk]) -> Iterator[tuple[int, list[Item]]]:
+    """Yield (nanoseconds since the start, messages of that moment) of a recording played back and forth without end.
 
-    frames: at an even rate; chunks: no longer than the frames together.
+    frames: at a constant rate; chunks: audio that is not longer than the frames.
     """
     period_ns = round(float(np.median(np.diff([frame.stamp_ns for frame in frames]))))
     start_ns, length_ns = frames[0].stamp_ns, period_ns * len(frames)
-    sounds = [chunk for chunk in chunks if 0 <= chunk.stamp_ns - start_ns < length_ns]
+    audio = [chunk for chunk in chunks if 0 <= chunk.stamp_ns - start_ns < length_ns]
     round_number = 0
     while True:
         begin_ns = start_ns + round_number * length_ns
@@ -90,7 +93,7 @@ def endless(frames: Sequence[CameraFrame], chunks: Sequence[AudioChunk]) -> Iter
         moments: list[tuple[int, list[Item]]] = [
             (begin_ns + i * period_ns, _messages(frame, begin_ns + i * period_ns)) for i, frame in enumerate(order)
         ]
-        moments += [(at_ns := begin_ns + c.stamp_ns - start_ns, [AudioChunk(at_ns, c.samples)]) for c in sounds]
+        moments += [(at_ns := begin_ns + c.stamp_ns - start_ns, [AudioChunk(at_ns, c.samples)]) for c in audio]
         for at_ns, items in sorted(moments, key=lambda moment: moment[0]):
             yield at_ns - start_ns, items
         round_number += 1
@@ -104,7 +107,7 @@ def _messages(frame: CameraFrame, at_ns: int) -> list[Item]:
 
 
 def fixed_kernel() -> Callable[[], object]:
-    """A piece of work that is the same every time; already compiled."""
+    """A fixed amount of work as a function, already compiled: one render of a constant scene."""
     gaussians, camera = visible_scene(*_KERNEL_VIEW, seed=0)
     rasterizer = NumbaRasterizer()
 
@@ -117,7 +120,7 @@ def fixed_kernel() -> Callable[[], object]:
 
 
 class _Minute:
-    """What is counted within a recorded minute."""
+    """Times and counts of one recorded minute."""
 
     def __init__(self) -> None:
         self.frames = 0

@@ -1,4 +1,4 @@
-"""The recordings that the map is judged by, each made once, and their frames."""
+"""Recordings of the map benchmark, each simulated once, and their frames."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from echoseg_ros.mapping.keyframes import reduced
 from echoseg_ros.pipeline.frame_assembler import FrameAssembler
 from echoseg_ros.types import Camera, CameraFrame, DepthData, ImageData, PoseData
 
+# Length of each recording, seconds.
 SECONDS = 20.0
-_KITCHEN_OBJECT, _KITCHEN_SOUND = "gamepad", "rain_1-17367-A.ogg"
+# The object that sounds in the kitchen, and its sound.
+_KITCHEN_OBJECT = "gamepad"
+_KITCHEN_SOUND = "rain_1-17367-A.ogg"
 _ROOM_SEEDS = (0, 1)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A recording by name. write: makes the bag at a path."""
+    """A recording with a name. write: simulates its bag at a path."""
 
     name: str
     write: Callable[[Path], object]
 
     def bag(self, folder: Path) -> Path:
-        """The scene's bag below `folder`, made now unless it is there."""
+        """The scene's bag below `folder`; simulated first if it does not exist."""
         path = folder / self.name
         if not path.exists():
             self.write(path)
@@ -34,9 +37,9 @@ class Scene:
 
 
 def all_scenes(data: Path, progress: bool = False) -> list[Scene]:
-    """The recorded kitchen and two simulated rooms, 20 s each, one object sounding in each of them.
+    """The recorded kitchen and two simulated rooms, with one sounding object each.
 
-    Raises FolderError if the kitchen or its sound is not in the folder of recordings.
+    data: the folder of recordings. Raises FolderError if it lacks the kitchen or its sound.
     """
     from echoseg_sim.recordings.rgbd_recording import SourceSpec, simulate_rgbd  # here: the simulator needs open3d
     from echoseg_sim.recordings.room_recording import simulate_room
@@ -44,7 +47,7 @@ def all_scenes(data: Path, progress: bool = False) -> list[Scene]:
     kitchen, sound = data / "real_kitchen", data / "sounds" / _KITCHEN_SOUND
     for path in (kitchen, sound):
         if not path.exists():
-            raise FolderError(f"{path}: missing; the bench needs the recorded kitchen and its sound")
+            raise FolderError(f"{path}: missing; the benchmark of the map needs the recorded kitchen and its sound")
     source = SourceSpec(_KITCHEN_OBJECT, str(sound))
 
     def room(seed: int) -> Scene:
@@ -55,9 +58,9 @@ def all_scenes(data: Path, progress: bool = False) -> list[Scene]:
 
 
 def bag_views(bag: Path, config: InputConfig, width_px: int | None = None, use_depth: bool = True) -> list[CameraFrame]:
-    """All posed frames of a bag in order of time, with depth unless told otherwise, at most `width_px` wide.
+    """All posed frames of a bag in order of time, with depth if `use_depth`, at most `width_px` wide.
 
-    Raises BagError for a bag that cannot be read; frames that cannot be used raise as FrameAssembler.add does.
+    Raises BagError for an unreadable bag, and for unusable frames the errors of FrameAssembler.add.
     """
     assembler = FrameAssembler(config, use_depth)
     frames: list[CameraFrame] = []
@@ -69,5 +72,5 @@ def bag_views(bag: Path, config: InputConfig, width_px: int | None = None, use_d
 
 
 def is_held_out(frame: CameraFrame, every: int) -> bool:
-    """Whether a run that holds out every n-th received frame keeps this one out of its map."""
+    """Whether a run that holds out every `every`-th received frame holds out this frame; 0 holds out none."""
     return every > 0 and frame.index % every == every - 1

@@ -1,4 +1,4 @@
-"""How long an optimisation step takes on this machine's CPU, next to plain torch and to a fixed piece of work."""
+"""Time of an optimisation step on the CPU, compared with plain torch and with a fixed matrix product."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from echoseg_ros.mapping.rasterizers.numba.backend import NumbaRasterizer
 from echoseg_ros.mapping.rasterizers.reference import project
 from echoseg_ros.types import Camera, Float64Array
 
-# Standard deviation of a Gaussian in the image: with it one reaches into 3 to 5 tiles of 16 x 16 px.
+# Standard deviation of a Gaussian in the image, px: each reaches into 3 to 5 tiles of 16 x 16 px.
 _SIGMA_PX = 2.5
-# Faint like Gaussians fresh from insertion in other systems, so that light gets through all layers: none is hidden.
-_LOGIT_MEAN, _LOGIT_DEVIATION = -2.0, 1.0
+# Mean and deviation of the opacity logits: so transparent that no Gaussian is hidden behind others.
+_LOGIT_MEAN = -2.0
+_LOGIT_DEVIATION = 1.0
+# Rows and columns of the matrices of the reference product.
 _MATMUL_SIZE = 512
+# Repeats of tiled torch, which is slow.
 _TORCH_REPEATS = 2
+# Factor on the learning rates: all repeats must draw nearly the same scene.
+_RATE_FACTOR = 1e-9
 
 _Render = Callable[[Gaussians, Camera, Float64Array], Rendered]
 
 
 def visible_scene(width: int, height: int, count: int, seed: int) -> tuple[Gaussians, Camera]:
-    """Gaussians all over the view of a camera at the origin, 1 to 4 m away, none of them hidden."""
+    """`count` Gaussians across the view of a camera at the origin, 1 to 4 m away, none of them hidden."""
     camera = Camera(width, height, 0.9 * width, 0.9 * width, width / 2, height / 2)
     random = np.random.default_rng(seed)
     depth_m = random.uniform(1, 4, count)
@@ -50,19 +55,19 @@ def visible_scene(width: int, height: int, count: int, seed: int) -> tuple[Gauss
 def step_times(
     width: int = 320, height: int = 240, count: int = 50_000, seed: int = 0, repeats: int = 12
 ) -> dict[str, float]:
-    """Milliseconds of the CPU kernels and of tiled torch on the same scene, taken in turn in this process.
+    """Milliseconds of the CPU kernels and of tiled torch on the same scene, measured alternately in this process.
 
-    A figure is the least of its repeats (tiled torch: of two). Names end in _WIDTHxHEIGHT_COUNT, the count in thousands
-    where it is a multiple of them: `forward`, `forward_backward` and `step` (render, loss, backward, Adam) with `_ms`,
-    the same with `torch_tiled_` before it, and `_cpu_ms`: processor time of all threads together. Besides:
-    `step_speedup_vs_torch_tiled`, `tiles_per_gaussian`, and `reference_matmul_ms`, the time of a product of two
-    512 x 512 float32 matrices in between, by which runs of different machines and loads compare.
+    Each figure is the minimum over the repeats (tiled torch: two repeats). Names end in _WIDTHxHEIGHT_COUNT, with "k"
+    for thousands: `forward_ms`, `forward_backward_ms` and `step_ms` (render, loss, backward, Adam), the same with the
+    prefix `torch_tiled_`, and `..._cpu_ms`, the processor time of all threads. Also: `step_speedup_vs_torch_tiled`,
+    `tiles_per_gaussian`, and `reference_matmul_ms`, the time of a product of two 512 x 512 float32 matrices, which
+    makes runs on different machines and loads comparable.
     """
     gaussians, camera = visible_scene(width, height, count, seed)
     target = _target(camera, seed)
     kernels, torch_tiled = (
-        _Task(NumbaRasterizer().render, gaussians, camera, target),
-        _Task(render_tiled, gaussians, camera, target),
+        _TimedSteps(NumbaRasterizer().render, gaussians, camera, target),
+        _TimedSteps(render_tiled, gaussians, camera, target),
     )
     matrix = np.random.default_rng(seed).normal(size=(_MATMUL_SIZE, _MATMUL_SIZE)).astype(np.float32)
     kernels.step()  # compiles
@@ -92,8 +97,8 @@ def step_times(
     }
 
 
-class _Task:
-    """What is timed, with one way of drawing."""
+class _TimedSteps:
+    """The timed operations with one rasterizer."""
 
     def __init__(self, render: _Render, gaussians: Gaussians, camera: Camera, target: tuple[Tensor, Tensor]) -> None:
         self._render, self._camera, self._target = render, camera, target
@@ -109,14 +114,13 @@ class _Task:
         drawn = self._render(leaves, self._camera, np.eye(4))
         rgb, depth_m = self._target
         loss = (drawn.rgb - rgb).abs().mean() + DEPTH_WEIGHT * ((drawn.depth - depth_m).abs() / depth_m).mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
 
     def step(self) -> None:
         gradients = self.forward_backward()
-        # Next to no learning: all repeats shall draw the same scene.
-        rates: dict[str, float | Tensor] = {name: rate * 1e-9 for name, rate in RATES.items()}
-        rates["means"] = MEAN_RATE * 1e-9 * self._map.gaussians.log_scales.amax(dim=1).exp()
+        rates: dict[str, float | Tensor] = {name: rate * _RATE_FACTOR for name, rate in RATES.items()}
+        rates["means"] = MEAN_RATE * _RATE_FACTOR * self._map.gaussians.log_scales.amax(dim=1).exp()
         with torch.no_grad():
             self._map.adam_step(gradients, rates)
 

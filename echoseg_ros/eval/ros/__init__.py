@@ -1,0 +1,1 @@
+"""Benchmark of the live nodes over ROS 2."""

@@ -1,0 +1,1 @@
+"""Evaluation of segmentation: masks, choice of the sounding instance, comparison with the reference method."""

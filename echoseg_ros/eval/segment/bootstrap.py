@@ -1,4 +1,7 @@
-"""How sure a figure is: bootstrap intervals over scenes, and intervals of a rate."""
+"""Confidence intervals: percentile bootstrap over scenes, and exact intervals of a rate.
+
+Own code, not scipy.stats.bootstrap: that refuses a single scene and changes the last digits of the stored figures.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
+# Bootstrap samples.
 DRAWS = 10_000
+# Quantiles of a 95 % interval.
+LOW_QUANTILE = 0.025
+HIGH_QUANTILE = 0.975
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval, from `count` scenes or cases."""
+    """A mean with its 95 % interval; count: number of scenes or cases."""
 
     mean: float
     low: float
@@ -27,9 +34,9 @@ class Estimate:
 def paired_difference(
     ours: Sequence[float], theirs: Sequence[float], draws: int = DRAWS, seed: int = 0
 ) -> Estimate | None:
-    """Mean of ours - theirs over scenes, both in one order, with the percentile bootstrap's interval (Efron 1979).
+    """Mean of ours - theirs over scenes in the same order, with the interval of the percentile bootstrap (Efron 1979).
 
-    Scenes are drawn with their pairs, so what makes a scene hard for both does not widen the interval. None without
+    Pairs are drawn together, so the difficulty that a scene has for both does not widen the interval. None without
     scenes. Raises ValueError if the lengths differ.
     """
     if len(ours) != len(theirs):
@@ -38,17 +45,17 @@ def paired_difference(
 
 
 def mean_estimate(values: Sequence[float], draws: int = DRAWS, seed: int = 0) -> Estimate | None:
-    """A mean over scenes with its bootstrap interval; None without scenes."""
+    """Mean over scenes with its bootstrap interval; None without scenes."""
     if not len(values):
         return None
     numbers = np.asarray(values, float)
-    drawn = numbers[np.random.default_rng(seed).integers(0, len(numbers), (draws, len(numbers)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    sample_means = numbers[np.random.default_rng(seed).integers(0, len(numbers), (draws, len(numbers)))].mean(axis=1)
+    low, high = np.quantile(sample_means, [LOW_QUANTILE, HIGH_QUANTILE])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers))
 
 
 def rate_estimate(hits: int, count: int) -> Estimate | None:
-    """A share of cases with its exact 95 % interval (Clopper & Pearson 1934); None without cases.
+    """Share of cases with its exact 95 % interval (Clopper & Pearson 1934); None without cases.
 
     Raises ValueError unless 0 <= hits <= count.
     """
@@ -56,6 +63,6 @@ def rate_estimate(hits: int, count: int) -> Estimate | None:
         raise ValueError(f"{hits} of {count} cases: want 0 to {count}")
     if count == 0:
         return None
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, count - hits + 1))
-    high = 1.0 if hits == count else float(beta.ppf(0.975, hits + 1, count - hits))
+    low = 0.0 if hits == 0 else float(beta.ppf(LOW_QUANTILE, hits, count - hits + 1))
+    high = 1.0 if hits == count else float(beta.ppf(HIGH_QUANTILE, hits + 1, count - hits))
     return Estimate(hits / count, low, high, count)

@@ -1,4 +1,4 @@
-"""Decisions on a finished map: for other instances, or other sounds, than those of its run."""
+"""Decisions on a finished map with other instances or other sounds than those of its run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from echoseg_ros.types import AudioFormat, MapSnapshot, SoundEvidence, Verdict
 
 
 def scene_evidence(scene: DatasetScene, config: Config) -> list[SoundEvidence]:
-    """The evidence of all train seconds of a scene (`with_sound` gives it other sounds). config: of the scene's run."""
+    """Evidence of all train seconds of a scene. config: of the scene's run. `DatasetScene.with_sound` exchanges sounds."""
     branch = SoundBranch(config.updated({"label.tagger": "off"}), dataset_array())
     evidence: list[SoundEvidence] = []
     for item in _messages(scene):
         array = branch.sound_stage.array if branch.sound_stage else None
         evidence += [heard.evidence for heard in branch.hear(item, None)]
         if branch.sound_stage and branch.sound_stage.array is not array:
-            evidence.clear()  # the evidence of a head with the wrong radius is wrong
+            evidence.clear()  # earlier evidence is of a head with a wrong radius
     return evidence
 
 
 def decide_on_map(evidence: Iterable[SoundEvidence], snapshot: MapSnapshot, config: Config) -> Verdict | None:
-    """The verdict on the finished map, in the map's units; None without evidence, or on a map without a scale."""
+    """Verdict on the finished map, in the map's units; None without evidence or on a map without a scale."""
     stage = DecisionStage(config)
     for window in evidence:
         stage.remember(window, snapshot)

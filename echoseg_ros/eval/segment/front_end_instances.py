@@ -1,4 +1,4 @@
-"""Our instances from the reference's 2D masks: the same lifting and merging as a run's, fed with these instead of ours."""
+"""Our instances made of the reference's 2D masks, by the lifting and merging of a run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ from echoseg_ros.objects.map_snapshot import take_snapshot
 from echoseg_ros.types import MapSnapshot, MaskProposal
 from echoseg_ros.units import MapScale
 
-# Less than this is a speck at a mask's edge, not a thing of its own.
+# Smallest share of the image that a connected piece of a mask needs to be a proposal.
 MIN_PIECE_SHARE = 2e-4
 
 
-def front_end_snapshot(
-    scene: EvalScene, run: SceneRun, unions: Sequence[NDArray[np.bool_]], trust: float = 1.0
-) -> MapSnapshot:
-    """The run's finished map with instances made of the 2D masks [H, W] of the train views alone.
+def front_end_snapshot(scene: EvalScene, run: SceneRun, unions: Sequence[NDArray[np.bool_]]) -> MapSnapshot:
+    """The run's finished map with instances made only of the 2D masks of the train views.
 
-    The reference's stage hands on one mask a view, so its connected pieces are the proposals. What its outlines have in
-    common is taken out, as of any masks that another program makes. trust: of each.
+    unions: [H, W] mask of each train view. The reference's 2D stage gives one mask a view; its connected pieces are the
+    proposals. The common offset of their outlines is corrected, as for all masks of other programs.
     """
     mapper = run.folder.mapper
     uids = mapper.gaussians.uids.cpu().numpy()
     instances = InstanceMap(run.folder.config.instances, MapScale(run.folder.config.input.pose_units).error)
-    proposals = [pieces(union, k, trust) for k, union in enumerate(unions)]
+    proposals = [connected_proposals(union, k, 1.0) for k, union in enumerate(unions)]
     outlines = OutlineBias()
     for view, proposal in zip(scene.train, proposals, strict=True):
         outlines.add(proposal.labels, scene.data.picture(view.frame)[0])
@@ -42,11 +40,11 @@ def front_end_snapshot(
     return take_snapshot(0, mapper, instances, run.snapshot.metres_per_unit)
 
 
-def pieces(union: NDArray[np.bool_], stamp_ns: int, trust: float) -> MaskProposal:
-    """The connected pieces of a mask, each a proposal."""
+def connected_proposals(union: NDArray[np.bool_], stamp_ns: int, score: float) -> MaskProposal:
+    """The connected pieces of a mask [H, W] as proposals, all with one score; pieces below MIN_PIECE_SHARE are dropped."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(union.astype(np.uint8), connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= MIN_PIECE_SHARE * union.size
     large[0] = False
     number = np.zeros(len(stats), np.int32)
     number[large] = np.arange(1, large.sum() + 1)
-    return MaskProposal(stamp_ns, number[labels], np.full(int(large.sum()), trust, np.float32), "front end")
+    return MaskProposal(stamp_ns, number[labels], np.full(int(large.sum()), score, np.float32), "front end")

@@ -1,4 +1,4 @@
-"""What segmentation costs on a map of a real size: lifting a keyframe's proposals, and relabelling everything."""
+"""Time of segmentation on a map of realistic size: lifting of a keyframe's proposals, relabelling of the map."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from echoseg_ros.objects.lifting import lift_proposal
 from echoseg_ros.objects.map_snapshot import take_snapshot
 from echoseg_ros.types import Camera, CameraFrame, MaskProposal
 
+# Proposals of a keyframe.
 PROPOSALS = 30
+# Rows and columns of the proposals in the image.
 _GRID = (5, 6)
+# Share of a patch's side that is left free as gap.
+_GAP_SHARE = 0.1
+# Timed keyframes.
 _KEYFRAMES = 20
 
 
 def time_segmentation(scene: EvalScene, run: SceneRun, keyframes: int = _KEYFRAMES) -> dict[str, float]:
-    """Medians over keyframes, one relabelling.
+    """Times of lifting and relabelling.
 
-    lift_ms_30_proposals: blending weights of 30 proposals in one keyframe at the map's width, and their way into the
-    instances; relabel_s: every Gaussian's instance and every instance's box and points anew; gaussians, instances.
+    lift_ms_30_proposals: lifting of 30 proposals of a keyframe at the map's width and update of the instances, median
+    over keyframes; relabel_s: instance of all Gaussians, boxes and points of all instances, once; gaussians, instances:
+    their numbers.
     """
     mapper = run.folder.mapper
     uids = mapper.gaussians.uids.cpu().numpy()
@@ -41,7 +47,7 @@ def time_segmentation(scene: EvalScene, run: SceneRun, keyframes: int = _KEYFRAM
     snapshot = take_snapshot(0, mapper, instances, run.snapshot.metres_per_unit)
     relabel_s = time.perf_counter() - start
     return {
-        "lift_ms_30_proposals": float(np.median(spent_ms[1:] or spent_ms)),  # the first one compiles
+        "lift_ms_30_proposals": float(np.median(spent_ms[1:] or spent_ms)),  # the first keyframe compiles
         "relabel_s": relabel_s,
         "gaussians": float(len(uids)),
         "instances": float(len(snapshot.instances)),
@@ -49,11 +55,11 @@ def time_segmentation(scene: EvalScene, run: SceneRun, keyframes: int = _KEYFRAM
 
 
 def grid_proposal(camera: Camera, stamp_ns: int) -> MaskProposal:
-    """30 patches that fill the picture but for the gaps between them."""
+    """PROPOSALS patches that fill the image except for gaps between them."""
     rows, columns = np.indices((camera.height, camera.width))
     high, wide = camera.height / _GRID[0], camera.width / _GRID[1]
     number = (rows // high) * _GRID[1] + columns // wide + 1
-    inside = (rows % high > 0.1 * high) & (columns % wide > 0.1 * wide)
+    inside = (rows % high > _GAP_SHARE * high) & (columns % wide > _GAP_SHARE * wide)
     labels: NDArray[np.int32] = np.where(inside, number, 0).astype(np.int32)
     return MaskProposal(stamp_ns, labels, np.ones(PROPOSALS, np.float32), "grid")
 

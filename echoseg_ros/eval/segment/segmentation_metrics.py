@@ -1,8 +1,8 @@
-"""How right masks are: the benchmark's own measures (AVSBench, Zhou et al. 2022) and those that it hides.
+"""Scores of masks: those of AVSBench (Zhou et al. 2022) and stricter ones.
 
-AVSBench's mean IoU scores an image with empty truth by its share of true negatives, so that empty answers do well, and
-its F is the maximum over thresholds, the lowest of which calls every pixel an object. Beside them stand the IoU over
-the views that show the object, the rate of false masks, and the F of the outline.
+AVSBench's mean IoU scores an image with empty truth by its share of true negatives, which favours empty masks, and its F
+is the maximum over thresholds, the lowest of which selects all pixels. The stricter scores are the IoU over the views
+that show the object, the rate of false masks, and the F of the outline.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoseg_ros.eval.bench import mean
+
 Mask = NDArray[np.bool_]
 
+# Square of beta in F, as in AVSBench: weight of recall against precision.
 BETA2 = 0.3
-THRESHOLDS = np.linspace(0.0, 1.0 - 1e-10, 255)
-# Outlines agree within this share of the image's diagonal (Perazzi et al. 2016, DAVIS).
+# Distance within which outlines agree, share of the image's diagonal (DAVIS, Perazzi et al. 2016).
 OUTLINE_TOLERANCE = 0.008
+# Added to denominators, as in AVSBench.
 _EPS = 1e-7
 
 
 @dataclass(frozen=True)
 class ViewScore:
-    """One view's numbers. f and f_all: F of the mask, and of calling every pixel the object; None for empty truth.
+    """Scores of one view.
 
-    iou: AVSBench's, with its rule for empty truth; boundary_f: None for empty truth; truth_share, mask_share: of the
-    image's pixels.
+    iou: AVSBench's, with its rule for empty truth; f, f_all: F of the mask and of a mask of all pixels; boundary_f: F of
+    the outline; these three are None for empty truth; truth_share, mask_share: share of the image's pixels.
     """
 
     name: str
@@ -50,9 +53,9 @@ class ViewScore:
 class SceneScore:
     """Means over a scene's views; None where no view counts.
 
-    miou, f: as AVSBench has them; f_plain: F of the masks themselves, without the floor that the thresholds give;
-    visible_iou, boundary_f: over the views with truth; false_mask_rate: share of the views without truth that have any
-    mask; empty_share: of views without truth; object_share: of the pixels of those with.
+    miou, f: as in AVSBench; f_plain: F of the masks, without the floor that the lowest threshold gives; visible_iou,
+    boundary_f: over views with truth; false_mask_rate: share of views without truth that have a mask; empty_share: share
+    of views without truth; object_share: mean share of the object in views with truth.
     """
 
     miou: float
@@ -82,63 +85,45 @@ def score_view(name: str, mask: Mask, truth: Mask) -> ViewScore:
 
 
 def score_scene(views: Sequence[ViewScore]) -> SceneScore:
-    """Means over views. Raises ValueError without any."""
+    """Means over the views of a scene; raises ValueError without views.
+
+    f is AVSBench's: the maximum over 255 thresholds in [0, 1) of the mean F of the views with truth. For binary masks it
+    is the larger of the mean F of the masks and of the mean F of selecting all pixels (threshold 0), which is a floor.
+    The sigmoid that the reference applies to its binary masks does not change that.
+    """
     if not views:
         raise ValueError("no view to score")
     visible = [view for view in views if view.is_visible]
     empty = [view for view in views if not view.is_visible]
-    f_plain, floor = _mean([view.f for view in visible]), _mean([view.f_all for view in visible])
+    f_plain, floor = mean([view.f for view in visible]), mean([view.f_all for view in visible])
     return SceneScore(
         miou=float(np.mean([view.iou for view in views])),
         f=None if f_plain is None or floor is None else max(f_plain, floor),
         f_plain=f_plain,
-        visible_iou=_mean([view.iou for view in visible]),
-        boundary_f=_mean([view.boundary_f for view in visible]),
-        false_mask_rate=_mean([float(view.mask_share > 0) for view in empty]),
+        visible_iou=mean([view.iou for view in visible]),
+        boundary_f=mean([view.boundary_f for view in visible]),
+        false_mask_rate=mean([float(view.mask_share > 0) for view in empty]),
         empty_share=len(empty) / len(views),
-        object_share=_mean([view.truth_share for view in visible]),
+        object_share=mean([view.truth_share for view in visible]),
     )
 
 
 def avsbench_iou(mask: Mask, truth: Mask) -> float:
-    """Intersection over union; for empty truth the true negatives over all pixels."""
+    """Intersection over union of masks [H, W]; for empty truth the share of true negatives."""
     if not truth.any():
         return float((~mask).sum() / (mask.size + _EPS))
     return float((mask & truth).sum() / ((mask | truth).sum() + _EPS))
 
 
-def avsbench_f(scores: Sequence[NDArray[np.floating]], truths: Sequence[Mask], sigmoid: bool = False) -> float | None:
-    """F-beta (beta^2 = 0.3) of soft masks [H, W] in [0, 1] as AVSBench takes it, None if no truth shows anything.
-
-    The mean over the images with truth at each of 255 thresholds, then its maximum. A pixel is the object's where its
-    score is at or above the threshold, so the first threshold, 0, calls everything the object. sigmoid: put the scores
-    through a sigmoid first, as the reference does with masks that are 0 or 1 already: they become 0.5 and 0.73, all
-    thresholds up to 0.5 call everything the object, those up to 0.73 give the mask, and those above give nothing. Either
-    way F has the floor mean(1.3 p / (1 + 0.3 p)), p the object's share of the image, and for binary masks it is the
-    larger of that and the mask's own F: what score_scene takes, without 255 rounds.
-    """
-    curves = []
-    for score, truth in zip(scores, truths, strict=True):
-        if truth.any():
-            values = 1 / (1 + np.exp(-np.asarray(score, float))) if sigmoid else np.asarray(score, float)
-            curves.append(_f_curve(values, truth))
-    return float(np.mean(curves, axis=0).max()) if curves else None
-
-
-def f_floor(truth_share: float) -> float:
-    """F of calling every pixel the object."""
-    return (1 + BETA2) * truth_share / (BETA2 * truth_share + 1)
-
-
 def boundary_f(mask: Mask, truth: Mask) -> float:
-    """F1 of the outlines, which agree where they are within OUTLINE_TOLERANCE of the diagonal. truth must not be empty."""
+    """F1 of the outlines of masks [H, W], which agree within OUTLINE_TOLERANCE of the diagonal. truth: not empty."""
     reach = max(1, round(OUTLINE_TOLERANCE * float(np.hypot(*mask.shape))))
-    near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    found, wanted = _outline(mask), _outline(truth)
-    if not found.any():
+    neighbourhood = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    outline, true_outline = _outline(mask), _outline(truth)
+    if not outline.any():
         return 0.0
-    precision = (found & _grown(wanted, near)).sum() / found.sum()
-    recall = (wanted & _grown(found, near)).sum() / wanted.sum()
+    precision = (outline & _dilated(true_outline, neighbourhood)).sum() / outline.sum()
+    recall = (true_outline & _dilated(outline, neighbourhood)).sum() / true_outline.sum()
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0
 
 
@@ -150,25 +135,12 @@ def _f(mask: Mask, truth: Mask) -> float:
     return (1 + BETA2) * precision * recall / (BETA2 * precision + recall)
 
 
-def _f_curve(values: NDArray[np.floating], truth: Mask) -> NDArray[np.floating]:
-    """[255] F at each threshold; 0 where nothing is right."""
-    inside, everywhere = np.sort(values[truth]), np.sort(values, axis=None)
-    hit = len(inside) - np.searchsorted(inside, THRESHOLDS)
-    called = len(everywhere) - np.searchsorted(everywhere, THRESHOLDS)
-    precision, recall = hit / np.maximum(called, 1), hit / len(inside)
-    return np.where(hit > 0, (1 + BETA2) * precision * recall / np.maximum(BETA2 * precision + recall, 1e-20), 0.0)
-
-
 def _outline(mask: Mask) -> Mask:
-    """Pixels of the mask that have a neighbour (of 4) outside it; the image's border is no outline."""
+    """Pixels of the mask with one of 4 neighbours outside the mask; the border of the image is no outline."""
     inner = cv2.erode(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), borderValue=1)
-    return mask & (inner == 0)
+    outline: Mask = mask & (inner == 0)
+    return outline
 
 
-def _grown(mask: Mask, near: NDArray[Any]) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), near) > 0)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return float(np.mean(numbers)) if numbers else None
+def _dilated(mask: Mask, neighbourhood: NDArray[Any]) -> Mask:
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), neighbourhood) > 0)

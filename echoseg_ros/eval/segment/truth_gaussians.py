@@ -1,4 +1,4 @@
-"""Which object each Gaussian of a map truly belongs to, by the exact blending weights of the truth masks of all views."""
+"""True object of each Gaussian of a map, by the blending weights of the truth masks of all views."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from echoseg_ros.eval.segment.scene_views import EvalScene
 from echoseg_ros.mapping.mapper import Mapper
 
+# Object number of a Gaussian that no view shows.
 UNSEEN = -1
-# Weight in pixels over all views below which nothing is known about a Gaussian.
+# Weight over all views below which a Gaussian counts as unseen, pixels.
 MIN_WEIGHT_PX = 0.5
 
 
-def lifted_truth(scene: EvalScene, mapper: Mapper, classes: int | None = None) -> NDArray[np.float32]:
-    """[N, classes + 1] sums over all views, test views too, of each Gaussian's weight on each object; column 0: none.
+def lift_truth(scene: EvalScene, mapper: Mapper, classes: int | None = None) -> NDArray[np.float32]:
+    """[N, classes + 1] weight of each Gaussian on each object, summed over train and test views; column 0: no object.
 
-    For scoring only. classes: how many objects; by default all of the scene (one without `object_ids`: the sounding one).
+    For scoring only. classes: number of objects; by default all of the scene, in a scene without `object_ids` the
+    sounding one.
     """
     if classes is None:
         classes = len(scene.object_names) if scene.has_ids else 1
@@ -27,31 +29,31 @@ def lifted_truth(scene: EvalScene, mapper: Mapper, classes: int | None = None) -
     return total
 
 
-def truth_members(weights: NDArray[np.float32]) -> NDArray[np.int32]:
-    """[N] number of the object that holds more than half of a Gaussian's weight [N, classes + 1], 0 for none.
-
-    UNSEEN where no view shows the Gaussian.
-    """
+def majority_objects(weights: NDArray[np.float32]) -> NDArray[np.int32]:
+    """[N] number of the object with more than half of a Gaussian's weight [N, classes + 1], 0 for none, UNSEEN if unseen."""
     total = weights.sum(axis=1)
     best = weights.argmax(axis=1).astype(np.int32)
-    sure = weights.max(axis=1) > 0.5 * total
-    return np.where(total < MIN_WEIGHT_PX, np.int32(UNSEEN), np.where(sure, best, np.int32(0)))
+    is_majority = weights.max(axis=1) > 0.5 * total
+    objects: NDArray[np.int32] = np.where(
+        total < MIN_WEIGHT_PX, np.int32(UNSEEN), np.where(is_majority, best, np.int32(0))
+    )
+    return objects
 
 
-def gaussian_iou(chosen: NDArray[np.bool_], members: NDArray[np.int32], wanted: list[int]) -> float | None:
-    """IoU, by their number, of the chosen Gaussians [N] with those of the wanted objects; None if the map has none.
+def gaussian_iou(chosen: NDArray[np.bool_], true_objects: NDArray[np.int32], sounding: list[int]) -> float | None:
+    """IoU by number of the chosen Gaussians [N] and those of the sounding objects; None if the map has none of them.
 
-    What is chosen without being seen in any view counts as wrong.
+    Chosen Gaussians that no view shows count as wrong.
     """
-    true = np.isin(members, wanted)
+    true = np.isin(true_objects, sounding)
     if not true.any():
         return None
     return float((chosen & true).sum() / (chosen | true).sum())
 
 
-def chosen_object(chosen: NDArray[np.bool_], members: NDArray[np.int32]) -> int | None:
-    """The object that most of the chosen Gaussians belong to, 0 if most belong to none; None if nothing is chosen."""
-    seen = members[chosen & (members != UNSEEN)]
+def chosen_object(chosen: NDArray[np.bool_], true_objects: NDArray[np.int32]) -> int | None:
+    """Object of most of the chosen Gaussians, 0 if most belong to none; None if no Gaussian is chosen."""
+    seen = true_objects[chosen & (true_objects != UNSEEN)]
     if not chosen.any():
         return None
     return int(np.bincount(seen).argmax()) if len(seen) else 0

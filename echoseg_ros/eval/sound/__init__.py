@@ -1,0 +1,1 @@
+"""Benchmark of sound localisation in simulated rooms with known sources."""

@@ -1,4 +1,4 @@
-"""What `echoseg bench sound` measures: the grid of cases, and one run of one of them."""
+"""Cases of `echoseg bench sound`: the grid of conditions, and one run of a case."""
 
 from __future__ import annotations
 
@@ -14,31 +14,41 @@ from echoseg_ros.config import Config
 from echoseg_ros.eval.sound.sound_calibration import SOUNDS as CALIBRATION_SOUNDS
 from echoseg_ros.eval.sound.sound_calibration import calibration_rows
 from echoseg_ros.eval.sound.sound_cost import cost_row
-from echoseg_ros.eval.sound.sound_rooms import THINGS
+from echoseg_ros.eval.sound.sound_rooms import OBJECT_COUNT
 from echoseg_ros.eval.sound.sound_scenes import BINAURAL_POSES, OFF_MAP, POSES, SoundCase, SoundScene, make_scene
 from echoseg_ros.eval.sound.sound_scoring import RunRow, score_run
 
-NOISE, SPEECH, TONE = "builtin:noise", "builtin:speech", "builtin:tone"
-# Sources that sound together take theirs in turn from here.
-TOGETHER = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
-# Kinds of cases in which nothing of the map sounds.
-FALSE_ALARMS, FALSE_ALARM_POSES = ("silence", "diffuse", "off_map"), 120
-# Seconds of a way on half of which another thing sounds instead of the first one.
+NOISE = "builtin:noise"
+SPEECH = "builtin:speech"
+TONE = "builtin:tone"
+# Sounds of sources that sound together, in turn.
+MIXED_SOUNDS = (SPEECH, NOISE, "builtin:knock", "builtin:pink")
+# Kinds of cases in which no object of the map sounds.
+FALSE_ALARMS = ("silence", "diffuse", "off_map")
+# Poses of a run of those cases, one a second.
+FALSE_ALARM_POSES = 120
+# Poses of a run in which the sound moves to another object after half of them.
 MOVED_POSES = 60
-# The rooms of the bench: constants were set in those of seeds 0 to 19 and looked at again in 20 to 31.
+# Lowest seed of the benchmark's rooms; constants were set in other rooms.
 FIRST_ROOM = 100
-# Sets of things that sound, of one room.
-DRAWN_APART = 3
+# Offset between the draws of a room with several sources, so that the draws share no object.
+DRAW_STRIDE = 3
+# Poses in the ego-noise cases before the sources begin, during which only the robot sounds.
+EGO_NOISE_LEAD_S = 3
+# SNR of cases without an own one, dB.
+DEFAULT_SNR_DB = 20.0
+# Level of diffuse noise over the noise of the microphones, dB.
+DIFFUSE_DB = 20.0
 
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """How much is done.
+    """Extent of the benchmark.
 
-    rooms: how many seeds from FIRST_ROOM on by array; draws: things that sound, one after the other, in each room;
-    poses: of a way, 0 = as the case says; baseline_rooms, baseline_windows: what the slower methods of others get;
-    walks: recordings of a calibration case; cost_seconds: of the recording whose cost is measured, cost_last_s: of
-    which only the last ones count.
+    rooms: number of rooms by array, seeds from FIRST_ROOM on; draws: runs in each room, each with other sounding objects;
+    poses: poses of a run, 0 = those of the case; baseline_rooms, baseline_windows: rooms and windows a run for the slow
+    baselines; calibration_runs: runs of a calibration case; cost_seconds: length of the recording whose cost is measured;
+    cost_last_s: only its last seconds count.
     """
 
     rooms: dict[str, int] = field(default_factory=lambda: {"cube8": 10, "square4": 10, "binaural": 10})
@@ -46,18 +56,19 @@ class BenchSettings:
     poses: int = 0
     baseline_rooms: int = 2
     baseline_windows: int = 6
-    walks: int = 8
+    calibration_runs: int = 8
     cost_seconds: float = 60.0
     cost_last_s: float = 20.0
 
 
 @dataclass(frozen=True)
 class BenchCase:
-    """One cell of the grid. name: array/kind/...; sounds: one for each source; of clips one after the other.
+    """One condition of the grid.
 
-    kind: single, blocked (no straight way), several, moved (another thing instead of the first one), own_noise, silence,
-    diffuse, off_map; calibration (a recording with a wrong clock and yaw); cost (what a core has to do). snr_db: None where
-    nothing sounds. runs: (seed of the room, number of the draw).
+    name: array/kind/...; kind: single, blocked (no direct path), several, moved (the sound moves to another object),
+    own_noise, silence, diffuse, off_map, calibration (a recording with a wrong clock and yaw), cost (computing time);
+    snr_db: None where no source sounds; sounds: taken in turn by the sources of the runs; sound: their name in tables;
+    sources: number of sources; fans: sources of ego noise; runs: (seed of the room, number of the draw).
     """
 
     name: str
@@ -73,26 +84,22 @@ class BenchCase:
 
     @property
     def poses(self) -> int:
-        """Seconds of a run."""
+        """Poses of a run, one a second."""
         if self.kind in FALSE_ALARMS:
             return FALSE_ALARM_POSES
         if self.kind == "moved":
             return MOVED_POSES
         return BINAURAL_POSES if self.array == "binaural" else POSES
 
-    def is_meant(self, only: Sequence[str]) -> bool:
-        """Whether one of the texts is its name or a part of it; without any, every case is meant."""
-        return not only or any(text in (self.name, *self.name.split("/")) for text in only)
-
     def has_baselines(self, room: int, draw: int, settings: BenchSettings) -> bool:
-        """Whether the methods of others run too; the vote of two ears costs nothing."""
+        """Whether a run includes the baselines; the louder side of two ears takes no time and is always included."""
         if self.kind != "single":
             return False
         return self.array == "binaural" or (room < FIRST_ROOM + settings.baseline_rooms and draw == 0)
 
 
 def all_cases(settings: BenchSettings, clips: Sequence[str]) -> list[BenchCase]:
-    """The whole grid; without clips, without them."""
+    """The whole grid. clips: files of recorded sounds; without any, cases with them are left out."""
     make = functools.partial(_case, settings)
     sounds = [("noise", (NOISE,)), ("speech", (SPEECH,))]
     cases = [make("cube8", "single", rt, snr, sound, files)
@@ -103,7 +110,7 @@ def all_cases(settings: BenchSettings, clips: Sequence[str]) -> list[BenchCase]:
               for rt in (0.2, 0.4) for snr in (20.0, 10.0) for sound, files in sounds]  # fmt: skip
     cases += [make("binaural", "single", rt, 20.0, sound, files) for rt in (0.2, 0.4) for sound, files in sounds]
     cases += [make("binaural", "single", 0.4, 10.0, "speech", (SPEECH,))]
-    cases += [make("cube8", "several", rt, 20.0, "mixed", TOGETHER, n) for n in (2, 3) for rt in (0.2, 0.4)]
+    cases += [make("cube8", "several", rt, 20.0, "mixed", MIXED_SOUNDS, n) for n in (2, 3) for rt in (0.2, 0.4)]
     cases += [
         make("cube8", "own_noise", 0.4, 20.0, sound, files, 1, fans) for fans in (1, 2) for sound, files in sounds
     ]
@@ -123,37 +130,37 @@ def _case(
     parts = [array, f"{kind}{sources}" if kind == "several" else f"{kind}{fans}" if fans else kind, f"rt{rt60_s:g}"]
     parts += [] if snr_db is None else [f"snr{snr_db:g}", sound]
     rooms, draws = settings.rooms[array], settings.draws[array]
-    if kind in FALSE_ALARMS:  # nothing of the room sounds: another draw would say the same, another room does not
+    if kind in FALSE_ALARMS:  # no object sounds: draws of one room would be equal
         rooms, draws = rooms * draws, 1
     if kind in ("calibration", "cost"):
-        rooms, draws = (settings.walks if kind == "calibration" else 1), 1
+        rooms, draws = (settings.calibration_runs if kind == "calibration" else 1), 1
     runs = tuple((FIRST_ROOM + room, draw) for room in range(rooms) for draw in range(draws))
     return BenchCase("/".join(parts), array, kind, rt60_s, snr_db, sounds, sound, sources, fans, runs)
 
 
 def run_case(case: BenchCase, room: int, draw: int, settings: BenchSettings, cache: Path) -> RunRow:
-    """One run: the row of what came out, with its seeds."""
+    """Row of one run: scores and seeds. cache: folder of impulse responses."""
     if case.kind == "calibration":
         return {"room": room, "draw": draw, **calibration_rows([room], [case.array])[0]}
     if case.kind == "cost":
         return {"room": room, "draw": draw, **cost_row(room, settings.cost_seconds, settings.cost_last_s)}
     poses = settings.poses or case.poses
     scene = make_scene(room, case.array, case.rt60_s, cache, poses)
-    heard = sound_case(case, room, draw, poses)
+    sounds = sound_case(case, room, draw, poses)
     baselines = settings.baseline_windows if case.has_baselines(room, draw, settings) else 0
-    scored = score_run(scene, heard, _config(case, scene, heard), baselines)
-    rt60_s = [round(scene.responses(source).rt60_s, 3) for source in heard.sources]
-    return {"room": room, "draw": draw, "things": list(heard.sources), "sounds": [Path(s).name for s in heard.sounds],
+    scored = score_run(scene, sounds, _config(case, scene, sounds), baselines)
+    rt60_s = [round(scene.responses(source).rt60_s, 3) for source in sounds.sources]
+    return {"room": room, "draw": draw, "things": list(sounds.sources), "sounds": [Path(s).name for s in sounds.sounds],
             "rt60_measured_s": rt60_s, **scored}  # fmt: skip
 
 
 def sound_case(case: BenchCase, room: int, draw: int, poses: int | None = None) -> SoundCase:
-    """Which things sound in a run, and how. The same things for all cases of a room, so that they share responses.
+    """What sounds in a run. All cases of a room use the same objects, so that they share impulse responses.
 
-    poses: of the way, if not those of the case.
+    poses: of the run, if not those of the case.
     """
-    order = np.random.default_rng([room, 53]).permutation(THINGS)
-    first = DRAWN_APART * draw if case.sources > 1 else draw
+    order = np.random.default_rng([room, 53]).permutation(OBJECT_COUNT)
+    first = DRAW_STRIDE * draw if case.sources > 1 else draw
     sources = tuple(int(x) for x in order[first : first + case.sources])
     if case.kind == "off_map":
         sources = (OFF_MAP,)
@@ -162,10 +169,10 @@ def sound_case(case: BenchCase, room: int, draw: int, poses: int | None = None) 
     return SoundCase(
         sounds,
         sources,
-        20.0 if case.snr_db is None else case.snr_db,
+        DEFAULT_SNR_DB if case.snr_db is None else case.snr_db,
         fans=case.fans,
-        diffuse_db=20.0 if case.kind == "diffuse" else None,
-        lead_s=3 if case.fans else 0,
+        diffuse_db=DIFFUSE_DB if case.kind == "diffuse" else None,
+        lead_s=EGO_NOISE_LEAD_S if case.fans else 0,
         blocked=case.kind == "blocked",
         seed=draw,
         on_s=_halves(float(poses or case.poses)) if case.kind == "moved" else (),
@@ -177,15 +184,15 @@ def _halves(seconds: float) -> tuple[tuple[float, float], tuple[float, float]]:
     return (0.0, half_s), (half_s, seconds)
 
 
-def _config(case: BenchCase, scene: SoundScene, heard: SoundCase) -> Config:
-    """The defaults, with windows as long as the array stands still and a memory of the whole way."""
+def _config(case: BenchCase, scene: SoundScene, sounds: SoundCase) -> Config:
+    """The defaults, with windows of one pose each; with one constant condition the memory covers the whole run."""
     values: dict[str, Any] = {"sound.window_s": 1.0, "sound.hop_s": 1.0}
     if case.kind in ("single", "blocked", "own_noise", "several"):
-        values["sources.memory_s"] = max(Config().sources.memory_s, len(scene.poses) + heard.lead_s + 1.0)
+        values["sources.memory_s"] = max(Config().sources.memory_s, len(scene.poses) + sounds.lead_s + 1.0)
     return Config().updated(values)
 
 
 def find_clips(data: Path | None) -> tuple[str, ...]:
-    """Recorded clips of the test data, none where there are no such data."""
+    """Recorded clips in the folder of recordings; () without such a folder."""
     folder = data / "sounds" if data is not None else None
     return tuple(str(path) for path in sorted(folder.glob("*.ogg"))) if folder is not None and folder.is_dir() else ()

@@ -1,7 +1,7 @@
-"""The calibration part of the sound benchmark: what a moving array's self-calibration recovers, and how honestly.
+"""Self-calibration in the sound benchmark: errors of the estimates of a moving array, and their stated accuracy.
 
-A recording is simulated once with the true mounting and clock; then its poses are read with a wrong clock and its
-array with a wrong yaw, and `SelfCalibration` has to find both.
+A recording is simulated with the true mounting and clock. Then its audio gets wrong stamps and its array a wrong yaw, and
+`SelfCalibration` has to find both.
 """
 
 from __future__ import annotations
@@ -28,17 +28,22 @@ from echoseg_sim.acoustics.sounds import load_sound
 from echoseg_sim.acoustics.source_signal import SimulatedSource
 from echoseg_sim.recordings.room_recording import make_scenario, shoebox_of
 
+# Rate of the poses, Hz.
 POSE_RATE_HZ = 50.0
 ARRAYS = ("cube8", "square4")
-MAX_OFFSET_S, MAX_YAW_RAD = 0.15, np.radians(15.0)
+# Largest time offset, seconds, and yaw, radians, of either sign.
+MAX_OFFSET_S = 0.15
+MAX_YAW_RAD = np.radians(15.0)
+# Stamp of the start of a recording.
 _START_NS = 100_000_000_000
+# Length of an audio chunk, seconds.
 _CHUNK_S = 0.1
 SOUNDS = ("builtin:noise", "builtin:speech", "builtin:pink", "builtin:chirp")
 
 
 @dataclass(frozen=True)
 class CalibrationRecording:
-    """A recording: samples [S, channels]; times_s [P]; poses [P, 4, 4] T_map_camera; source_m [3]; sound: its name."""
+    """A simulated recording. samples: [S, channels]; times_s: [P]; poses: [P, 4, 4] T_map_camera; source_m: [3]; sound: name."""
 
     samples: NDArray[np.float32]
     times_s: Float64Array
@@ -48,44 +53,46 @@ class CalibrationRecording:
 
 
 def calibration_rows(seeds: Sequence[int], arrays: Sequence[str] = ARRAYS) -> list[dict[str, Any]]:
-    """One row for each array and seed: the true offset (ms) and yaw (degrees), the errors, the sigmas, the CPU time."""
+    """A row for each array and seed: true offset (ms) and yaw (degrees), errors, standard deviations, CPU time."""
     rows = []
     for name in arrays:
         for seed in seeds:
             array, rng = load_array(name), np.random.default_rng([seed, 5])
             offset_s, yaw_rad = rng.uniform(-MAX_OFFSET_S, MAX_OFFSET_S), rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD)
-            walk = simulate_calibration_recording(array, seed)
-            calibration = calibrate(walk, array, offset_s, yaw_rad)
+            recording = simulate_calibration_recording(array, seed)
+            calibration = calibrate(recording, array, offset_s, yaw_rad)
             start = time.process_time()
             estimate = calibration.estimate()
-            took_s = time.process_time() - start
-            row = {"array": name, "seed": seed, "sound": walk.sound, "path": "tour" if seed % 2 == 0 else "wander"}
-            rows.append(row | _figures(estimate, offset_s, yaw_rad) | {"estimate_ms": 1e3 * took_s})
+            estimate_s = time.process_time() - start
+            row = {"array": name, "seed": seed, "sound": recording.sound, "path": "tour" if seed % 2 == 0 else "wander"}
+            rows.append(row | _figures(estimate, offset_s, yaw_rad) | {"estimate_ms": 1e3 * estimate_s})
     return rows
 
 
-def calibrate(walk: CalibrationRecording, array: ArrayGeometry, offset_s: float, yaw_rad: float) -> SelfCalibration:
-    """A walk heard with audio stamps that are `offset_s` early and an array said to be turned back by `yaw_rad`."""
+def calibrate(
+    recording: CalibrationRecording, array: ArrayGeometry, offset_s: float, yaw_rad: float
+) -> SelfCalibration:
+    """Feed a recording with audio stamps that are `offset_s` early, and an array turned back by `yaw_rad`, to a calibration."""
     rate_hz = round(array.sample_rate_hz)
-    back = transform(Rotation.from_euler("z", -yaw_rad).as_matrix(), np.zeros(3))
-    calibration = SelfCalibration(replace(array, T_camera_array=array.T_camera_array @ back))
+    T_array_turned = transform(Rotation.from_euler("z", -yaw_rad).as_matrix(), np.zeros(3))
+    calibration = SelfCalibration(replace(array, T_camera_array=array.T_camera_array @ T_array_turned))
     sound = SoundConfig()
     stream = AudioStream(array, AudioFormat(rate_hz, array.channels, "S16LE", "WAVE"), sound, InputConfig())
     extract = EvidenceExtractor(array, rate_hz, sound)
-    poses = pose_track(walk)
+    poses = pose_track(recording)
     step = round(_CHUNK_S * rate_hz)
-    for start in range(0, len(walk.samples), step):
+    for start in range(0, len(recording.samples), step):
         stamp_ns = _START_NS + round((start / rate_hz - offset_s) * 1e9)
-        stream.add(AudioChunk(stamp_ns, walk.samples[start : start + step]))
+        stream.add(AudioChunk(stamp_ns, recording.samples[start : start + step]))
         for window in stream.take_windows(poses):
             calibration.add(extract(window), poses, window)
     return calibration
 
 
-def pose_track(walk: CalibrationRecording) -> PoseTrack:
-    """The walk's poses, from 100 s on."""
+def pose_track(recording: CalibrationRecording) -> PoseTrack:
+    """The poses of a recording, stamped from _START_NS on."""
     poses = PoseTrack(keep_s=1e9)
-    for at_s, T_map_camera in zip(walk.times_s, walk.poses, strict=True):
+    for at_s, T_map_camera in zip(recording.times_s, recording.poses, strict=True):
         poses.add(_START_NS + round(at_s * 1e9), T_map_camera)
     return poses
 
@@ -109,16 +116,16 @@ def simulate_calibration_recording(
     array: ArrayGeometry, seed: int, seconds: float = 20.0, sound: str | None = None, rt60_s: float = 0.4,
     snr_db: float = 20.0,
 ) -> CalibrationRecording:  # fmt: skip
-    """A walk past one source: with an even seed a robot's tour of a furnished room, with an odd one a wandering head."""
+    """A recording that moves past one source: a robot's tour of a furnished room (even seed) or a moving head (odd seed)."""
     rng = np.random.default_rng([seed, 77])
     sound = sound or SOUNDS[seed // 2 % len(SOUNDS)]
     shoebox, source_m, times_s, poses = _tour(seed, seconds) if seed % 2 == 0 else _wander(rng, seconds)
     signal = load_sound(sound, array.sample_rate_hz, seed)
-    heard = simulate_array(
+    recorded = simulate_array(
         shoebox, rt60_s, array, list(poses @ array.T_camera_array), times_s,
         [SimulatedSource("source", source_m, signal, ((0.0, seconds),))], seconds, snr_db, seed,
     )  # fmt: skip
-    return CalibrationRecording(heard.samples, times_s, poses, source_m, sound)
+    return CalibrationRecording(recorded.samples, times_s, poses, source_m, sound)
 
 
 def _tour(seed: int, seconds: float) -> tuple[Shoebox, Float64Array, Float64Array, Float64Array]:
@@ -127,7 +134,7 @@ def _tour(seed: int, seconds: float) -> tuple[Shoebox, Float64Array, Float64Arra
 
 
 def _wander(rng: np.random.Generator, seconds: float) -> tuple[Shoebox, Float64Array, Float64Array, Float64Array]:
-    """A metre or so about the middle of a bare room, looking left and right at up to a turn in six seconds."""
+    """Motion of about a metre around the middle of an empty room, turning left and right, a turn in six seconds at most."""
     size_m = np.array([rng.uniform(4.0, 7.0), rng.uniform(3.5, 5.5), rng.uniform(2.4, 3.0)])
     shoebox = Shoebox(np.array([-size_m[0] / 2, -size_m[1] / 2, 0.0]), size_m)
     times_s = np.arange(round(seconds * POSE_RATE_HZ) + 1) / POSE_RATE_HZ
@@ -137,13 +144,14 @@ def _wander(rng: np.random.Generator, seconds: float) -> tuple[Shoebox, Float64A
     pitch = _sway(rng, times_s, (4.0, 8.0), 0.15)
     ahead = np.column_stack([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
     poses = np.stack([look_at(eye, eye + sight) for eye, sight in zip(eyes, ahead, strict=True)])
-    towards = rng.uniform(-np.pi, np.pi)
+    bearing = rng.uniform(-np.pi, np.pi)
     reach_m = 0.38 * size_m[:2]
-    source_m = np.array([reach_m[0] * np.cos(towards), reach_m[1] * np.sin(towards), rng.uniform(0.4, 1.6)])
+    source_m = np.array([reach_m[0] * np.cos(bearing), reach_m[1] * np.sin(bearing), rng.uniform(0.4, 1.6)])
     return shoebox, source_m, times_s, poses
 
 
 def _sway(
     rng: np.random.Generator, times_s: Float64Array, periods_s: tuple[float, float], reach: float
 ) -> Float64Array:
+    """[P] a sine of amplitude `reach` with random phase and a period between the two given ones."""
     return reach * np.sin(2 * np.pi * times_s / rng.uniform(*periods_s) + rng.uniform(0, 2 * np.pi))

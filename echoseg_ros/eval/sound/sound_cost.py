@@ -1,7 +1,7 @@
-"""What the sound side costs at ten windows a second: process time over recorded time, all of it and its parts.
+"""Computing time of the sound side at ten windows a second: process time over recorded time, in total and by part.
 
-An array walks through a room that is mapped by 20,000 points while one thing in it sounds; messages go through the same
-calls as in a running node. Only the last seconds count, in which the memory is full.
+An array moves through a room that is mapped by 20,000 points while one object sounds; messages take the same calls as in
+a running node. Only the last seconds count, in which the evidence memory is full.
 """
 
 from __future__ import annotations
@@ -25,21 +25,30 @@ from echoseg_sim.acoustics.reverberation import Shoebox
 from echoseg_sim.acoustics.sounds import load_sound
 from echoseg_sim.acoustics.source_signal import SimulatedSource
 
-WINDOWS_PER_S, CHUNK_S, POSES_PER_S = 10, 0.1, 10
-RT60_S, SNR_DB, SOUND = 0.4, 20.0, "builtin:speech"
-# Windows that are gone through once more, part by part.
-_PARTS_OF = 100
+# Audio windows a second.
+WINDOWS_PER_S = 10
+# Length of an audio chunk, seconds.
+CHUNK_S = 0.1
+# Poses a second.
+POSES_PER_S = 10
+# Reverberation time, seconds, and SNR, dB, of the room.
+RT60_S = 0.4
+SNR_DB = 20.0
+SOUND = "builtin:speech"
+# Windows whose parts are timed one by one.
+_TIMED_WINDOWS = 100
+# Stamp of the start of the recording.
 _START_NS = 100_000_000_000
 
 Message = PoseData | AudioChunk
 
 
 def cost_row(seed: int, seconds: float, last_s: float) -> dict[str, Any]:
-    """Shares of one core of the last `last_s` of a walk of so many seconds with a cube of 8.
+    """Share of one core and times a window in the last `last_s` of a recording of `seconds` with the array cube8.
 
-    core_share: all that is done for a window (framing, extraction, memory, self-calibration, estimate and choice,
-    labels); listen_ms: up to the evidence; judge_ms: from there to the verdict; label_ms: the sources' names; extract_ms
-    and back_project_ms: a window's evidence, and this in the memory and at each of the map's points.
+    core_share: all work (framing, evidence, memory, self-calibration, decision, labels); evidence_core_share: evidence
+    and back-projection alone; listen_ms: up to the evidence; judge_ms: from the evidence to the verdict; label_ms: labels;
+    extract_ms: evidence of a window; back_project_ms: its back-projection to all points of the map.
     """
     array, room = load_array("cube8"), make_room(seed, int(seconds) + 2)
     config = Config().updated({"sound.hop_s": 1.0 / WINDOWS_PER_S})
@@ -69,14 +78,14 @@ def cost_row(seed: int, seconds: float, last_s: float) -> dict[str, Any]:
 
 
 def _messages(array: ArrayGeometry, room: SoundRoom, seed: int, seconds: float) -> list[Message]:
-    """Poses of the camera and chunks of audio in the order of their time."""
+    """Poses of the camera and chunks of audio in order of time."""
     times_s = np.arange(round(seconds * POSES_PER_S) + 1) / POSES_PER_S
     poses = np.stack([_pose_at(room.poses, at_s) for at_s in times_s])
-    thing = int(np.random.default_rng([seed, 59]).integers(len(room.sound_positions_m)))
+    sounding_object = int(np.random.default_rng([seed, 59]).integers(len(room.sound_positions_m)))
     sound = load_sound(SOUND, array.sample_rate_hz, seed)
-    source = SimulatedSource("thing", room.sound_positions_m[thing], sound, ((0.0, seconds),))
+    source = SimulatedSource("source", room.sound_positions_m[sounding_object], sound, ((0.0, seconds),))
     box = Shoebox(np.zeros(3), room.size_m)
-    heard = simulate_array(box, RT60_S, array, list(poses), times_s, [source], seconds, SNR_DB, seed)
+    recorded = simulate_array(box, RT60_S, array, list(poses), times_s, [source], seconds, SNR_DB, seed)
     T_array_camera = np.linalg.inv(array.T_camera_array)
     items: list[Message] = [
         PoseData(_START_NS + round(at_s * 1e9), pose @ T_array_camera)
@@ -84,14 +93,14 @@ def _messages(array: ArrayGeometry, room: SoundRoom, seed: int, seconds: float) 
     ]
     step = round(CHUNK_S * array.sample_rate_hz)
     items += [
-        AudioChunk(_START_NS + round(start / array.sample_rate_hz * 1e9), heard.samples[start : start + step])
-        for start in range(0, len(heard.samples), step)
+        AudioChunk(_START_NS + round(start / array.sample_rate_hz * 1e9), recorded.samples[start : start + step])
+        for start in range(0, len(recorded.samples), step)
     ]
     return sorted(items, key=lambda item: item.stamp_ns)
 
 
 def _pose_at(poses: Float64Array, at_s: float) -> Float64Array:
-    """[4, 4] between the poses [P, 4, 4] of each second."""
+    """[4, 4] pose at a time, interpolated between poses [P, 4, 4] of whole seconds."""
     second = min(int(at_s), len(poses) - 2)
     return interpolate(poses[second], poses[second + 1], at_s - second)
 
@@ -101,18 +110,18 @@ def _format(array: ArrayGeometry) -> AudioFormat:
 
 
 def _parts_ms(config: Config, array: ArrayGeometry, room: SoundRoom, items: list[Message]) -> tuple[float, float]:
-    """Mean process time of a window's extraction, and of its back-projection to the map's points."""
-    windows = _windows(config, array, items)[-_PARTS_OF:]
+    """(process time of a window's evidence, of its back-projection to the map's points), means, ms."""
+    windows = _windows(config, array, items)[-_TIMED_WINDOWS:]
     extract = EvidenceExtractor(array, array.sample_rate_hz, config.sound)
     memory = EvidenceMemory(config.sources.memory_s)
     memory.add(extract(windows[0]))
-    begun = time.process_time()
-    heard = [extract(window) for window in windows]
-    between = time.process_time()
-    for evidence in heard:
+    start = time.process_time()
+    evidence_windows = [extract(window) for window in windows]
+    extracted = time.process_time()
+    for evidence in evidence_windows:
         memory.add(evidence)
         memory.grouped_windows(memory.slots()[-1:], np.ones(1), 1.0).score(room.snapshot.surface_points)
-    return 1e3 * (between - begun) / len(windows), 1e3 * (time.process_time() - between) / len(windows)
+    return 1e3 * (extracted - start) / len(windows), 1e3 * (time.process_time() - extracted) / len(windows)
 
 
 def _windows(config: Config, array: ArrayGeometry, items: list[Message]) -> list[AudioWindow]:

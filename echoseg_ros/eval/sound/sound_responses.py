@@ -1,4 +1,4 @@
-"""Impulse responses of a room at still poses, made by the simulator, kept on disk: direct part and echoes apart."""
+"""Simulated impulse responses of a room at constant poses, stored on disk, with direct path and echoes separate."""
 
 from __future__ import annotations
 
@@ -26,38 +26,44 @@ from echoseg_sim.acoustics.reverberation import (
     TAIL_LENGTH_RT60,
     ImageSources,
     Shoebox,
-    image_source_model,
     find_reflection,
+    image_source_model,
     reverberation_time,
 )
 
-# A closed door or a wall in the way, as the simulator has it: what comes straight is weak and dull.
-BLOCKED_GAIN, BLOCKED_LOWPASS_HZ = 10 ** (-10 / 20), 700.0
-# Raised when the same inputs give other responses.
+# Gain of a blocked direct path (closed door or wall), -10 dB.
+BLOCKED_GAIN = 10 ** (-10 / 20)
+# Cut-off of the low-pass on a blocked direct path, Hz.
+BLOCKED_LOWPASS_HZ = 700.0
+# Version of the stored responses; raised when the same inputs give other responses.
 _FORMAT = 1
+# Poses at which the reverberation time is measured.
 _MEASURED_POSES = 4
+# Sources by which the reflection of the walls is fitted, and their range in the room, share of its size.
+_FITTED_SOURCES = 3
+_FITTED_RANGE = (0.15, 0.85)
 
 
 @dataclass(frozen=True)
 class Responses:
-    """What an array hears of an impulse at each pose.
+    """Impulse responses from a source to an array at each pose.
 
-    direct: [P, M, D] float32 the straight way, D < L; echoes: [P, M, L] float32 the rest; rt60_s: measured T30.
+    direct: [P, M, D] float32, direct path, D < L; echoes: [P, M, L] float32, the rest; rt60_s: measured T30.
     """
 
     direct: NDArray[np.float32]
     echoes: NDArray[np.float32]
     rt60_s: float
 
-    def heard(self, blocked: bool, rate_hz: float) -> NDArray[np.float32]:
-        """[P, M, L] both together; blocked: the straight way is weak and dull."""
+    def total(self, blocked: bool, rate_hz: float) -> NDArray[np.float32]:
+        """[P, M, L] sum of both parts; blocked: the direct path is attenuated and low-passed."""
         direct = self.direct
         if blocked:
             low_pass = butter(1, BLOCKED_LOWPASS_HZ, fs=rate_hz, output="sos")
             direct = (BLOCKED_GAIN * sosfilt(low_pass, direct, axis=-1)).astype(np.float32)
-        whole = self.echoes.copy()
-        whole[..., : direct.shape[-1]] += direct
-        return whole
+        total: NDArray[np.float32] = self.echoes.copy()
+        total[..., : direct.shape[-1]] += direct
+        return total
 
 
 def responses_to(
@@ -69,23 +75,23 @@ def responses_to(
     seed: int,
     cache: Path | None,
 ) -> Responses:
-    """From a source [3] to an array at poses [P, 4, 4]; taken from `cache` if it is there. rt60_s: 0 = free field.
+    """Responses from a source [3] to an array at poses [P, 4, 4], read from `cache` if stored. rt60_s: 0 = free field.
 
-    Raises ConfigError if the room's measured T30 is off by more than 15 %.
+    Raises ConfigError if the measured T30 differs from rt60_s by more than RT60_TOLERANCE.
     """
     key = _digest(array_to_mapping(array), shoebox.origin_map_m, shoebox.size_m, rt60_s, source_m, poses, seed)
     file = cache / f"{array.name}_{seed}_{rt60_s:g}_{key}.npz" if cache is not None else None
     if file is not None and file.exists():
         with np.load(file) as kept:
             return Responses(kept["direct"], kept["echoes"], float(kept["rt60_s"]))
-    made = _responses(array, shoebox, rt60_s, source_m, poses, seed, cache)
+    made = _simulate_responses(array, shoebox, rt60_s, source_m, poses, seed, cache)
     if file is not None:
         with replacing(file) as temporary:
             np.savez(temporary, direct=made.direct, echoes=made.echoes, rt60_s=made.rt60_s)
     return made
 
 
-def _responses(
+def _simulate_responses(
     array: ArrayGeometry,
     shoebox: Shoebox,
     rt60_s: float,
@@ -100,29 +106,34 @@ def _responses(
     direct = receiver.responses(ImageSources(np.asarray(source_m, dtype=float)[None], np.ones(1)), poses, short)
     if rt60_s == 0:
         return Responses(direct, np.zeros_like(direct), 0.0)
-    pattern = image_source_model(shoebox, source_m, rt60_s, np.random.default_rng([seed, _number(source_m)]))
+    pattern = image_source_model(shoebox, source_m, rt60_s, np.random.default_rng([seed, _seed_of(source_m)]))
     echoes = pattern.image_sources(_reflection(shoebox, rt60_s, poses, seed, cache), rt60_s)
     length = max(short, 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * rate_hz))
     rest = receiver.responses(ImageSources(echoes.positions_map[1:], echoes.gains[1:]), poses, length)
-    measured_s = reverberation_time(_open_ear(echoes, poses, rt60_s), _EAR.sample_rate_hz)
+    measured_s = reverberation_time(
+        _measurement_pair_responses(echoes, poses, rt60_s), _MEASUREMENT_PAIR.sample_rate_hz
+    )
     if abs(measured_s / rt60_s - 1) > RT60_TOLERANCE:
-        raise ConfigError(f"rt60 {rt60_s} s: room {seed} has {measured_s:.2f} s, more than 15 % off")
+        raise ConfigError(f"rt60 {rt60_s} s: room {seed} has {measured_s:.2f} s, want it within {RT60_TOLERANCE:.0%}")
     return Responses(direct, rest, measured_s)
 
 
 def _reflection(shoebox: Shoebox, rt60_s: float, poses: Float64Array, seed: int, cache: Path | None) -> float:
-    """What the room's walls reflect of the amplitude: one search for all sources and arrays."""
+    """Amplitude reflection of the room's walls, searched once for all sources and arrays."""
     key = _digest(shoebox.origin_map_m, shoebox.size_m, rt60_s, seed)
     file = cache / f"walls_{seed}_{rt60_s:g}_{key}.json" if cache is not None else None
     if file is not None and file.exists():
         return float(read_json(file)["reflection"])
     rng = np.random.default_rng([seed, 43])
-    places = shoebox.origin_map_m + shoebox.size_m * rng.uniform(0.15, 0.85, (3, 3))
-    patterns = [image_source_model(shoebox, place, rt60_s, rng) for place in places]
+    positions = shoebox.origin_map_m + shoebox.size_m * rng.uniform(*_FITTED_RANGE, (_FITTED_SOURCES, 3))
+    patterns = [image_source_model(shoebox, position, rt60_s, rng) for position in positions]
 
     def measured_s(reflection: float) -> float:
-        heard = [_open_ear(pattern.image_sources(reflection, rt60_s), poses, rt60_s) for pattern in patterns]
-        return reverberation_time(np.stack(heard), _EAR.sample_rate_hz)
+        responses = [
+            _measurement_pair_responses(pattern.image_sources(reflection, rt60_s), poses, rt60_s)
+            for pattern in patterns
+        ]
+        return reverberation_time(np.stack(responses), _MEASUREMENT_PAIR.sample_rate_hz)
 
     reflection, _ = find_reflection(measured_s, shoebox, rt60_s)
     if file is not None:
@@ -130,21 +141,24 @@ def _reflection(shoebox: Shoebox, rt60_s: float, poses: Float64Array, seed: int,
     return reflection
 
 
-def _open_ear(echoes: ImageSources, poses: Float64Array, rt60_s: float) -> NDArray[np.float32]:
-    """[P', M, L] what a plain pair of microphones hears at a few of the poses."""
-    some = poses[np.linspace(0, len(poses) - 1, _MEASURED_POSES).astype(int)]
-    length = 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * _EAR.sample_rate_hz)
-    return FreeFieldReceiver(_EAR).responses(echoes, some, length)
+def _measurement_pair_responses(echoes: ImageSources, poses: Float64Array, rt60_s: float) -> NDArray[np.float32]:
+    """[P', M, L] responses of a pair of open microphones at _MEASURED_POSES of the poses."""
+    measured_poses = poses[np.linspace(0, len(poses) - 1, _MEASURED_POSES).astype(int)]
+    length = 2 * LEAD_SAMPLES + int((TAIL_LENGTH_RT60 * rt60_s + 0.02) * _MEASUREMENT_PAIR.sample_rate_hz)
+    return FreeFieldReceiver(_MEASUREMENT_PAIR).responses(echoes, measured_poses, length)
 
 
-_EAR = array_from_mapping({"sample_rate_hz": 16000, "microphones_m": [[0.0, 0.05, 0.0], [0.0, -0.05, 0.0]]})
+# Pair of microphones that measures the reverberation time.
+_MEASUREMENT_PAIR = array_from_mapping(
+    {"sample_rate_hz": 16000, "microphones_m": [[0.0, 0.05, 0.0], [0.0, -0.05, 0.0]]}
+)
 
 
-def _number(values: Float64Array) -> int:
+def _seed_of(values: Float64Array) -> int:
     return int(_digest(values), 16) % 2**31
 
 
 def _digest(*inputs: object) -> str:
-    """A few letters that differ when the inputs do."""
+    """Digest of the inputs, arrays rounded to 1e-6."""
     plain = [np.round(x, 6).tolist() if isinstance(x, np.ndarray) else x for x in inputs]
     return hashlib.sha1(json.dumps([_FORMAT, *plain]).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Intervals against closed forms."""
+"""Confidence intervals against closed forms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import pytest
 from echoseg_ros.eval.segment.bootstrap import mean_estimate, paired_difference, rate_estimate
 
 
+def test_a_single_scene_has_an_interval_of_no_width() -> None:
+    estimate = mean_estimate([0.3])
+    assert estimate is not None and (estimate.low, estimate.mean, estimate.high, estimate.count) == (0.3, 0.3, 0.3, 1)
+
+
 def test_interval_of_a_mean_is_about_two_standard_errors() -> None:
     values = np.random.default_rng(0).normal(1.0, 0.2, 400)
-    estimate = mean_estimate(values)
+    estimate = mean_estimate(values.tolist())
     assert estimate is not None
     error = values.std() / 20
     assert estimate.mean == pytest.approx(values.mean())
@@ -18,7 +23,7 @@ def test_interval_of_a_mean_is_about_two_standard_errors() -> None:
     assert estimate.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
 
 
-def test_pairs_take_out_what_is_common_to_both() -> None:
+def test_pairs_remove_the_common_difficulty() -> None:
     hard = np.random.default_rng(1).uniform(0, 1, 17)
     estimate = paired_difference(list(hard + 0.1), list(hard))
     assert estimate is not None

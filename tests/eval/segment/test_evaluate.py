@@ -1,4 +1,4 @@
-"""Methods on a small scene: scored, kept, resumed; nothing of a test frame feeds them; the benchmark around them."""
+"""Scenario: all methods on a small scene are scored, stored and resumed, without data of test frames; the benchmark."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from segment_scene import RATE_HZ, SIZE, write_segment_scene
 from echoseg_ros.errors import ConfigError, DatasetError
 from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.segment.bench_segment import bench_segment
+from echoseg_ros.eval.segment.compared_methods import FRONT_END, METHODS, NO_AISRM, OURS
 from echoseg_ros.eval.segment.evaluate import evaluate, method_names
 from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings, mask_file, run_folder, score_file
-from echoseg_ros.eval.segment.segment_methods import FRONT_END, METHODS, NO_AISRM, OURS
 
 pytestmark = pytest.mark.slow
 
 COUNT = 16
 NAME = "part_2_flat_room_1"
-# Masks good enough that something comes of them in two test views.
+# Masks good enough to be scored in two test views.
 GOOD = EvaluateSettings(FrontEnd(miss=0.1, edge=0.05, growth=0.0))
 
 
@@ -43,7 +43,7 @@ def evaluated(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return out, evaluate(root, out, ["all"], settings=GOOD, progress=False)
 
 
-def test_every_method_is_scored_and_the_table_is_like_the_papers(evaluated: tuple[Path, str]) -> None:
+def test_every_method_is_scored_and_the_table_has_the_papers_columns(evaluated: tuple[Path, str]) -> None:
     out, table = evaluated
     for method in METHODS:
         row = json.loads(score_file(out, method, NAME).read_text())
@@ -52,21 +52,21 @@ def test_every_method_is_scored_and_the_table_is_like_the_papers(evaluated: tupl
         assert row["choice"] in (("right", "wrong", "missed") if method != FRONT_END else (None,))
         for view in row["views"]:
             mask = cv2.imread(str(mask_file(out, method, NAME, view["name"])), cv2.IMREAD_GRAYSCALE)
-            assert mask.shape == (SIZE, SIZE)
-            assert (mask > 127).mean() == pytest.approx(view["mask_share"])
+            assert mask is not None and mask.shape == (SIZE, SIZE)
+            assert np.mean(np.asarray(mask) > 127) == pytest.approx(view["mask_share"])
     rows = json.loads((out / "evaluation.json").read_text())["rows"]
     assert [row["method"] for row in rows] == list(METHODS)
     assert "0.823" in table and "VOID" in table
-    # The masks of the 2D stage are there, and the votes of its masks make something of them.
+    # The simulated 2D masks show the object, and their votes select Gaussians of it.
     scored = {row["method"]: row for row in rows}
     assert scored[FRONT_END]["visible_iou"] > 0.2
     assert scored[NO_AISRM]["iou_3d"] > 0.05
     for name in ("best", "median", "worst"):
         picture = cv2.imread(str(out / "pictures" / f"{FRONT_END}_{name}.png"))
-        assert picture.shape[0] == SIZE and picture.shape[1] > 2 * SIZE
+        assert picture is not None and picture.shape[0] == SIZE and picture.shape[1] > 2 * SIZE
 
 
-def test_what_is_there_is_not_made_again(root: Path, evaluated: tuple[Path, str]) -> None:
+def test_stored_scores_and_runs_are_not_repeated(root: Path, evaluated: tuple[Path, str]) -> None:
     out, table = evaluated
     kept = {file: file.stat().st_mtime_ns for file in [*out.rglob("scores/*/*.json"), *out.rglob("made.json")]}
     gone = score_file(out, NO_AISRM, NAME)
@@ -79,7 +79,7 @@ def test_what_is_there_is_not_made_again(root: Path, evaluated: tuple[Path, str]
     }
 
 
-def test_nothing_of_a_test_frame_feeds_a_method(root: Path, evaluated: tuple[Path, str], tmp_path: Path) -> None:
+def test_methods_do_not_use_test_frames(root: Path, evaluated: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "set")
     scene = tmp_path / "set" / "part_2" / "flat" / "room" / "1"
     rng = np.random.default_rng(0)
@@ -124,11 +124,11 @@ def test_unknown_methods_and_empty_folders_are_refused(tmp_path: Path) -> None:
         evaluate(tmp_path, tmp_path / "out", progress=False)
 
 
-def test_the_benchmark_goes_on_from_there(
+def test_the_benchmark_continues_from_stored_runs(
     root: Path, evaluated: tuple[Path, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out, _ = evaluated
-    made = os.stat(run_folder(out, NAME) / "made.json").st_mtime_ns
+    made_ns = os.stat(run_folder(out, NAME) / "made.json").st_mtime_ns
     bench_segment(
         tmp_path,
         out.parent,
@@ -139,7 +139,7 @@ def test_the_benchmark_goes_on_from_there(
         evaluation=GOOD,
         progress=False,
     )
-    assert os.stat(run_folder(out, NAME) / "made.json").st_mtime_ns == made
+    assert os.stat(run_folder(out, NAME) / "made.json").st_mtime_ns == made_ns
     assert not (tmp_path / "segment.json").exists()
     written = json.loads((out / "segment.json").read_text())
     names = "visible_iou avsbench_miou avsbench_f reference_visible_iou gain_over_reference gain_lo95".split()
@@ -148,7 +148,7 @@ def test_the_benchmark_goes_on_from_there(
     assert set(written["figures"]) == {f"{name}_{s}" for name in names for s in ("single", "multi")} | set(single)
     assert written["figures"]["lift_ms_30_proposals"] > 0
     assert written["figures"]["kitchen_mask_iou"] is None
-    assert written["figures"]["gain_over_reference_multi"] is None  # void: one scene says nothing of the single setting
+    assert written["figures"]["gain_over_reference_multi"] is None  # void: no scene of the single setting
     cases = [row for row in written["rows"] if row["case"].startswith("choice/")]
     assert [case["objects"] for case in cases] == [[2]]
     printed = capsys.readouterr().out

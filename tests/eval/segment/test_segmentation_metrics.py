@@ -1,21 +1,59 @@
-"""The measures against cases computed by hand, and against the published formula threshold by threshold."""
+"""Scores against cases computed by hand, and F against the published formula threshold by threshold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from echoseg_ros.eval.segment.segmentation_metrics import (
-    avsbench_f,
+    BETA2,
     avsbench_iou,
     boundary_f,
-    f_floor,
     score_scene,
     score_view,
 )
+from echoseg_ros.types import Float64Array
+
+Mask = NDArray[np.bool_]
+# Thresholds of AVSBench's F.
+THRESHOLDS = np.linspace(0.0, 1.0 - 1e-10, 255)
 
 
-def mask(rows: slice, columns: slice, size: int = 10) -> np.ndarray:
+def avsbench_f(scores: Sequence[NDArray[np.floating]], truths: Sequence[Mask], sigmoid: bool = False) -> float | None:
+    """AVSBench's F-beta of soft masks [H, W] in [0, 1], threshold by threshold; None if no truth shows an object.
+
+    The mean over the images with truth at each of 255 thresholds, then its maximum. A pixel is selected where its score
+    is at or above the threshold, so the first threshold, 0, selects all pixels. sigmoid: put the scores through a sigmoid
+    first, as the reference does with masks that are 0 or 1 already.
+    """
+    curves = []
+    for score, truth in zip(scores, truths, strict=True):
+        if truth.any():
+            values = 1 / (1 + np.exp(-np.asarray(score, float))) if sigmoid else np.asarray(score, float)
+            curves.append(f_curve(values, truth))
+    return float(np.mean(curves, axis=0).max()) if curves else None
+
+
+def f_curve(values: Float64Array, truth: Mask) -> Float64Array:
+    """[255] F at each threshold; 0 where no selected pixel is right."""
+    inside, everywhere = np.sort(values[truth]), np.sort(values, axis=None)
+    hit = len(inside) - np.searchsorted(inside, THRESHOLDS)
+    selected = len(everywhere) - np.searchsorted(everywhere, THRESHOLDS)
+    precision, recall = hit / np.maximum(selected, 1), hit / len(inside)
+    f = (1 + BETA2) * precision * recall / np.maximum(BETA2 * precision + recall, 1e-20)
+    curve: Float64Array = np.where(hit > 0, f, 0.0)
+    return curve
+
+
+def f_floor(truth_share: float) -> float:
+    """F of selecting all pixels."""
+    return (1 + BETA2) * truth_share / (BETA2 * truth_share + 1)
+
+
+def mask(rows: slice, columns: slice, size: int = 10) -> Mask:
     image = np.zeros((size, size), bool)
     image[rows, columns] = True
     return image
@@ -47,7 +85,7 @@ def test_f_by_hand() -> None:
     assert score_view("d", HALF, EMPTY).f is None
 
 
-def test_floor_of_f_is_that_of_calling_everything_the_object() -> None:
+def test_floor_of_f_is_the_f_of_selecting_all_pixels() -> None:
     assert f_floor(0.2) == pytest.approx(1.3 * 0.2 / 1.06)
     assert score_view("a", HALF, TRUTH).f_all == pytest.approx(f_floor(0.2))
 
@@ -57,12 +95,12 @@ def test_binary_masks_through_a_sigmoid_score_the_same_with_the_same_floor() -> 
     truths = [TRUTH, EMPTY, mask(slice(3, 9), slice(2, 9))]
     for masks in ([HALF, HALF, rng.random((10, 10)) < 0.6], [EMPTY, HALF, EMPTY]):
         plain = avsbench_f([m.astype(float) for m in masks], truths)
-        trapped = avsbench_f([m.astype(float) for m in masks], truths, sigmoid=True)
+        with_sigmoid = avsbench_f([m.astype(float) for m in masks], truths, sigmoid=True)
         quick = score_scene([score_view(str(i), m, t) for i, (m, t) in enumerate(zip(masks, truths, strict=True))]).f
-        assert plain == pytest.approx(trapped)
+        assert plain == pytest.approx(with_sigmoid)
         assert plain == pytest.approx(quick)
-    # Nothing found at all still scores the floor: the trap.
-    assert trapped == pytest.approx((f_floor(0.2) + f_floor(0.42)) / 2)
+    # Even empty masks score the floor.
+    assert with_sigmoid == pytest.approx((f_floor(0.2) + f_floor(0.42)) / 2)
 
 
 def test_soft_f_against_the_published_loop() -> None:
@@ -97,7 +135,7 @@ def test_scene_by_hand() -> None:
     assert scene.object_share == pytest.approx(0.2)
 
 
-def test_a_scene_that_never_shows_the_object_has_no_visible_scores() -> None:
+def test_a_scene_without_the_object_has_no_visible_scores() -> None:
     scene = score_scene([score_view("a", EMPTY, EMPTY)])
     assert scene.f is None and scene.visible_iou is None and scene.boundary_f is None
     assert scene.miou == pytest.approx(1.0)

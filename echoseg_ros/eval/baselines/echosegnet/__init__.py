@@ -1,0 +1,1 @@
+"""EchoSegnet (Sokolov, Bhosale & Zhu 2024), the reference method, written from its published facts."""

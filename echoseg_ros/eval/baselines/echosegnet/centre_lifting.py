@@ -1,4 +1,4 @@
-"""The reference's lifting: centres of Gaussians projected into every train view, without an occlusion test, vote."""
+"""Lifting of EchoSegnet: votes of the train views at the projected centres of Gaussians, without an occlusion test."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from echoseg_ros.geometry import apply, inverse
 from echoseg_ros.mapping.rasterizers.conventions import NEAR_PLANE
 from echoseg_ros.types import Camera, Float64Array
 
+# Share of the views that see a Gaussian above which it belongs to the object.
 VOTE_SHARE = 0.3
+# Pixel index of a point that is not in the image.
 OUTSIDE = -1
 
 
 def centre_pixels(
     points: NDArray[np.floating], cameras: Sequence[Camera], poses: Sequence[Float64Array]
 ) -> NDArray[np.int32]:
-    """[V, N] flat index of the pixel that each point [N, 3] falls on in each view, OUTSIDE where it falls on none.
+    """[V, N] flat index of the pixel of each point [N, 3] in each view, OUTSIDE where it is not in the image.
 
-    poses: T_world_camera of each, in the points' frame.
+    poses: T_world_camera of each view, in the points' frame.
     """
     pixels = np.full((len(cameras), len(points)), OUTSIDE, np.int32)
     for v, (camera, pose) in enumerate(zip(cameras, poses, strict=True)):
@@ -37,9 +39,9 @@ def centre_pixels(
 def vote_lift(
     pixels: NDArray[np.int32], masks: Sequence[NDArray[np.bool_] | None], share: float = VOTE_SHARE
 ) -> NDArray[np.bool_]:
-    """[N] Gaussians that more than `share` of the views that see them call the object.
+    """[N] Gaussians that lie in the mask in more than `share` of the views that see them.
 
-    pixels: [V, N] of centre_pixels; masks: [H, W] each, or None where a view has none and does not vote.
+    pixels: [V, N] by centre_pixels; masks: [H, W] of each view, None for a view without a mask, which does not vote.
     """
     votes, seen = np.zeros(pixels.shape[1], np.int32), np.zeros(pixels.shape[1], np.int32)
     for where, mask in zip(pixels, masks, strict=True):

@@ -1,4 +1,4 @@
-"""The reference's Gaussian decomposition (SAGD) at mask borders: those that straddle one shrink and move inside."""
+"""Gaussian decomposition (SAGD) of EchoSegnet: Gaussians across a mask's border shrink and move inside."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from echoseg_ros.mapping.rasterizers.conventions import EPS_2D_PX2, NEAR_PLANE
 from echoseg_ros.mapping.rotations import rotation_matrices
 from echoseg_ros.types import Camera, Float64Array
 
+# Step between the views that are used.
 EVERY_VIEW = 4
+# Half length of the long axis, standard deviations.
 END_SIGMAS = 1.5
+# Factor on the scales, beside the share of the axis that is inside the mask.
 SHRINK = 0.8
+# Smallest factor on the scales.
+MIN_SHRINK = 1e-3
+# Points along the long axis at which the mask is read.
 _SAMPLES = 33
 
 
@@ -27,34 +33,36 @@ def decompose(
     poses: Sequence[Float64Array],
     masks: Sequence[NDArray[np.bool_] | None],
 ) -> Gaussians:
-    """The chosen Gaussians after a pass over every EVERY_VIEW-th view; none is added.
+    """The chosen Gaussians after a pass over every EVERY_VIEW-th view; no Gaussian is added.
 
-    poses: T_map_camera. The masks that exist are counted through and paired with the views in order, as in the
-    reference: if one is missing (None), all later ones go with the wrong views.
+    poses: T_map_camera. Masks that are not None are paired with the views in order, as in the published code: after a
+    missing mask, all later masks are paired with wrong views.
     """
     present = [mask for mask in masks if mask is not None]
     for k in range(0, min(len(present), len(cameras)), EVERY_VIEW):
-        gaussians = _cut(gaussians, cameras[k], poses[k], present[k])
+        gaussians = _shrink_at_border(gaussians, cameras[k], poses[k], present[k])
     return gaussians
 
 
-def _cut(gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, mask: NDArray[np.bool_]) -> Gaussians:
-    """Shrink and move those whose long axis has one end in the mask and one outside, both in the image."""
+def _shrink_at_border(
+    gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, mask: NDArray[np.bool_]
+) -> Gaussians:
+    """Shrink and move Gaussians whose long axis has one end in the mask and one outside, both in the image."""
     means = gaussians.means.numpy().astype(float)
     rotations = rotation_matrices(gaussians.quats_wxyz).numpy().astype(float)
     scales = gaussians.scales.numpy().astype(float)
     centre, axis, long_ahead = _long_axis(means, rotations, scales, camera, T_map_camera)
     ends = centre[:, None] + axis[:, None] * np.linspace(-1, 1, _SAMPLES)[None, :, None]
-    inside, in_image = _read(mask, ends)
+    inside, in_image = _read_mask(mask, ends)
     straddles = in_image[:, 0] & in_image[:, -1] & (inside[:, 0] != inside[:, -1]) & np.isfinite(centre[:, 0])
     rows = np.flatnonzero(straddles)
     ratio = inside[rows].mean(axis=1)
-    # Towards the end that is inside, along the 3D axis, whose image points the way of the 2D one or against it.
+    # Towards the end inside the mask, along the 3D axis; `long_ahead` says whether its image points along the 2D axis.
     sign = np.where(inside[rows, -1], 1.0, -1.0) * long_ahead[rows]
     longest = scales[rows].argmax(axis=1)
     long_3d = rotations[rows, :, longest] * (sign * 0.5 * (1 - ratio) * 3 * scales[rows, longest])[:, None]
     means[rows] += long_3d
-    scales[rows] *= np.maximum(SHRINK * ratio, 1e-3)[:, None]
+    scales[rows] *= np.maximum(SHRINK * ratio, MIN_SHRINK)[:, None]
     return replace(
         gaussians,
         means=torch.from_numpy(means.astype(np.float32)),
@@ -65,10 +73,10 @@ def _cut(gaussians: Gaussians, camera: Camera, T_map_camera: Float64Array, mask:
 def _long_axis(
     means: Float64Array, rotations: Float64Array, scales: Float64Array, camera: Camera, T_map_camera: Float64Array
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Pixel of each centre [N, 2], its long 2D half axis [N, 2], and the sense of the 3D one; NaN behind the camera.
+    """(pixel of each centre [N, 2], long 2D half axis [N, 2], sign of the 3D long axis [N]); NaN behind the camera.
 
-    The half axis is END_SIGMAS deviations long; the sense [N] is +1 where the 3D long axis points that way in the image,
-    else -1.
+    The half axis is END_SIGMAS deviations long; the sign is +1 where the image of the 3D long axis points along the 2D
+    half axis, else -1.
     """
     seen = apply(inverse(T_map_camera), means)
     z = np.where(seen[:, 2] > NEAR_PLANE, seen[:, 2], np.nan)
@@ -87,8 +95,8 @@ def _long_axis(
     return centre, axis, along
 
 
-def _read(mask: NDArray[np.bool_], pixels: Float64Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """[N, S] the mask at places [N, S, 2] (False outside the image), and whether they are in the image."""
+def _read_mask(mask: NDArray[np.bool_], pixels: Float64Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """([N, S] the mask at pixels [N, S, 2], False outside the image; [N, S] whether a pixel is in the image)."""
     height, width = mask.shape
     column, row = np.floor(np.nan_to_num(pixels[..., 0], nan=-1.0)), np.floor(np.nan_to_num(pixels[..., 1], nan=-1.0))
     in_image = (column >= 0) & (column < width) & (row >= 0) & (row < height)

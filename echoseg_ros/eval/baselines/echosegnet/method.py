@@ -1,6 +1,6 @@
-"""EchoSegnet (Sokolov, Bhosale & Zhu 2024), the published method, from its facts: for comparison, with its weaknesses.
+"""EchoSegnet (Sokolov, Bhosale & Zhu 2024), the reference method, with its weaknesses.
 
-Written anew from what the paper and the authors' code do, not from their code. It takes any map and any 2D masks.
+Written from what the paper and the authors' code do, not from their code. It works with any map and any 2D masks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from echoseg_ros.mapping.gaussians import Gaussians
 from echoseg_ros.mapping.rasterizers.conventions import Rasterizer
 from echoseg_ros.types import Camera, Float64Array
 
-ALONE_ALPHA = 0.8
+# Alpha above which the rendered selection covers a pixel.
+SELECTION_ALPHA = 0.8
 
 
 @dataclass(frozen=True, eq=False)
 class TrainViews:
-    """What the method is given, in the order of the frames.
+    """Input of the method, in the order of the frames.
 
-    cameras, poses: at the masks' size, T_map_camera; clips: the frames' seconds [S, 2], left and right.
+    cameras: at the size of the masks; poses: T_map_camera; clips: second of audio of each frame [S, 2], left and right.
     """
 
     cameras: Sequence[Camera]
@@ -45,22 +46,22 @@ class TrainViews:
 
 @dataclass(frozen=True, eq=False)
 class ReferenceMask:
-    """What is segmented. chosen: [N] rows of the map; gaussians: those rows after decomposition."""
+    """Result. chosen: [N] which rows of the map are selected; gaussians: the selected rows after decomposition."""
 
     chosen: NDArray[np.bool_]
     gaussians: Gaussians
 
     def mask(self, rasterizer: Rasterizer, camera: Camera, T_map_camera: Float64Array) -> NDArray[np.bool_]:
-        """[H, W] where the chosen Gaussians, drawn alone, cover more than ALONE_ALPHA: through walls too."""
+        """[H, W] where the selected Gaussians, rendered alone, have an alpha above SELECTION_ALPHA; walls do not hide them."""
         if not len(self.gaussians):
             return np.zeros((camera.height, camera.width), bool)
         with torch.no_grad():
             alpha = rasterizer.render(self.gaussians, camera, T_map_camera).alpha
-        return np.asarray(alpha.cpu().numpy() > ALONE_ALPHA)
+        return np.asarray(alpha.cpu().numpy() > SELECTION_ALPHA)
 
 
 class EchoSegnet:
-    """One map with its train views; masks of the 2D stage may vary. What does not depend on them is computed once."""
+    """The method on one map with its train views; everything that does not depend on the 2D masks is computed once."""
 
     def __init__(self, gaussians: Gaussians, views: TrainViews, T_map_world: Float64Array) -> None:
         self._gaussians = gaussians.map(lambda tensor: tensor.detach().cpu())
@@ -74,7 +75,7 @@ class EchoSegnet:
         self._intensity: dict[bool, Float64Array] = {}
 
     def intensity(self, forward_heading: bool) -> Float64Array:
-        """[N] audio intensity of the Gaussians."""
+        """[N] audio intensity of the Gaussians (see aisrm.intensity)."""
         if forward_heading not in self._intensity:
             self._intensity[forward_heading] = intensity(
                 self._means_world, self._poses_world, self._loud, forward_heading
@@ -82,7 +83,7 @@ class EchoSegnet:
         return self._intensity[forward_heading]
 
     def segment(self, masks: Sequence[NDArray[np.bool_] | None], aisrm: AisrmVariant | None) -> ReferenceMask:
-        """Lift the masks of the train views, choose a cluster by the sound (not without `aisrm`), and decompose."""
+        """Lift the masks of the train views, select a cluster by sound (only with `aisrm`), and decompose its Gaussians."""
         chosen = vote_lift(self._pixels, masks)
         if aisrm is not None:
             rows = np.flatnonzero(chosen)
