@@ -71,4 +71,5 @@ def label_spans(labels: NDArray[np.int32], points: NDArray[np.float32], count: i
             for axis in range(3):
                 low[label, axis] = min(low[label, axis], points[i, j, axis])
                 high[label, axis] = max(high[label, axis], points[i, j, axis])
-    return np.maximum(high - low, np.float32(0))
+    spans: NDArray[np.float32] = np.maximum(high - low, np.float32(0))
+    return spans

@@ -149,7 +149,8 @@ def _jensen_shannon(colour: NDArray[np.int32], inside: NDArray[np.bool_]) -> flo
 def _edges(lab: FloatImage) -> FloatImage:
     """[H, W] strength in [0, 1] of the change of colour [H, W, 3] at each pixel."""
     x, y = (cv2.Sobel(lab, cv2.CV_32F, *axis, ksize=3) / 8 for axis in ((1, 0), (0, 1)))
-    return np.minimum(np.sqrt(np.square(x).sum(axis=2) + np.square(y).sum(axis=2)) / _FULL_EDGE, 1)
+    strength: FloatImage = np.minimum(np.sqrt(np.square(x).sum(axis=2) + np.square(y).sum(axis=2)) / _FULL_EDGE, 1)
+    return strength
 
 
 def _window_around(mask: NDArray[np.bool_], margin_px: int) -> tuple[slice, slice]:

@@ -42,7 +42,8 @@ def hole_rows(points: NDArray[np.float32], member: NDArray[np.bool_], free: NDAr
     around = np.bincount(own[other], minlength=count)
     shut = np.bincount(own[other], weights=member[near][beside.ravel()[other]], minlength=count)
     is_hole = ~is_open & (shut >= _MIN_ENCLOSED_SHARE * np.maximum(around, 1))
-    return near[open_[is_hole[patch[open_]]]]
+    rows: NDArray[np.intp] = near[open_[is_hole[patch[open_]]]]
+    return rows
 
 
 def _patches(rows: NDArray[np.intp], beside: NDArray[np.intp], count: int) -> NDArray[np.int32]:

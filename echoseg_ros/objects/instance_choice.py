@@ -177,7 +177,8 @@ def _places(instance: Instance) -> Float64Array:
 
 
 def _box_grid(box: Box) -> Float64Array:
-    return BOX_GRID * box.size_m @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
+    grid: Float64Array = BOX_GRID * box.size_m @ rotation_matrix(box.quaternion_xyzw).T + box.center_m
+    return grid
 
 
 def _activity_shares(estimates: tuple[SourceEstimate, ...]) -> list[float]:

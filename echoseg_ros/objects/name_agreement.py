@@ -43,4 +43,5 @@ def factors(scores: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.zeros(0)
     logs = np.log(np.maximum(np.asarray(scores, float), 1e-6))
     bound = np.log(MAX_ODDS) / 2
-    return np.exp(np.clip(logs - logs.mean(), -bound, bound))
+    ratios: NDArray[np.float64] = np.exp(np.clip(logs - logs.mean(), -bound, bound))
+    return ratios

@@ -128,7 +128,8 @@ def find_rows(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[N
 @numba.njit(cache=True, nogil=True)
 def _objectness(judged: float, votes: np.ndarray) -> float:
     """1 where at least half of a Gaussian's judgements said "object", proportionally less below."""
-    return min(1.0, votes.sum() / max(0.5 * judged, 1e-6))
+    objectness: float = min(1.0, votes.sum() / max(0.5 * judged, 1e-6))
+    return objectness
 
 
 @numba.njit(cache=True, nogil=True)

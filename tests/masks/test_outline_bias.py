@@ -22,13 +22,16 @@ def pictures(
     rng = np.random.default_rng(0)
     for _ in range(count):
         axes, middle = rng.uniform(14, 26, 2), rng.uniform(45, 75, 2)
-        true = cv2.ellipse(np.zeros((SIZE, SIZE), np.uint8), (middle, 2 * axes, rng.uniform(0, 180)), 1, -1)
+        true = cv2.ellipse(
+            np.zeros((SIZE, SIZE), np.uint8), (middle.tolist(), (2 * axes).tolist(), rng.uniform(0, 180)), 1, -1
+        )
         coarse = rng.integers(0, 60, (12, 12, 3)).astype(np.uint8)
         pattern = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST)
         rgb = np.where(true[..., None] > 0, [150, 60, 40], [60, 90, 140]).astype(np.uint8) + pattern
         outside = cv2.distanceTransform(1 - true, cv2.DIST_L2, 5) - cv2.distanceTransform(true, cv2.DIST_L2, 5)
         side = np.sqrt(true.sum())
-        yield (outside < side * (grown + rng.normal(0, jitter))).astype(np.int32), true.astype(np.int32), rgb
+        image: RgbImage = rgb.astype(np.uint8)
+        yield (outside < side * (grown + rng.normal(0, jitter))).astype(np.int32), true.astype(np.int32), image
 
 
 def biased_outlines(grown: float, count: int = 40) -> OutlineBias:

@@ -14,6 +14,7 @@ from torch import Tensor
 from echoseg_ros.config import Config
 from echoseg_ros.geometry import apply, pixel_rays
 from echoseg_ros.masks.pretrained.rf_detr import RfDetrMasks
+from echoseg_ros.objects import lifting
 from echoseg_ros.pipeline import map_segmentation
 from echoseg_ros.pipeline.map_stage import MapStage
 from echoseg_ros.types import (
@@ -48,7 +49,7 @@ def test_a_model_gets_the_image_at_full_size(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, depth: bool
 ) -> None:
     lifted: list[MaskProposal] = []
-    lift = map_segmentation.lift_proposal
+    lift = lifting.lift_proposal
 
     def lift_and_record(*arguments: Any) -> NDArray[np.float32]:
         lifted.append(arguments[-1])

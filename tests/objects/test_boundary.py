@@ -1,4 +1,4 @@
-"""Where an instance ends, by votes that are wrong in every view alike, and by colours that are not."""
+"""Boundaries of instances from votes that err alike in every view, and from colours."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Wall:
         self.rgb = np.clip(colour, 0, 255).astype(np.uint8)
         self.judged = np.full(y.size, 5.0, np.float32)
 
-    def refined(self, votes: NDArray[np.floating], open_: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-        """[N] members after refinement, for shares of the votes [N]: members by votes from one half."""
-        share = np.asarray(votes, np.float32)
+    def refined(self, shares: NDArray[np.floating], open_: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+        """[N] members after refinement, for shares of the judgements [N]; members by votes have more than one half."""
+        share = np.asarray(shares, np.float32)
         member = share > 0.5
         open_ = np.ones(len(share), bool) if open_ is None else open_
         rows = refine_boundary(self.points, self.rgb, member, open_, share, self.judged)
@@ -42,33 +42,33 @@ def iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     return float((found & true).sum() / (found | true).sum())
 
 
-def test_a_strip_of_wall_that_votes_gave_to_an_object_goes() -> None:
-    """A plain wall has no depth of its own beside an object; masks of all views took a strip of it along."""
+def test_a_strip_of_wall_with_votes_for_the_object_is_removed() -> None:
+    """Regression: beside an object a plain wall has no depth of its own; masks of all views included a strip of it."""
     wall = Wall()
     strip = ~wall.true & (np.abs(wall.y - 0.29) < 0.021) & (np.abs(wall.points[:, 2] - 0.195) < 0.081)
-    said = np.where(wall.true, 0.9, np.where(strip, 0.7, 0.0))
-    assert iou(said > 0.5, wall.true) < 0.82
-    assert iou(wall.refined(said), wall.true) > 0.97
+    shares = np.where(wall.true, 0.9, np.where(strip, 0.7, 0.0))
+    assert iou(shares > 0.5, wall.true) < 0.82
+    assert iou(wall.refined(shares), wall.true) > 0.97
 
 
-def test_a_part_that_votes_missed_is_added_unless_it_is_another_instances() -> None:
+def test_a_part_without_votes_is_added_unless_another_instance_owns_it() -> None:
     wall = Wall()
     missed = wall.true & (wall.y < 0.15)
-    said = np.where(missed, 0.3, np.where(wall.true, 0.9, 0.0))
-    assert iou(said > 0.5, wall.true) < 0.85
-    assert iou(wall.refined(said), wall.true) > 0.97
-    np.testing.assert_array_equal(wall.refined(said, ~missed), wall.true & ~missed)
+    shares = np.where(missed, 0.3, np.where(wall.true, 0.9, 0.0))
+    assert iou(shares > 0.5, wall.true) < 0.85
+    assert iou(wall.refined(shares), wall.true) > 0.97
+    np.testing.assert_array_equal(wall.refined(shares, ~missed), wall.true & ~missed)
 
 
-@pytest.mark.parametrize("said_of_the_rest", [0.0, 0.3])
-def test_votes_stand_where_colours_say_nothing(said_of_the_rest: float) -> None:
+@pytest.mark.parametrize("outer_share", [0.0, 0.3])
+def test_votes_decide_where_colours_are_equal(outer_share: float) -> None:
     wall = Wall(WHITE, WHITE)
-    said = np.where(wall.true, 0.8, said_of_the_rest)
-    found = wall.refined(said)
+    shares = np.where(wall.true, 0.8, outer_share)
+    found = wall.refined(shares)
     assert iou(found, wall.true) > 0.95
 
 
-def test_few_gaussians_are_left_as_they_are() -> None:
+def test_few_gaussians_are_not_refined() -> None:
     points = np.zeros((6, 3), np.float32)
     member = np.arange(6) < 4
     rows = refine_boundary(

@@ -36,33 +36,33 @@ def _decisions(
     object_at: Callable[[float], int | None],
     activity_at: Callable[[float], float] = lambda t: 1.0,
 ) -> list[float]:
-    made = []
+    decided_s = []
     for t in times_s:
         if cadence.held_verdict(_evidence(t, activity_at(t))) is None:
-            made.append(float(t))
+            decided_s.append(float(t))
             cadence.record(_verdict(t, object_at(t)))
-    return made
+    return decided_s
 
 
-def test_what_stays_is_decided_more_and_more_seldom() -> None:
-    made = _decisions(DecisionCadence(1.0), np.arange(0, 30, 0.25), lambda t: 7)
-    assert made[:5] == [0.0, 1.0, 3.0, 7.0, 11.0]
-    assert np.diff(made).max() == MAX_PERIODS
+def test_the_period_grows_while_verdicts_stay_the_same() -> None:
+    decided_s = _decisions(DecisionCadence(1.0), np.arange(0, 30, 0.25), lambda t: 7)
+    assert decided_s[:5] == [0.0, 1.0, 3.0, 7.0, 11.0]
+    assert np.diff(decided_s).max() == MAX_PERIODS
 
 
-def test_what_changes_and_what_is_nowhere_is_decided_at_once_again() -> None:
+def test_the_period_is_shortest_while_instances_change_or_are_unknown() -> None:
     assert np.diff(_decisions(DecisionCadence(1.0), np.arange(0, 12, 0.25), lambda t: int(t) % 5)).max() == 1.0
     assert np.diff(_decisions(DecisionCadence(1.0), np.arange(0, 12, 0.25), lambda t: None)).max() == 1.0
 
 
 def test_a_sound_after_a_pause_is_decided_within_the_shortest_period() -> None:
-    made = _decisions(
+    decided_s = _decisions(
         DecisionCadence(1.0), np.arange(0, 30, 0.25), lambda t: 7, lambda t: 0.0 if 12.0 < t < 14.0 else 1.0
     )
-    assert 14.0 in made
+    assert 14.0 in decided_s
 
 
-def test_time_that_starts_again_is_decided_at_once() -> None:
+def test_a_decision_is_due_after_a_backward_time_jump() -> None:
     cadence = DecisionCadence(1.0)
     cadence.record(_verdict(100.0, 7))
     assert cadence.held_verdict(_evidence(100.5)) is not None

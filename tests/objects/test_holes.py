@@ -1,19 +1,20 @@
-"""Gaussians that no view gave to an instance, among such that all did."""
+"""Gaussians without votes that the Gaussians of an instance enclose."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from echoseg_ros.objects.holes import hole_rows
+from echoseg_ros.types import Float32Array
 
 
-def sheet(side: int = 30) -> np.ndarray:
+def sheet(side: int = 30) -> Float32Array:
     """[side^2, 3] points a centimetre apart on a wall."""
     y, z = np.mgrid[:side, :side] * 0.01
     return np.column_stack([np.zeros(side * side), y.ravel(), z.ravel()]).astype(np.float32)
 
 
-def test_a_hole_is_filled_and_the_edge_stays() -> None:
+def test_a_hole_is_filled_and_the_outline_stays() -> None:
     points = sheet()
     y, z = points[:, 1:].T
     box = (np.abs(y - 0.15) < 0.085) & (np.abs(z - 0.15) < 0.085)
@@ -22,7 +23,7 @@ def test_a_hole_is_filled_and_the_edge_stays() -> None:
     np.testing.assert_array_equal(hole_rows(points, member, ~member), np.flatnonzero(hole))
 
 
-def test_what_belongs_to_another_instance_is_not_taken() -> None:
+def test_gaussians_of_another_instance_do_not_fill_a_hole() -> None:
     points = sheet()
     hole = np.hypot(points[:, 1] - 0.15, points[:, 2] - 0.15) < 0.025
     member = ~hole

@@ -1,7 +1,6 @@
-"""A real recording: the instances must fit the hand-checked boxes.
+"""Instances of a real recording against hand-checked boxes.
 
-The Gaussian map is stood in for by points at the depth readings, so that the test judges masks and association alone and
-takes seconds.
+Points at the measured depth replace the Gaussian map: the test examines masks and association alone and takes seconds.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from echoseg_ros.masks.geometric.geometric_masks import GeometricMasks
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.types import CameraFrame, Float32Array, Instance
 
+# Side of a cell, metres.
 CELL_M = 0.015
 
 
 class PointMap:
-    """One point per cell; a point fills the pixel that it falls on where the depth agrees."""
+    """One point for each cell; a point has weight in its pixel if the depth agrees."""
 
     def __init__(self) -> None:
         self.means, self.rgb = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
@@ -45,10 +45,13 @@ class PointMap:
         assert frame.depth_m is not None
         pixels, depth_m = project(frame.camera, apply(inverse(frame.T_map_camera), self.means.astype(float)))
         column, row = np.floor(pixels).astype(int).T
-        seen = (depth_m > 0.2) & (column >= 0) & (row >= 0)
-        seen &= (column < frame.camera.width) & (row < frame.camera.height)
-        seen[seen] = np.abs(frame.depth_m[row[seen], column[seen]] - depth_m[seen]) < 0.02 + 0.01 * depth_m[seen] ** 2
-        index = np.flatnonzero(seen)
+        visible = (depth_m > 0.2) & (column >= 0) & (row >= 0)
+        visible &= (column < frame.camera.width) & (row < frame.camera.height)
+        visible[visible] = (
+            np.abs(frame.depth_m[row[visible], column[visible]] - depth_m[visible])
+            < 0.02 + 0.01 * depth_m[visible] ** 2
+        )
+        index = np.flatnonzero(visible)
         label = labels[row[index], column[index]]
         weights = np.zeros((len(self.means), classes), np.float32)
         judged = label >= 0

@@ -1,3 +1,5 @@
+"""Lifting of proposals to blending weights of Gaussians."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -17,7 +19,7 @@ CAMERA = Camera(40, 30, 36.0, 36.0, 20.0, 15.0)
 T_MAP_CAMERA = look_at(np.array([-1.0, 0.0, 0.3]), np.array([0.5, 0.0, 0.0]))
 
 
-def some_gaussians(count: int = 60, seed: int = 0) -> Gaussians:
+def random_gaussians(count: int = 60, seed: int = 0) -> Gaussians:
     rng = np.random.default_rng(seed)
     tensors = (
         rng.uniform((-0.2, -0.6, -0.4), (0.6, 0.6, 0.4), (count, 3)), rng.normal(size=(count, 4)),
@@ -28,7 +30,7 @@ def some_gaussians(count: int = 60, seed: int = 0) -> Gaussians:
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_weights_of_a_label_add_up_to_the_opacity_of_its_pixels(backend: str) -> None:
-    rasterizer, gaussians = make_rasterizer(backend, "cpu"), some_gaussians()
+    rasterizer, gaussians = make_rasterizer(backend, "cpu"), random_gaussians()
     labels = np.random.default_rng(1).integers(-1, 4, (30, 40)).astype(np.int32)
     proposal = MaskProposal(0, labels, np.ones(3, np.float32), "test")
     weights = lift_proposal(rasterizer, gaussians, CAMERA, T_MAP_CAMERA, proposal)
@@ -48,7 +50,7 @@ class Recorder:
         return torch.zeros((5, classes))
 
 
-def test_the_view_has_the_proposals_size() -> None:
+def test_the_camera_has_the_size_of_the_proposal() -> None:
     recorder: Any = Recorder()
     no_gaussians: Any = None
     proposal = MaskProposal(0, np.zeros((15, 20), np.int32), np.ones(2, np.float32), "test")

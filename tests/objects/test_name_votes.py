@@ -1,4 +1,4 @@
-"""Names of proposals become names of instances."""
+"""Names of instances by the votes of named proposals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def view(weights: list[list[float]], names: tuple[str, ...], scores: list[float]
     return table, MaskProposal(0, np.zeros((2, 2), np.int32), np.array(scores, np.float32), "test", names)
 
 
-def test_votes_count_by_their_scores() -> None:
+def test_votes_are_weighted_by_scores() -> None:
     votes = NameVotes()
     votes.add(IDS, *view([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0]], ("kettle", "clock"), [0.9, 0.5]))
     votes.add(IDS, *view([[1, 1, 1, 0, 0, 0]], ("pot",), [0.3]))
@@ -26,13 +26,13 @@ def test_votes_count_by_their_scores() -> None:
     assert votes.of(9) == (("clock", 1.0),) and votes.of(5) == ()
 
 
-def test_a_proposal_names_only_what_most_of_it_is() -> None:
+def test_a_proposal_names_an_instance_only_if_that_covers_most_of_it() -> None:
     votes = NameVotes()
     votes.add(IDS, *view([[1, 0, 0, 1, 0, 3]], ("table",), [0.9]))
     assert votes.of(4) == votes.of(9) == ()
 
 
-def test_proposals_without_names_say_nothing() -> None:
+def test_proposals_without_names_or_instances_do_not_vote() -> None:
     votes = NameVotes()
     votes.add(IDS, *view([[1, 1, 1, 0, 0, 0]], (), [0.9]))
     votes.add(IDS, *view([[1, 1, 1, 0, 0, 0]], ("",), [0.9]))

@@ -1,3 +1,5 @@
+"""The table of votes of views on Gaussians."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +21,14 @@ def table_with(votes: Sequence[tuple[Mapping[int, float], int]], count: int = 6)
     return table
 
 
-def test_locate_finds_known_uids() -> None:
+def test_find_rows_finds_known_uids() -> None:
     known, index = find_rows(np.array([2, 5, 9]), np.array([1, 2, 9, 12]))
     np.testing.assert_array_equal(known, [False, True, True, False])
     np.testing.assert_array_equal(index[known], [0, 2])
     assert not find_rows(np.zeros(0, np.int64), np.array([3]))[0].any()
 
 
-def test_more_than_half_of_what_was_judged_makes_a_member() -> None:
+def test_members_have_more_than_half_of_their_judgements() -> None:
     always, once = {0: 0.9, 1: 0.9, 2: 0.9}, {3: 0.9}
     table = table_with([({**always, **once}, 0), ({**always, 3: 0.0}, 0), ({**always, 3: 0.0}, 0)])
     owner, membership = table.owners()
@@ -34,20 +36,20 @@ def test_more_than_half_of_what_was_judged_makes_a_member() -> None:
     assert abs(membership[0] - 1) < 1e-6
 
 
-def test_an_object_that_is_often_overlooked_has_its_whole_outline() -> None:
-    """Half of what was judged would leave of it only what lies well within: it came out a third too small."""
+def test_an_object_that_views_often_miss_keeps_its_whole_outline() -> None:
+    """Regression: with half of all judgements as threshold only the inside remained; the object was a third too small."""
     inside, edge, beside = {0: 0.9, 1: 0.9, 2: 0.9}, {3: 0.55}, {4: 0.3}
-    overlooked = dict.fromkeys(range(5), 0.0)
-    table = table_with([({**inside, **edge, **beside}, 0)] * 3 + [(overlooked, 0)] * 2)
+    missed = dict.fromkeys(range(5), 0.0)
+    table = table_with([({**inside, **edge, **beside}, 0)] * 3 + [(missed, 0)] * 2)
     np.testing.assert_array_equal(table.owners()[0], [0, 0, 0, 0, -1, -1])
 
 
-def test_what_most_views_overlook_is_nothing() -> None:
+def test_an_object_that_most_views_miss_owns_no_gaussians() -> None:
     table = table_with([({0: 0.9, 1: 0.9}, 0)] * 2 + [({0: 0.0, 1: 0.0}, 0)] * 3)
     assert np.all(table.owners()[0] == -1)
 
 
-def test_the_track_with_most_votes_owns() -> None:
+def test_the_candidate_with_most_votes_owns_a_gaussian() -> None:
     table = table_with([({0: 0.9}, 3), ({0: 0.9}, 1), ({0: 0.9}, 1)])
     assert table.owners()[0][0] == 1
 
@@ -59,7 +61,7 @@ def test_votes_follow_their_gaussians_through_insertion_and_pruning() -> None:
     np.testing.assert_allclose(table.judged, [0.9, 0, 0.9, 0.9, 0], atol=1e-6)
 
 
-def test_faded_votes_keep_their_majority_and_yield_to_new_ones() -> None:
+def test_scaled_votes_keep_their_majority_until_new_ones_exceed_them() -> None:
     table = table_with([({0: 0.9, 1: 0.9}, 0)] * 5)
     table.scale(0.2)
     np.testing.assert_array_equal(table.owners()[0][:3], [0, 0, -1])
@@ -70,7 +72,7 @@ def test_faded_votes_keep_their_majority_and_yield_to_new_ones() -> None:
     np.testing.assert_array_equal(table.owners()[0][:3], [0, 3, -1])
 
 
-def test_renaming_joins_deletes_and_keeps_sums() -> None:
+def test_relabelling_joins_and_deletes_candidates_and_keeps_sums() -> None:
     table = table_with([({0: 0.9}, 0), ({0: 0.6, 1: 0.9}, 1), ({2: 0.9}, 2)])
     table.relabel(np.array([1, 1, -1], np.int32))
     owner, membership = table.owners()

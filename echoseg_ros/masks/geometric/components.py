@@ -71,8 +71,8 @@ def find_components(surface: Surface, planes: Planes) -> NDArray[np.int32]:
         pieces = _linked(too_big, ~surface.step_right & ~cut_right, ~surface.step_down & ~cut_down)
         labels = np.where(too_big, 0, labels)
         labels = np.where(pieces > 0, pieces + labels.max(), labels)
-        _, labels = np.unique(np.append(0, labels.ravel()), return_inverse=True)
-        labels = labels[1:].reshape(foreground.shape).astype(np.int32)
+        _, numbers = np.unique(np.append(0, labels.ravel()), return_inverse=True)
+        labels = numbers[1:].reshape(foreground.shape).astype(np.int32)
     return _with_adjacent_pixels(surface, foreground, labels)
 
 

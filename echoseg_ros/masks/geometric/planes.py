@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,7 +194,8 @@ def _level_plane(surface: Surface, patch: NDArray[np.bool_]) -> FloatImage:
         slope, shift = np.clip(solution[:2], -_MAX_TILT, _MAX_TILT), float(solution[2])
     a, b = (np.float32(value) for value in slope)
     level = np.float32(centre[2] + shift - centre[:2] @ slope)
-    return surface.points[..., 0] * a + surface.points[..., 1] * b + level
+    height_m: FloatImage = surface.points[..., 0] * a + surface.points[..., 1] * b + level
+    return height_m
 
 
 def _walls(surface: Surface, area: FloatImage) -> NDArray[np.bool_]:
@@ -221,7 +223,7 @@ def _walls(surface: Surface, area: FloatImage) -> NDArray[np.bool_]:
     return wall
 
 
-def _wall_band_m(noise_m: FloatImage, rays_xy: FloatImage, normal: Float64Array) -> Float64Array:
+def _wall_band_m(noise_m: FloatImage, rays_xy: FloatImage, normal: Float64Array) -> NDArray[np.floating[Any]]:
     """[N] or [H, W] distance from a wall's plane, metres, within which pixels belong to it."""
     return _WALL_BAND_M + _BAND_DEVIATIONS * noise_m * np.abs(rays_xy @ normal)
 

@@ -41,7 +41,8 @@ class _Context(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
-        return x + self.mix(pooled)[:, :, None, None]
+        context: Tensor = self.mix(pooled)[:, :, None, None]
+        return x + context
 
 
 class GroupingNetwork(nn.Module):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.masks.surface import Surface
 from echoseg_ros.types import Camera, Float64Array, FloatImage, RgbImage
@@ -35,7 +38,7 @@ def network_input(
     depth_m = np.where(surface.valid, surface.depth_m, 1).astype(np.float32)
     log_depth = np.log(depth_m)
     height_m = surface.points[..., 2] - np.float32(T_map_camera[2, 3])
-    channels: list[FloatImage] = [(rgb[..., k].astype(np.float32) - 115) / 70 for k in range(3)]
+    channels: list[NDArray[np.floating[Any]]] = [(rgb[..., k].astype(np.float32) - 115) / 70 for k in range(3)]
     channels += list(np.moveaxis(surface.normals @ _level_axes(T_map_camera), -1, 0))
     channels.append(alpha * known)
     channels.append(known * (log_depth - np.float32(np.log(camera.fx * _TYPICAL_METRES_PER_PX))))

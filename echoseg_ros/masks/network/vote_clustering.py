@@ -166,7 +166,7 @@ def _join_pieces(
     owner = half_size[rows, columns]
     count = int(owner.max(initial=0))
     area = np.bincount(owner, minlength=count + 1).astype(float)
-    sums = np.stack([np.bincount(owner, votes[:, k], count + 1) for k in range(3)], axis=1)
+    sums: Float64Array = np.stack([np.bincount(owner, votes[:, k], count + 1) for k in range(3)], axis=1)
     target = np.arange(count + 1)
     pairs = _adjacent_pairs(half_size)
     while pairs:

@@ -22,7 +22,7 @@ def save_weights(file: Path, network: GroupingNetwork) -> None:
         if value.dtype.is_floating_point
     }
     part = file.with_suffix(".part.npz")
-    np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(part, **arrays)
     part.rename(file)
 
 

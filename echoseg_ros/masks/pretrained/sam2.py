@@ -71,7 +71,7 @@ class Sam2Masks:
         masks, quality = [], []
         with torch.inference_mode():
             image = self._model.get_image_embeddings(pixels.to(device, dtype))
-            for batch in corners.split(BOX_BATCH):
+            for batch in torch.split(corners, BOX_BATCH):
                 found = self._model(image_embeddings=image, input_boxes=batch[None], multimask_output=False)
                 logits = F.interpolate(found.pred_masks[0].float(), shape, mode="bilinear")
                 masks.append((logits[:, 0] > 0).cpu().numpy())

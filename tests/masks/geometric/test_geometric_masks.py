@@ -51,9 +51,9 @@ def view(
     10 x 10 pixels without depth.
     """
     T_map_camera = look_at(np.asarray(eye, float), np.asarray(target, float))
-    depth, hit = ray_cast(boxes, T_map_camera)
+    exact_m, hit = ray_cast(boxes, T_map_camera)
     rng = np.random.default_rng(seed)
-    depth = depth + rng.normal(0, noise, depth.shape) * depth**2
+    depth = exact_m + rng.normal(0, noise, exact_m.shape) * exact_m**2
     coarse = rng.random((24, 32)) < holes
     depth[np.kron(coarse, np.ones((10, 10), bool))] = 0
     rgb = np.zeros((*depth.shape, 3), np.uint8)

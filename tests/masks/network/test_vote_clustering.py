@@ -14,7 +14,8 @@ HEIGHT, WIDTH = 96, 128
 def votes_of(truth: NDArray[np.int64], noise: float = 0.0, seed: int = 0) -> tuple[FloatImage, FloatImage, FloatImage]:
     """(probability, centre, side) of a network without error, or with noise of a share of the side, for a label image."""
     rng = np.random.default_rng(seed)
-    rows, columns = np.indices(truth.shape)
+    indices = np.indices(truth.shape)
+    rows, columns = indices[0], indices[1]
     centre = np.zeros((*truth.shape, 2), np.float32)
     side = np.ones(truth.shape, np.float32)
     for number in np.unique(truth[truth > 0]):
