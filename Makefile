@@ -38,7 +38,7 @@ lint: setup ## ruff, mypy --strict, layers, dead code
 	$(BIN)/ruff format --check .
 	@mkdir -p build/types && ln -sfn ../../sim build/types/echoseg_sim
 	$(BIN)/mypy echoseg_ros build/types/echoseg_sim tests tools
-	PYTHONPATH=build/types $(BIN)/lint-imports --no-logo
+	PYTHONPATH=build/types $(BIN)/lint-imports --no-logo --cache-dir build/import_linter
 	$(BIN)/vulture
 
 format: setup ## rewrite the code as ruff likes it

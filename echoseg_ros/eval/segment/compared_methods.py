@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from echoseg_ros.errors import ConfigError
 from echoseg_ros.eval.baselines.echosegnet.aisrm import AisrmVariant
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.baselines.echosegnet.method import EchoSegnet, ReferenceMask, TrainViews
 from echoseg_ros.eval.segment.decision_on_map import decide_on_map, scene_evidence
+from echoseg_ros.eval.segment.front_end import FrontEnd
 from echoseg_ros.eval.segment.front_end_instances import front_end_snapshot
 from echoseg_ros.eval.segment.scene_run import SceneRun
 from echoseg_ros.eval.segment.scene_views import EvalScene, View

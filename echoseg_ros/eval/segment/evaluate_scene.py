@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.bench import Row, commit
 from echoseg_ros.eval.picture_files import write_png
 from echoseg_ros.eval.segment.compared_methods import NEED_OBJECT_IDS, OURS, SceneSegmenter, SegmentationResult
+from echoseg_ros.eval.segment.front_end import FrontEnd
 from echoseg_ros.eval.segment.scene_run import SceneRun, scene_run
 from echoseg_ros.eval.segment.scene_views import EvalScene
 from echoseg_ros.eval.segment.segmentation_metrics import score_scene, score_view

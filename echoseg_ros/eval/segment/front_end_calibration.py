@@ -18,11 +18,11 @@ import numpy as np
 from tqdm import tqdm
 
 from echoseg_ros.errors import EchosegError
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.bench import Row, text_table
 from echoseg_ros.eval.segment.compared_methods import FRONT_END, NO_AISRM, SceneSegmenter
 from echoseg_ros.eval.segment.evaluate_report import PUBLISHED, calibration, is_comparison_void, mean_of, rows_of_method
 from echoseg_ros.eval.segment.evaluate_scene import run_folder, scene_name
+from echoseg_ros.eval.segment.front_end import FrontEnd
 from echoseg_ros.eval.segment.scene_run import SceneRun
 from echoseg_ros.eval.segment.scene_views import EvalScene
 from echoseg_ros.eval.segment.segmentation_metrics import score_scene, score_view

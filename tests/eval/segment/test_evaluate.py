@@ -14,11 +14,11 @@ from scipy.io import wavfile
 from segment_scene import RATE_HZ, SIZE, write_segment_scene
 
 from echoseg_ros.errors import ConfigError, DatasetError
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.segment.bench_segment import bench_segment
 from echoseg_ros.eval.segment.compared_methods import FRONT_END, METHODS, NO_AISRM, OURS
 from echoseg_ros.eval.segment.evaluate import evaluate, method_names
 from echoseg_ros.eval.segment.evaluate_scene import EvaluateSettings, mask_file, run_folder, score_file
+from echoseg_ros.eval.segment.front_end import FrontEnd
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
 from echoseg_ros.eval.segment import front_end_calibration
 from echoseg_ros.eval.segment.compared_methods import FRONT_END, NO_AISRM
 from echoseg_ros.eval.segment.evaluate_report import is_comparison_void
+from echoseg_ros.eval.segment.front_end import FrontEnd
 
 
 def invented_rows(scenes: object, front_end: FrontEnd) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drawn_scene import SCENE, VIEWS
 
-from echoseg_ros.eval.baselines.echosegnet.front_end import FrontEnd
+from echoseg_ros.eval.segment.front_end import FrontEnd
 from echoseg_ros.eval.segment.segmentation_metrics import avsbench_iou
 
 PERFECT = FrontEnd(miss=0.0, small_px_share=0.0, false_mask=0.0, edge=0.0, growth=0.0)
