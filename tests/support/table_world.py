@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from upright_box import upright_box
 
+from echoseg_ros.config import ChoiceConfig, SourceConfig
 from echoseg_ros.geometry import transform
+from echoseg_ros.objects.instance_choice import InstanceChooser
 from echoseg_ros.sound.array.directions import fibonacci_sphere
-from echoseg_ros.types import Float64Array, Instance, MapSnapshot, SoundEvidence
+from echoseg_ros.sound.localisation.source_estimator import SourceEstimator
+from echoseg_ros.types import Float64Array, Instance, MapSnapshot, SoundEvidence, Verdict
 
+# Height of the table, metres.
 TABLE_Z_M = 0.75
 PLACES = [np.array([2.0 + 0.25 * k, 2.0, TABLE_Z_M + 0.05]) for k in range(4)]
 DIRECTIONS = fibonacci_sphere(1500).astype(np.float32)
@@ -41,3 +47,17 @@ def evidence(k: int, source_m: Float64Array | None, rng: np.random.Generator, tu
     energies = energy[None].astype(np.float32)
     stamp_ns = round((0.25 + 0.25 * k) * 1e9)
     return SoundEvidence(stamp_ns, 0.5, transform(np.eye(3), at_m), DIRECTIONS, energies, bands_hz, activity, -30.0)
+
+
+def verdicts(
+    sources_m: Sequence[Float64Array | None], map_snapshot: MapSnapshot | None, seed: int = 0
+) -> list[Verdict]:
+    """The verdict after each window of evidence about a source at each position [3], or about none."""
+    rng = np.random.default_rng(seed)
+    estimator, chooser = SourceEstimator(SourceConfig()), InstanceChooser(ChoiceConfig())
+    found = []
+    for k, source_m in enumerate(sources_m):
+        window = evidence(k, source_m, rng)
+        estimator.add(window)
+        found.append(chooser.decide(estimator, map_snapshot, window.stamp_ns, window.stamp_ns + 250_000_000))
+    return found
