@@ -148,15 +148,21 @@ def _cluster(votes, density):  # type: ignore[no-untyped-def]
         if accepted:
             centres[found] = centre
             found += 1
-    for i in range(count):
+    _assign_rest(votes, centres[:found], owner)
+    return owner
+
+
+@numba.njit(cache=True, nogil=True)
+def _assign_rest(votes, centres, owner):  # type: ignore[no-untyped-def]
+    """Give each vote without cluster the nearest one of the clusters [K, 3] within _REST_REACH; changes `owner`."""
+    for i in range(len(votes)):
         if owner[i] == 0:
             nearest = np.float32(_REST_REACH**2)
-            for k in range(found):
+            for k in range(len(centres)):
                 distance = _distance(votes[i], centres[k])
                 if distance < nearest:
                     nearest = distance
                     owner[i] = k + 1
-    return owner
 
 
 def _join_pieces(
