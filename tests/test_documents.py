@@ -35,3 +35,23 @@ def test_the_readme_is_short() -> None:
 
 def test_the_picture_of_the_readme_is_small() -> None:
     assert (ROOT / "docs" / "demo.gif").stat().st_size < GIF_BYTES
+
+
+def constants_of_document() -> list[tuple[str, str]]:
+    """(folder, name) of each constant in docs/constants.md."""
+    found = []
+    for section in re.split(r"^## ", (ROOT / "docs" / "constants.md").read_text(), flags=re.MULTILINE)[1:]:
+        folder = str(Path(re.split(r"[,{ ]", section, maxsplit=1)[0].strip()).parent) if "/" in section else "."
+        for row in re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE):
+            found += [(folder, name) for name in re.findall(r"`([A-Z_0-9]+)`", row)]
+    return found
+
+
+def test_the_constants_of_the_document_exist() -> None:
+    constants = constants_of_document()
+    assert len(constants) > 50
+    code: dict[str, str] = {}
+    for folder, _ in constants:
+        if folder not in code:
+            code[folder] = "\n".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
+    assert not [(folder, name) for folder, name in constants if not re.search(rf"\b{name}\b", code[folder])]
