@@ -25,7 +25,7 @@ def _join(parent: NDArray[np.int64], a: int, b: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def label_linked(
+def label_components(
     mask: NDArray[np.bool_], link_right: NDArray[np.bool_], link_down: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], int]:
     """Label the components of `mask` under the given links between 4-neighbours, by union-find in two passes.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from echoseg_ros.masks.connected_labels import label_linked, label_spans
+from echoseg_ros.masks.connected_labels import label_components, label_spans
 from echoseg_ros.masks.geometric.planes import Planes, extent_xy
 from echoseg_ros.masks.surface import Surface
 from echoseg_ros.types import Float64Array, FloatImage
@@ -78,7 +78,7 @@ def find_components(surface: Surface, planes: Planes) -> NDArray[np.int32]:
 
 def _linked(mask: NDArray[np.bool_], link_right: NDArray[np.bool_], link_down: NDArray[np.bool_]) -> NDArray[np.int32]:
     """[H, W] labels 1..n of the linked components with at least MIN_PX pixels."""
-    labels, _ = label_linked(mask, link_right, link_down)
+    labels, _ = label_components(mask, link_right, link_down)
     kept = np.bincount(labels.ravel()) >= MIN_PX
     kept[0] = False
     return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from echoseg_ros.masks.connected_labels import label_linked
+from echoseg_ros.masks.connected_labels import label_components
 from echoseg_ros.masks.surface import Surface
 from echoseg_ros.types import Float64Array, FloatImage
 
@@ -95,7 +95,7 @@ def extent_xy(xy: FloatImage) -> tuple[float, float]:
 def _supports(surface: Surface, area: FloatImage, wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[H, W] pixels of floors, table tops, seats and shelves."""
     level = surface.valid & (surface.normals[..., 2] > _MIN_LEVEL_COSINE)
-    labels, count = label_linked(level, ~surface.step_right, ~surface.step_down)
+    labels, count = label_components(level, ~surface.step_right, ~surface.step_down)
     size_px = np.bincount(labels.ravel(), minlength=count + 1)
     size_m2 = np.bincount(labels.ravel(), weights=area.ravel(), minlength=count + 1)
     big = (size_px >= _MIN_SUPPORT_PX) & (size_m2 >= _MIN_SUPPORT_AREA_M2)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from echoseg_ros.masks.connected_labels import label_linked
+from echoseg_ros.masks.connected_labels import label_components
 from echoseg_ros.masks.protocol import UNJUDGED
 from echoseg_ros.types import Float64Array, FloatImage
 
@@ -248,7 +248,7 @@ def _without_small_pieces(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """The labels without pieces that are separate from the rest of their object and small against it."""
     right = labels == np.roll(labels, -1, axis=1)
     down = labels == np.roll(labels, -1, axis=0)
-    pieces, count = label_linked(labels > 0, right, down)
+    pieces, count = label_components(labels > 0, right, down)
     size = np.bincount(pieces.ravel(), minlength=count + 1)
     object_size = np.bincount(labels.ravel())
     small = size[pieces] < _MIN_PIECE_SHARE * object_size[labels]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.masks.pretrained.boxes import Boxes, select_boxes
-from echoseg_ros.masks.pretrained.detectors import make_detector
+from echoseg_ros.masks.pretrained.factory import make_detector
 from echoseg_ros.masks.pretrained.overlapping_masks import merge_masks
 from echoseg_ros.masks.pretrained.preprocessing import ImagePreprocessor
 from echoseg_ros.model_folder import ModelFolder, model_class

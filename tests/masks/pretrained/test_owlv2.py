@@ -11,7 +11,8 @@ import tiny_models
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.detectors import Detector, make_detector
+from echoseg_ros.masks.pretrained.factory import make_detector
+from echoseg_ros.masks.pretrained.protocol import Detector
 
 PROMPTS = "cup, wall clock"
 

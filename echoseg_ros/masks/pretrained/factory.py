@@ -1,28 +1,18 @@
-"""Detectors that find boxes for the texts of `masks.prompts`: their interface, and detectors by name."""
+"""Makes detectors by name."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.boxes import Boxes
-from echoseg_ros.types import RgbImage
+from echoseg_ros.masks.pretrained.protocol import Detector
 
 # Module and class of each detector; imported on demand, because their package is optional.
 _DETECTORS = {
     "owlv2": ("echoseg_ros.masks.pretrained.owlv2", "Owlv2Detector"),
     "grounding_dino": ("echoseg_ros.masks.pretrained.grounding_dino", "GroundingDinoDetector"),
 }
-
-
-class Detector(Protocol):
-    """Finds boxes of the objects that `masks.prompts` names."""
-
-    def find(self, rgb: RgbImage, min_score: float) -> Boxes:
-        """Boxes with at least this score in an image [H, W, 3], in any order; they may overlap."""
-        ...
 
 
 def make_detector(config: MaskConfig, device: str = "cpu") -> Detector:

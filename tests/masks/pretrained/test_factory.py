@@ -6,7 +6,7 @@ import pytest
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import BackendError
-from echoseg_ros.masks.pretrained.detectors import make_detector
+from echoseg_ros.masks.pretrained.factory import make_detector
 
 
 def test_an_unknown_detector_is_named_with_the_known_ones() -> None:
