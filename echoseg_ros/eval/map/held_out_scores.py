@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from echoseg_ros.eval.bench import mean, median
-from echoseg_ros.eval.map.image_quality import DRAWN_ALPHA, depth_errors_pct, ssim
+from echoseg_ros.eval.map.image_quality import COVERED_ALPHA, depth_errors_pct, ssim
 from echoseg_ros.eval.picture_files import write_png
 from echoseg_ros.mapping.mapper import Mapper
 from echoseg_ros.report import draw
@@ -28,7 +28,7 @@ class ViewScore:
     """Scores of one held-out view at the map's resolution.
 
     psnr_fitted_db: after the gain and offset that fit best; depth_errors_pct: [n] errors of the pixels with known depth,
-    % of the true depth; drawn_share: share of pixels that the map covers; truth: the frame; rgb: [H, W, 3] in 0..1 and
+    % of the true depth; covered_share: share of pixels that the map covers; truth: the frame; rgb: [H, W, 3] in 0..1 and
     depth: [H, W] as rendered, 0 = not covered.
     """
 
@@ -36,7 +36,7 @@ class ViewScore:
     psnr_fitted_db: float
     ssim: float
     depth_errors_pct: FloatImage
-    drawn_share: float
+    covered_share: float
     truth: CameraFrame
     rgb: FloatImage
     depth: FloatImage
@@ -48,18 +48,18 @@ def score_views(mapper: Mapper, frames: Sequence[CameraFrame]) -> list[ViewScore
 
 
 def _score(mapper: Mapper, frame: CameraFrame) -> ViewScore:
-    truth, drawn = mapper.predict(frame)
-    rgb, depth, alpha = drawn.rgb.cpu().numpy(), drawn.depth.cpu().numpy(), drawn.alpha.cpu().numpy()
+    truth, rendered = mapper.predict(frame)
+    rgb, depth, alpha = rendered.rgb.cpu().numpy(), rendered.depth.cpu().numpy(), rendered.alpha.cpu().numpy()
     true_depth = np.zeros_like(depth) if truth.depth_m is None else truth.depth_m
     return ViewScore(
         psnr_db=mapper.psnr_db(frame),
         psnr_fitted_db=mapper.psnr_db(frame, compensate_exposure=True),
         ssim=ssim(rgb, truth.rgb / 255.0),
         depth_errors_pct=depth_errors_pct(depth, alpha, true_depth),
-        drawn_share=float((alpha > DRAWN_ALPHA).mean()),
+        covered_share=float((alpha > COVERED_ALPHA).mean()),
         truth=truth,
         rgb=rgb,
-        depth=np.where(alpha > DRAWN_ALPHA, depth, np.float32(0)),
+        depth=np.where(alpha > COVERED_ALPHA, depth, np.float32(0)),
     )
 
 
@@ -72,7 +72,7 @@ def summary(scores: Sequence[ViewScore]) -> dict[str, Any]:
         "psnr_fitted_db": mean([score.psnr_fitted_db for score in scores], 4),
         "ssim": mean([score.ssim for score in scores], 4),
         "depth_error_pct_p50": median(errors, 4),
-        "drawn_pct": mean([100 * score.drawn_share for score in scores], 4),
+        "drawn_pct": mean([100 * score.covered_share for score in scores], 4),
     }
 
 

@@ -19,7 +19,7 @@ _SIGMA_PX = 1.5
 _C1 = 0.01**2
 _C2 = 0.03**2
 # Alpha above which the map covers a pixel and has a depth there.
-DRAWN_ALPHA = 0.5
+COVERED_ALPHA = 0.5
 
 
 def ssim(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -40,15 +40,15 @@ def ssim(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.mean(luminance * structure))
 
 
-def depth_errors_pct(drawn: FloatImage, alpha: FloatImage, truth: FloatImage) -> FloatImage:
+def depth_errors_pct(rendered: FloatImage, alpha: FloatImage, truth: FloatImage) -> FloatImage:
     """[n] depth errors in % of the true depth, of pixels with a true depth (> 0) that the map covers.
 
-    drawn, alpha, truth: [H, W] rendered depth, alpha and true depth, both depths in one unit. Covered: alpha >
-    DRAWN_ALPHA. Raises ImageFormatError if the shapes differ.
+    rendered, alpha, truth: [H, W] rendered depth, alpha and true depth, both depths in one unit. Covered: alpha >
+    COVERED_ALPHA. Raises ImageFormatError if the shapes differ.
     """
-    _check_shapes(drawn, truth)
-    known = (truth > 0) & (alpha > DRAWN_ALPHA)
-    return np.asarray(100 * np.abs(drawn[known] - truth[known]) / truth[known], dtype=np.float32)
+    _check_shapes(rendered, truth)
+    known = (truth > 0) & (alpha > COVERED_ALPHA)
+    return np.asarray(100 * np.abs(rendered[known] - truth[known]) / truth[known], dtype=np.float32)
 
 
 def _windowed(image: Float64Array) -> Float64Array:

@@ -111,9 +111,9 @@ class _TimedSteps:
 
     def forward_backward(self) -> Gaussians:
         leaves = self._map.gaussians.map(lambda tensor: tensor.detach().requires_grad_())
-        drawn = self._render(leaves, self._camera, np.eye(4))
+        rendered = self._render(leaves, self._camera, np.eye(4))
         rgb, depth_m = self._target
-        loss = (drawn.rgb - rgb).abs().mean() + DEPTH_WEIGHT * ((drawn.depth - depth_m).abs() / depth_m).mean()
+        loss = (rendered.rgb - rgb).abs().mean() + DEPTH_WEIGHT * ((rendered.depth - depth_m).abs() / depth_m).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return Gaussians(*(tensor.grad for _, tensor in leaves.items()))  # type: ignore[arg-type]
 

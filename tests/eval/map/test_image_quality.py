@@ -50,9 +50,9 @@ def test_ssim_is_symmetric_falls_with_noise_and_is_negative_for_a_negative() -> 
 
 def test_depth_errors_are_of_covered_pixels_with_known_depth() -> None:
     truth = np.array([[2.0, 2.0], [0.0, 4.0]], np.float32)
-    drawn = np.array([[2.1, 9.0], [1.0, 3.0]], np.float32)
+    rendered = np.array([[2.1, 9.0], [1.0, 3.0]], np.float32)
     alpha = np.array([[1.0, 0.2], [1.0, 0.9]], np.float32)
-    np.testing.assert_allclose(depth_errors_pct(drawn, alpha, truth), [5.0, 25.0], rtol=1e-5)
+    np.testing.assert_allclose(depth_errors_pct(rendered, alpha, truth), [5.0, 25.0], rtol=1e-5)
 
 
 def test_images_of_wrong_size_are_refused() -> None:

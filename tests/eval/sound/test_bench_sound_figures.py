@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sound_runs import calibration_run, case, run_row
 
+from echoseg_ros.eval.sound.bench_sound_cases import BenchCase
 from echoseg_ros.eval.sound.bench_sound_figures import (
     NOT_FOUND_ERROR_M,
     TARGETS,
@@ -14,11 +15,13 @@ from echoseg_ros.eval.sound.bench_sound_figures import (
     figures_of,
     sound_target_rows,
 )
+from echoseg_ros.eval.sound.sound_scoring import RunRow
 
 
-def test_figures_and_their_verdicts() -> None:
+def hand_made_results() -> list[tuple[BenchCase, list[RunRow]]]:
+    """A few runs of most kinds of cases."""
     never = run_row(position_m=[None], right=False, inside_95=[], time_to_right_s=None)
-    results = [
+    return [
         (case("cube8/single/rt0.4/snr10/noise"), [run_row(), never]),
         (case("cube8/single/rt0.4/snr0/noise"), [run_row(position_m=[0.12])]),
         (case("cube8/single/rt0.7/snr10/noise"), [run_row(direction_deg=[3.0, 5.0])]),
@@ -36,12 +39,14 @@ def test_figures_and_their_verdicts() -> None:
             [{"room": 0, "draw": 0, "core_share": 0.3, "evidence_core_share": 0.06}],
         ),
     ]
-    figures = figures_of(results)
+
+
+def test_figures_by_hand() -> None:
+    figures = figures_of(hand_made_results())
     assert figures["cube8_direction_deg_p50"] == pytest.approx(2.0)
     assert figures["cube8_reverb_direction_deg_p50"] == pytest.approx(4.0)
-    assert figures["cube8_position_m_p50"] == pytest.approx(
-        (0.1 + NOT_FOUND_ERROR_M) / 2
-    )  # a source that was not found counts as far away
+    # A source that was not found counts as far away.
+    assert figures["cube8_position_m_p50"] == pytest.approx((0.1 + NOT_FOUND_ERROR_M) / 2)
     assert figures["cube8_hard_position_m_p50"] == pytest.approx(0.12)
     assert figures["right_object_one_source"] == pytest.approx(5 / 6, abs=1e-4)
     assert figures["time_to_right_s_p50"] == pytest.approx(2.0)
@@ -54,6 +59,11 @@ def test_figures_and_their_verdicts() -> None:
     # A calibration that states that it has no estimate leaves the whole offset.
     assert figures["calibration_ms_p90"] == pytest.approx(np.percentile([5, 5, 80], 90))
     assert figures["core_share_10hz"] == 0.3 and figures["evidence_core_share_10hz"] == 0.06
+
+
+def test_verdicts_and_rows() -> None:
+    results = hand_made_results()
+    figures = figures_of(results)
     verdicts = {row["figure"]: row["verdict"] for row in sound_target_rows(figures)}
     assert verdicts["cube8_direction_deg_p50"] == verdicts["cube8_hard_position_m_p50"] == "reached"
     assert verdicts["binaural_right_object over reference_"] == verdicts["core_share_10hz"] == "missed by 0.2"
