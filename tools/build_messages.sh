@@ -7,7 +7,7 @@ shift
 unset PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PATH="$venv/bin:$PATH"
 
-# The cmake files in the wheels name the Python of the machine that built the wheels: put ours there.
+# The cmake files in the wheels contain the Python paths of the machine that built the wheels: replace them by ours.
 python_include=$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 numpy_include=$(python -c 'import numpy; print(numpy.get_include())')
 { grep -rlZ --include='*.cmake' '/opt/python/cp3' "$venv/share" || true; } | xargs -0 -r sed -Ei \

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Do the pinned packages exist, as wheels that fit together, for every Python we name? Downloads metadata only.
-# Done with uv, for pip judges environment markers by the Python it runs on.
+# Checks that the pinned packages resolve to wheels for every supported Python version. Downloads metadata only.
+# Uses uv: pip evaluates environment markers for the Python that it runs on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv="${VENV:-.venv}/bin/uv"
 [[ -x $uv ]] || "${VENV:-.venv}/bin/python" -m pip install --quiet uv
 
-# What the package itself asks for, with the tools to check it.
+# Requirements of the package and of its development tools.
 requirements=$("${VENV:-.venv}/bin/python" -c '
 import re
 from importlib.metadata import requires

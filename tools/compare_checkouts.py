@@ -1,7 +1,7 @@
-"""Compares what two checkouts make of six bags: objects.json, timeline.json and the values of map.ply.
+"""Compares the results of two checkouts for six runs: objects.json, timeline.json and the values of map.ply.
 
-A refactoring changes none of them. The bags are simulated by the old checkout. Existing bags and runs in WORK are kept,
-so an interrupted comparison continues where it stopped.
+A refactoring changes none of them. The old checkout simulates the bags. Existing bags and runs in WORK are kept: an
+interrupted comparison continues where it stopped.
 
     python tools/compare_checkouts.py OLD NEW --work DIR [--data ../shared/data] [--only room silence]
 """
@@ -20,14 +20,15 @@ import numpy as np
 
 from echoseg_ros.io.ply_container import read_container
 
+# Compared text files of a run.
 TEXT_FILES = ("objects.json", "timeline.json")
-# Keys that the new checkout renames on purpose: {file: {old text: new text}}, applied to the old file before comparing.
+# Texts that the new checkout changes on purpose: {file: {old text: new text}}; applied to the old file before comparing.
 RENAMED: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One bag and one run of it. simulate: arguments of `echoseg simulate`; run: more arguments of `echoseg run`."""
+    """One bag and one run of it. simulate: arguments of `echoseg simulate`; run: further arguments of `echoseg run`."""
 
     name: str
     bag: str
@@ -36,7 +37,7 @@ class Case:
 
 
 def cases(data: Path) -> list[Case]:
-    """Two rooms, the kitchen with and without depth, a data-set scene, silence."""
+    """The runs: three rooms (one of them silent), the kitchen with and without depth, a data-set scene."""
     kitchen = ("rgbd", str(data / "real_kitchen"), "BAG", "--source", "white_mug", "--sound", "builtin:speech")
     return [
         Case("room", "room", ("room", "BAG", "--seed", "3")),
@@ -53,7 +54,7 @@ def cases(data: Path) -> list[Case]:
 
 
 def echoseg(checkout: Path, *arguments: str) -> None:
-    """Run the command of a checkout with this Python; output goes to this terminal. Raises CalledProcessError."""
+    """Run the command `echoseg` of a checkout with this Python. Raises CalledProcessError."""
     links = checkout / "build" / "types"
     links.mkdir(parents=True, exist_ok=True)
     if not (links / "echoseg_sim").exists():
@@ -64,7 +65,7 @@ def echoseg(checkout: Path, *arguments: str) -> None:
 
 
 def make_bag(case: Case, old: Path, work: Path) -> Path:
-    """The case's bag, simulated by the old checkout unless it exists."""
+    """The bag of a case; the old checkout simulates it unless it exists."""
     bag = work / "bags" / case.bag
     if bag.exists():
         return bag
@@ -84,7 +85,7 @@ def make_bag(case: Case, old: Path, work: Path) -> Path:
 
 
 def make_run(case: Case, checkout: Path, bag: Path, out: Path) -> Path:
-    """The folder of a run of the bag by a checkout; made unless it is complete."""
+    """The folder of a checkout's run of the bag; the run is made unless it is complete."""
     if not (out / "map.ply").exists():
         shutil.rmtree(out, ignore_errors=True)
         echoseg(checkout, "run", str(bag), "--out", str(out), *case.run)
@@ -92,7 +93,7 @@ def make_run(case: Case, checkout: Path, bag: Path, out: Path) -> Path:
 
 
 def differences(old: Path, new: Path) -> list[str]:
-    """What differs between two runs, one line each."""
+    """Differences between the results of two runs, one line each."""
     found = []
     for name in TEXT_FILES:
         old_text, new_text = (old / name).read_text(), (new / name).read_text()

