@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from sklearn.cluster import DBSCAN
 
 from echoseg_ros.types import Float64Array
 
@@ -88,6 +87,8 @@ def choose_cluster(points: Float64Array, centre: Float64Array | None, eps: float
     all_points = np.ones(len(points), bool)
     if centre is None or not len(points):
         return all_points
+    from sklearn.cluster import DBSCAN  # here: an extra that only this method needs
+
     labels = DBSCAN(eps=eps, min_samples=MIN_SAMPLES).fit_predict(points)
     sizes = np.bincount(labels[labels >= 0])
     if not len(sizes):
