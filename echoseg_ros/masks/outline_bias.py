@@ -42,8 +42,8 @@ _COLOURS = 8
 _KMEANS_CRITERIA = (cv2.TERM_CRITERIA_MAX_ITER, 6, 0.0)
 
 
-class OutlineBias:
-    """Common offset of the outlines of one source of masks from the edges in the images."""
+class OutlineBiasEstimator:
+    """Estimates and removes the common offset of the outlines of one source of masks from the edges in the images."""
 
     def __init__(self) -> None:
         # Sums over masks, by offset: mean edge strength, masks with pixels there, colour divergence.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.config import MaskConfig
 from echoseg_ros.errors import ImageFormatError
-from echoseg_ros.masks.outline_bias import OutlineBias
+from echoseg_ros.masks.outline_bias import OutlineBiasEstimator
 from echoseg_ros.masks.protocol import UNJUDGED
 from echoseg_ros.types import Camera, CameraFrame, Float64Array, MaskImage, MaskProposal, RgbImage
 
@@ -50,7 +50,7 @@ class TopicMasks:
     """Queues of views and masks that wait for each other, for up to `masks.wait_s` of sensor time.
 
     All masks of keyframes are used. Masks of other frames are used only if no view within a given gap was used, for nodes
-    too slow to meet keyframes. The common offset of the outlines is removed (OutlineBias). `counts`: masks received,
+    too slow to meet keyframes. The common offset of the outlines is removed (OutlineBiasEstimator). `counts`: masks received,
     used, not needed, of a wrong shape, without an image, dropped because too many waited; keyframes without masks.
     `problems`: messages for the user.
     """
@@ -60,7 +60,7 @@ class TopicMasks:
         self._wait_ns = int(config.wait_s * 1e9)
         self.counts: Counter[str] = Counter()
         self.problems: deque[str] = deque(maxlen=20)
-        self._outlines = OutlineBias()
+        self._outlines = OutlineBiasEstimator()
         self.clear()
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoseg_ros.masks.outline_bias import OutlineBias
+from echoseg_ros.masks.outline_bias import OutlineBiasEstimator
 from echoseg_ros.types import MaskProposal, RgbImage
 
 SIZE = 120
@@ -34,9 +34,9 @@ def pictures(
         yield (outside < side * (grown + rng.normal(0, jitter))).astype(np.int32), true.astype(np.int32), image
 
 
-def biased_outlines(grown: float, count: int = 40) -> OutlineBias:
+def biased_outlines(grown: float, count: int = 40) -> OutlineBiasEstimator:
     """The estimate after masks that are all grown by a share of their side."""
-    outlines = OutlineBias()
+    outlines = OutlineBiasEstimator()
     for labels, _, rgb in pictures(count, grown):
         outlines.add(labels, rgb)
     return outlines

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from echoseg_ros.eval.segment.scene_run import SceneRun
 from echoseg_ros.eval.segment.scene_views import EvalScene
-from echoseg_ros.masks.outline_bias import OutlineBias
+from echoseg_ros.masks.outline_bias import OutlineBiasEstimator
 from echoseg_ros.objects.instances import InstanceMap
 from echoseg_ros.objects.lifting import lift_proposal
 from echoseg_ros.objects.map_snapshot import take_snapshot
@@ -31,7 +31,7 @@ def front_end_snapshot(scene: EvalScene, run: SceneRun, unions: Sequence[NDArray
     uids = mapper.gaussians.uids.cpu().numpy()
     instances = InstanceMap(run.folder.config.instances, MapScale(run.folder.config.input.pose_units).error)
     proposals = [connected_proposals(union, k, 1.0) for k, union in enumerate(unions)]
-    outlines = OutlineBias()
+    outlines = OutlineBiasEstimator()
     for view, proposal in zip(scene.train, proposals, strict=True):
         outlines.add(proposal.labels, scene.data.picture(view.frame)[0])
     for view, proposal in zip(scene.train, map(outlines.corrected, proposals), strict=True):

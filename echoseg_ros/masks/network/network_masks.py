@@ -13,7 +13,7 @@ from echoseg_ros.config import MaskConfig
 from echoseg_ros.mapping.keyframes import reduced_depth, reduced_rgb
 from echoseg_ros.masks.network.model import MULTIPLE_PX, OFFSET_UNIT_PX
 from echoseg_ros.masks.network.network_input import network_input
-from echoseg_ros.masks.network.vote_clustering import cluster_votes, resized_labels, without_background
+from echoseg_ros.masks.network.vote_clustering import cluster_votes, resized_labels, without_background_pixels
 from echoseg_ros.masks.network.weights import WEIGHTS_FILE, load_weights
 from echoseg_ros.masks.protocol import UNJUDGED
 from echoseg_ros.masks.surface import available_depth, make_surface
@@ -58,7 +58,7 @@ class NetworkMasks:
         camera, rgb, depth_m, alpha = _reduced(frame, depth_m, _coverage(frame.depth_m, rendered_alpha, shape))
         probability, centre_px, side_px = self._infer(camera, rgb, depth_m, alpha, frame.T_map_camera)
         unpadded = (slice(camera.height), slice(camera.width))
-        labels = without_background(cluster_votes(probability, centre_px, side_px)[unpadded], depth_m, camera.fx)
+        labels = without_background_pixels(cluster_votes(probability, centre_px, side_px)[unpadded], depth_m, camera.fx)
         full_size = np.asarray(
             cv2.resize(probability[unpadded], shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32
         )

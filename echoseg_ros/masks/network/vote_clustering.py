@@ -211,7 +211,7 @@ def _adjacent_pairs(labels: NDArray[np.int32]) -> set[tuple[int, int]]:
     return found
 
 
-def without_background(labels: NDArray[np.int32], depth_m: FloatImage, focal_px: float) -> NDArray[np.int32]:
+def without_background_pixels(labels: NDArray[np.int32], depth_m: FloatImage, focal_px: float) -> NDArray[np.int32]:
     """The labels without pixels whose depth differs from the object's by more than its size: they show the background.
 
     depth_m: [H, W], 0 = unknown; pixels without depth keep their label.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoseg_ros.masks.network.vote_clustering import MIN_PX, cluster_votes, resized_labels, without_background
+from echoseg_ros.masks.network.vote_clustering import MIN_PX, cluster_votes, resized_labels, without_background_pixels
 from echoseg_ros.masks.protocol import UNJUDGED
 from echoseg_ros.types import FloatImage
 
@@ -115,6 +115,6 @@ def test_background_seen_beside_an_object_is_removed_from_it() -> None:
     depth_m = np.full((HEIGHT, WIDTH), 3.0, np.float32)
     depth_m[20:50, 20:36] = 1.0 + 0.05 * np.linspace(-1, 1, 16, dtype=np.float32)  # 0.2 m wide, the rest is wall
     depth_m[60:80, 60:90] = 0
-    cut = without_background(labels, depth_m, 100.0)
+    cut = without_background_pixels(labels, depth_m, 100.0)
     assert (cut[20:50, 20:36] == 1).all() and (cut[20:50, 36:40] == 0).all()
     assert (cut[60:80, 60:90] == 2).all()  # without depth
