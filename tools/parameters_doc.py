@@ -38,7 +38,8 @@ def parameters_document() -> str:
     )
     renamed = "".join(f"| `{old}` | `{new}` |\n" for old, new in RENAMED_SETTINGS.items())
     parts.append(
-        f"## Renamed\n\nAn old name is refused (by a node: reported, without effect), and the message names the new one.\n\n| old | new |\n| --- | --- |\n{renamed}"
+        "## Renamed\n\nAn old name is refused, and the message names the new one.\n\n"
+        f"| old | new |\n| --- | --- |\n{renamed}"
     )
     return "\n".join(parts)
 
