@@ -45,8 +45,9 @@ CASES = 6
 _UNITS_PER_M = (0.2, 5.0)
 # Rooms that are planned at most; the first one with a good plan is taken, else the best one.
 _ROOMS = 5
-# Deviation of a good plan from the request, and what is added to it for one test frame, divided by their number.
-_GOOD_DEVIATION, _DEVIATION_PER_TEST_FRAME = 0.2, 1.5
+# Deviation of a good plan from the request. _COARSENESS divided by the number of test frames is added: the shares of few
+# frames are coarse.
+_GOOD_DEVIATION, _COARSENESS = 0.2, 1.5
 # Deviation above which a plan is unusable.
 _MAX_DEVIATION = 5.0
 
@@ -124,7 +125,7 @@ def plan_scene(spec: SceneSpec, size_px: int, frames: int) -> PlannedScene:
     """Room and viewpoints of a scene. Raises ConfigError if no room of its seed has usable viewpoints."""
     camera = Camera(size_px, size_px, *(size_px / 2,) * 4)  # a field of view of 90 degrees, as in the data set
     train = np.arange(frames) % TEST_EVERY != 0
-    good_deviation = _GOOD_DEVIATION + _DEVIATION_PER_TEST_FRAME / int((~train).sum())
+    good_deviation = _GOOD_DEVIATION + _COARSENESS / int((~train).sum())
     best: tuple[ViewpointPlan, PlannedScene] | None = None
     for room_seed in range(1000 * spec.seed, 1000 * spec.seed + _ROOMS):
         try:

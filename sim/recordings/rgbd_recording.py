@@ -68,7 +68,7 @@ def simulate_rgbd(
     bag is silent. Returns the content of truth.json. Raises FolderError, ConfigError, ArrayError or BagError.
     """
     geometry = load_array(array)
-    section = _Section.of(RgbdFolder(Path(folder)), start_s, seconds)
+    section = _Section.from_folder(RgbdFolder(Path(folder)), start_s, seconds)
     true_sources = tuple(_true_source(section, spec, number) for number, spec in enumerate(sources))
     poses_map_array = [T_map_camera @ geometry.T_camera_array for T_map_camera in section.poses_map_camera]
     shoebox = _acoustic_room(section, np.array([pose[:3, 3] for pose in poses_map_array]), true_sources)
@@ -111,7 +111,7 @@ class _Section:
     times_s: Float64Array
 
     @classmethod
-    def of(cls, folder: RgbdFolder, start_s: float, seconds: float | None) -> _Section:
+    def from_folder(cls, folder: RgbdFolder, start_s: float, seconds: float | None) -> _Section:
         stamps_s = np.asarray(folder.stamps_s) - folder.stamps_s[0]
         if (np.diff(stamps_s) <= 0).any():
             raise FolderError(f"{folder.path}/poses.txt: stamps do not increase; want the frames in order of time")
@@ -131,16 +131,20 @@ class _Section:
 
     @property
     def poses_map_camera(self) -> list[Float64Array]:
+        """Pose of each frame."""
         return [self.folder.T_map_camera(i) for i in self.indices]
 
     def stamps_ns(self) -> list[int]:
+        """Stamp of each frame in the bag."""
         return [BAG_START_NS + int(round(time_s * 1e9)) for time_s in self.times_s]
 
     def frames(self) -> Iterator[CameraFrame]:
+        """The frames with their stamps in the bag, read one at a time."""
         for index, (i, stamp_ns) in enumerate(zip(self.indices, self.stamps_ns())):
             yield replace(self.folder.frame(i), stamp_ns=stamp_ns, index=index)
 
     def pose_data(self) -> list[PoseData]:
+        """The poses with their stamps in the bag."""
         return [PoseData(stamp_ns, pose) for stamp_ns, pose in zip(self.stamps_ns(), self.poses_map_camera)]
 
 

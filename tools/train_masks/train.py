@@ -111,8 +111,7 @@ def loss_of(
     return loss, {name: float(value.detach()) for name, value in parts.items()}
 
 
-def main() -> None:
-    """Train for the given time and write the weights."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--views", type=Path, required=True)
@@ -123,7 +122,12 @@ def main() -> None:
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--rate", type=float, default=_LEARNING_RATE)
     parser.add_argument("--bfloat16", action="store_true")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train for the given time and write the weights."""
+    arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
