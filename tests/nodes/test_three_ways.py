@@ -26,14 +26,14 @@ from echoseg_ros.pipeline.pipeline import Pipeline
 from echoseg_ros.pipeline.timeline import Timeline
 from echoseg_ros.sound.array.array_geometry import load_array
 
-SECONDS = 6.0
+SECONDS = 5.0
 SETTINGS = {"map.image_width_px": 160, "map.steps_per_s": 3.0}
 CONFIG = Config().updated({"sound.array": "cube8", **SETTINGS})
 START = "import sys; from echoseg_ros.nodes.runtime import echoseg_node; sys.exit(echoseg_node())"
-# Half speed, so that a busy machine drops nothing.
-RATE = 0.5
+# Slower than real time, so that a busy machine drops nothing.
+RATE = 0.7
 # From here on each way has heard enough to decide.
-DECIDED_S = 4.0
+DECIDED_S = 3.0
 SAME_PLACE_M = 0.1
 
 Rows = list[dict[str, Any]]
