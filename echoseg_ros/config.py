@@ -36,7 +36,8 @@ class InputConfig:
     depth_max_offset_s: float = setting(
         0.05, "largest difference between the stamps of an image and its depth", "s", 0.0, 1.0
     )
-    wait_s: float = setting(1.0, "time that an image waits for its pose and depth before it is dropped", "s", 0.0, 10.0)
+    wait_s: float = setting(1.0, "time that images, audio and evidence wait for their pose (and an image for its depth) "
+                             "before they are dropped", "s", 0.0, 10.0)  # fmt: skip
     depth_max_m: float = setting(5.0, "largest depth reading that is used", "m", 0.5, 100.0)
     hold_out_every: int = setting(
         0, "every n-th received frame is a held-out view: it measures the map and does not feed it; 0 = none",
@@ -289,15 +290,17 @@ def _file_settings(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"config file {path}: not YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"config file {path}: want a mapping of stages")
-    stage_names = {f.name for f in dataclasses.fields(Config)}
+        raise ConfigError(f"config file {path}: want a mapping of sections")
+    section_names = {f.name for f in dataclasses.fields(Config)}
     values: dict[str, Any] = {}
     for block in _parameter_blocks(content):
-        for stage, stage_settings in block.items():
-            if stage in stage_names and isinstance(stage_settings, dict):
-                values.update({f"{stage}.{name}": value for name, value in stage_settings.items()})
-            elif stage in stage_names or block is content:
-                raise ConfigError(f"config file {path}: unknown stage {stage!r}; stages are {sorted(stage_names)}")
+        for section, section_settings in block.items():
+            if section in section_names and isinstance(section_settings, dict):
+                values.update({f"{section}.{name}": value for name, value in section_settings.items()})
+            elif section in section_names or block is content:
+                raise ConfigError(
+                    f"config file {path}: unknown section {section!r}; sections are {sorted(section_names)}"
+                )
     return values
 
 

@@ -105,7 +105,7 @@ def differences(old: Path, new: Path) -> list[str]:
 
 
 def ply_differences(old: Path, new: Path) -> list[str]:
-    """Fields of two PLY files whose values differ bit by bit."""
+    """Fields of two PLY files whose values differ bit for bit."""
     old_rows, new_rows = (read_container(path).rows("vertex") for path in (old, new))
     if old_rows.dtype != new_rows.dtype or len(old_rows) != len(new_rows):
         return [f"map.ply: {len(old_rows)} vertices of {old_rows.dtype}, now {len(new_rows)} of {new_rows.dtype}"]

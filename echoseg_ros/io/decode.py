@@ -139,7 +139,7 @@ def decode_masks(message: Any) -> NDArray[np.int32]:
     """
     encoding = str(message.encoding).lower()
     if encoding not in _MASK_ENCODINGS:
-        raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of 16UC1, 32SC1, mono8")
+        raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of {', '.join(_MASK_ENCODINGS)}")
     kind, unjudged = _MASK_ENCODINGS[encoding]
     labels = _pixels(message, 1, kind, "masks").astype(np.int32)
     return np.where(labels == unjudged, np.int32(-1), np.maximum(labels, -1))

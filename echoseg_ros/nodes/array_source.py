@@ -34,7 +34,9 @@ class ArraySource:
         if not self._frames or len(self._frames) == self.array.microphones:
             self.array.check_channel_count(audio.channels)
         elif audio.channels != len(self._frames):
-            raise ArrayError(f"{len(self._frames)} microphone_frames, the audio has {audio.channels} channels")
+            raise ArrayError(
+                f"{len(self._frames)} microphone_frames, the audio has {audio.channels} channels: want one frame for each"
+            )
         if self.from_tf:
             self.array = self._from_frames(audio) if self._frames else self._placed()
         return self.array

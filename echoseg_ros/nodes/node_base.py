@@ -110,7 +110,7 @@ class EchosegBase(Node):
 
     def publisher(self, message_type: Any, topic: str, qos: TopicQos) -> Any:
         """A reliable publisher."""
-        # Each event callback is one more thing to look at for every message that arrives.
+        # Each event callback costs time for every message that arrives.
         events = PublisherEventCallbacks(use_default_callbacks=False)
         return self.create_publisher(message_type, topic, qos_profile(qos), event_callbacks=events)
 

@@ -51,7 +51,7 @@ def refine_boundary(
     member: NDArray[np.bool_],
     open_: NDArray[np.bool_],
     share: NDArray[np.float32],
-    judged: NDArray[np.float32],
+    judgements: NDArray[np.float32],
 ) -> NDArray[np.intp]:
     """Rows of the Gaussians of an instance after its boundary was refined; few or none may be left.
 
@@ -63,7 +63,7 @@ def refine_boundary(
     if len(rows) <= _NEIGHBOURS:
         return np.flatnonzero(member)
     colour = np.asarray(rgb[rows], np.float32) / np.float32(255)
-    trust = np.clip(judged[rows] / _FULL_JUDGEMENTS, 0.02, 1).astype(np.float32)
+    trust = np.clip(judgements[rows] / _FULL_JUDGEMENTS, 0.02, 1).astype(np.float32)
     said = np.clip(share[rows], 1 - _MAX_VOTE_PROBABILITY, _MAX_VOTE_PROBABILITY).astype(np.float32)
     by_colour = _colour_log_odds(colour, said, trust)
     own = (1 / (1 + (1 - said) / said * np.exp(-by_colour))).astype(np.float32)

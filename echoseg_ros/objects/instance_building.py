@@ -1,4 +1,4 @@
-"""The published value of an instance: its body, box, position and support."""
+"""The published value of an instance: its body, box, position and the views that support it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The choice of the instance that makes a sound: a posterior over instances and "elsewhere", steady over time.
 
 For each instance the density of the source's position is averaged over the places from which the instance may sound (its
-points and its box); "elsewhere" has a constant density. All densities are in 1/m^3: a small object at the source wins
-against a table that also reaches there, and an object a few standard deviations away loses against elsewhere. Where the
+points and its box); "elsewhere" has a density of its own, which is the same everywhere and grows with the
+probability that the source lies outside the mapped room. All densities are in 1/m^3: a small instance at the source wins
+against a table that also reaches there, and an instance a few standard deviations away loses against elsewhere. Where the
 hypotheses (sound/localisation/hypotheses.py) give probabilities of the instances, both are multiplied.
 """
 
@@ -49,10 +50,6 @@ class InstanceChooser:
     def rescale(self, factor: float) -> None:
         """Multiply all positions: the world is `factor` times as large as was thought."""
         self._tracks.rescale(factor)
-
-    def clear(self) -> None:
-        """Forget sources and choices; ids continue."""
-        self._tracks.clear()
 
     def decide(
         self,
@@ -117,7 +114,7 @@ def posterior_over(
     ids = [*(instance.id for instance in instances), None]
     if estimate.instance_probabilities is not None and estimate.array_position_count < MIN_POSITIONS_TO_NAME:
         return _ranked(ids, estimate.instance_probabilities)
-    error_m = max(error_m, PLACE_ERROR_M, estimate.posterior.spacing_m)
+    error_m = max(error_m, PLACE_ERROR_M, estimate.position_posterior.spacing_m)
     densities = np.array([_density_at(estimate, _places(instance), error_m) for instance in instances])
     if estimate.instance_probabilities is None:
         odds = np.append(densities, ELSEWHERE_PER_M3 + OUTSIDE_PER_M3 * estimate.outside_probability)
@@ -148,7 +145,7 @@ def _ranked(ids: Sequence[int | None], probabilities: Float64Array) -> tuple[tup
 
 def _density_at(estimate: SourceEstimate, places: Float64Array, error_m: float) -> float:
     """Mean density of the source's position over an instance's places, blurred by the error, 1/m^3."""
-    cells, mass = estimate.posterior.cells, estimate.posterior.mass
+    cells, mass = estimate.position_posterior.cells, estimate.position_posterior.mass
     reach_m = 4 * error_m
     low, high = cells.min(axis=0) - reach_m, cells.max(axis=0) + reach_m
     near = np.all((places >= low) & (places <= high), axis=1)

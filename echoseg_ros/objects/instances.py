@@ -72,9 +72,9 @@ class InstanceMap:
             raise ValueError(f"weights {weights.shape}: want [{len(uids)}, {len(proposal.scores) + 1}]")
         self._table.align(uids)
         share = label_shares(weights)
-        known_weight = np.where(self._table.judged > 0, np.float32(1), np.float32(_NEW_WEIGHT))
-        shared, visible, whole = self._table.overlap(share, len(self._candidates))
-        overlap = ViewOverlap(shared, visible, whole, known_weight @ share[:, 1:], share[:, 1:].sum(axis=0))
+        known_weight = np.where(self._table.judgements > 0, np.float32(1), np.float32(_NEW_WEIGHT))
+        shared, visible, total = self._table.overlap(share, len(self._candidates))
+        overlap = ViewOverlap(shared, visible, total, known_weight @ share[:, 1:], share[:, 1:].sum(axis=0))
         targets = self._associate(overlap)
         self._add_support(proposal.stamp_ns, overlap, targets)
         trust, keeps = np.asarray(proposal.scores, np.float32), self._keeps_votes(overlap, targets)
@@ -157,9 +157,9 @@ class InstanceMap:
         share: Float32Array,
     ) -> NDArray[np.intp]:
         """Rows of an instance: those voted for it and its holes, with the boundary refined by colour."""
-        whole = voted.copy()
-        whole[hole_rows(points, voted, free)] = True
-        return refine_boundary(points, rgb, whole, whole | free, share, self._table.judged)
+        filled = voted.copy()
+        filled[hole_rows(points, voted, free)] = True
+        return refine_boundary(points, rgb, filled, filled | free, share, self._table.judgements)
 
     def _associate(self, overlap: ViewOverlap) -> NDArray[np.int32]:
         """[K] index of the candidate of each proposal, -1 for a proposal too small to count; opens new candidates."""
@@ -176,7 +176,7 @@ class InstanceMap:
 
     def _count_views(self, overlap: ViewOverlap, targets: NDArray[np.int32]) -> None:
         """Count misses, and for each pair of candidates the views that join and that separate them."""
-        expected = (overlap.visible >= MIN_VISIBLE) & (overlap.visible > 0.5 * overlap.whole)
+        expected = (overlap.visible >= MIN_VISIBLE) & (overlap.visible > 0.5 * overlap.total)
         proposed = np.isin(np.arange(len(self._candidates)), targets)
         for candidate, seen, in_view in zip(self._candidates, proposed, expected, strict=True):
             candidate.misses = 0 if seen else candidate.misses + int(in_view)

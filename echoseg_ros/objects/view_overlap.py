@@ -24,13 +24,13 @@ MIN_VISIBLE = 4.0
 class ViewOverlap:
     """Sums over Gaussians, for M candidates and K proposals.
 
-    shared: [M, K] weight in both; visible, whole: [M] weight of the candidate in view, and in total; known: [K] weight of
+    shared: [M, K] weight in both; visible, total: [M] weight of the candidate in view, and in all; known: [K] weight of
     the proposal, new Gaussians counting less; proposed: [K] weight of the proposal.
     """
 
     shared: Float64Array
     visible: Float64Array
-    whole: Float64Array
+    total: Float64Array
     known: NDArray[np.floating]
     proposed: NDArray[np.floating]
 
@@ -41,7 +41,9 @@ class ViewOverlap:
 
 
 def label_shares(weights: Float32Array) -> Float32Array:
-    """[N, K + 1] distribution of each Gaussian's weight over the labels; a row sums to the view's say, below 1.
+    """[N, K + 1] distribution of each Gaussian's weight over the labels.
+
+    The sum of a row, below 1, is the weight of the view's vote on that Gaussian.
 
     weights: [N, K + 1] blending weights of `lift_proposal`, label 0 = no object.
     """

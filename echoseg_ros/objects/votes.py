@@ -26,7 +26,7 @@ class VoteTable:
 
     def __init__(self) -> None:
         self.uids: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.judged: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.judgements: NDArray[np.float32] = np.zeros(0, np.float32)
         self.clarity: NDArray[np.float32] = np.zeros(0, np.float32)
         self._candidates: NDArray[np.int32] = np.zeros((0, _SLOTS), np.int32)
         self._votes: NDArray[np.float32] = np.zeros((0, _SLOTS), np.float32)
@@ -38,10 +38,10 @@ class VoteTable:
         known, index = find_rows(self.uids, uids)
         fresh = VoteTable()
         fresh.uids = np.array(uids, np.int64)
-        fresh.judged, fresh.clarity = np.zeros(len(uids), np.float32), np.zeros(len(uids), np.float32)
+        fresh.judgements, fresh.clarity = np.zeros(len(uids), np.float32), np.zeros(len(uids), np.float32)
         fresh._candidates = np.full((len(uids), _SLOTS), _NONE, np.int32)
         fresh._votes = np.zeros((len(uids), _SLOTS), np.float32)
-        fresh.judged[known], fresh.clarity[known] = self.judged[index[known]], self.clarity[index[known]]
+        fresh.judgements[known], fresh.clarity[known] = self.judgements[index[known]], self.clarity[index[known]]
         fresh._candidates[known] = self._candidates[index[known]]
         fresh._votes[known] = self._votes[index[known]]
         self.__dict__.update(fresh.__dict__)
@@ -53,15 +53,15 @@ class VoteTable:
         typical of the candidate. Otherwise the table around a cup, which gets a few of the cup's votes in every view, would
         outweigh the cup; an object that many early views missed is still recognised.
 
-        Returns shared [M, K], visible [M] (judged shares of a candidate's members) and whole [M] (all its members), for M
+        Returns shared [M, K], visible [M] (judged shares of a candidate's members) and total [M] (all its members), for M
         candidates.
         """
         shared = np.zeros((candidates, share.shape[1]))
-        whole = np.zeros(candidates)
+        total = np.zeros(candidates)
         typical = np.zeros(candidates)
-        _typical_objectness(self.judged, self._candidates, self._votes, typical)
-        _overlap(share, self.judged, self._candidates, self._votes, typical, shared, whole)
-        return shared[:, 1:], shared.sum(axis=1), whole
+        _typical_objectness(self.judgements, self._candidates, self._votes, typical)
+        _overlap(share, self.judgements, self._candidates, self._votes, typical, shared, total)
+        return shared[:, 1:], shared.sum(axis=1), total
 
     def add(
         self,
@@ -80,11 +80,11 @@ class VoteTable:
             owner, keeps = np.full(len(self.uids), _NONE, np.int32), np.zeros((0, len(targets)), bool)
         else:
             owner, _ = self.owners()
-        _add(share, targets, trust, owner, keeps, self.judged, self._candidates, self._votes)
+        _add(share, targets, trust, owner, keeps, self.judgements, self._candidates, self._votes)
 
     def scale(self, factor: float) -> None:
         """Multiply the weight of all judgements so far."""
-        self.judged *= np.float32(factor)
+        self.judgements *= np.float32(factor)
         self._votes *= np.float32(factor)
 
     def move_votes(self, rows: NDArray[np.intp], old: int, new: int) -> None:
@@ -94,12 +94,12 @@ class VoteTable:
 
     def relative_share(self, candidate: int, typical: NDArray[np.float64]) -> NDArray[np.float32]:
         """[N] share of a Gaussian's judgements that went to the candidate; 1 = the typical share (`typical`, by candidate)."""
-        return np.asarray(_share_of(candidate, self.judged, self._candidates, self._votes, typical[candidate]))
+        return np.asarray(_share_of(candidate, self.judgements, self._candidates, self._votes, typical[candidate]))
 
     def typical_shares(self) -> NDArray[np.float64]:
         """[M] typical share of judgements that say "object" within each candidate."""
         typical = np.zeros(int(self._candidates.max(initial=_NONE)) + 1)
-        _typical_share(self.judged, self._candidates, self._votes, typical)
+        _typical_share(self.judgements, self._candidates, self._votes, typical)
         return typical
 
     def relabel(self, new: NDArray[np.int32]) -> None:
@@ -113,7 +113,7 @@ class VoteTable:
         """
         owner = np.full(len(self.uids), _NONE, np.int32)
         membership = np.zeros(len(self.uids), np.float32)
-        _owners(self.judged, self._candidates, self._votes, self.typical_shares(), owner, membership)
+        _owners(self.judgements, self._candidates, self._votes, self.typical_shares(), owner, membership)
         return np.where(self.clarity >= _MIN_CLARITY, owner, np.int32(_NONE)), membership
 
 
@@ -126,21 +126,21 @@ def find_rows(known_uids: NDArray[np.int64], uids: NDArray[np.int64]) -> tuple[N
 
 
 @numba.njit(cache=True, nogil=True)
-def _objectness(judged: float, votes: np.ndarray) -> float:
+def _objectness(judgements: float, votes: np.ndarray) -> float:
     """1 where at least half of a Gaussian's judgements said "object", proportionally less below."""
-    objectness: float = min(1.0, votes.sum() / max(0.5 * judged, 1e-6))
+    objectness: float = min(1.0, votes.sum() / max(0.5 * judgements, 1e-6))
     return objectness
 
 
 @numba.njit(cache=True, nogil=True)
-def _typical_objectness(judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray) -> None:
+def _typical_objectness(judgements: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray) -> None:
     """Mean objectness of each candidate's members, weighted by their objectness, so that its rim counts little."""
     weight = np.zeros(len(typical))
     for g in range(candidates.shape[0]):
         total = votes[g].sum()
         if total <= 0:
             continue
-        objectness = _objectness(judged[g], votes[g])
+        objectness = _objectness(judgements[g], votes[g])
         for slot in range(candidates.shape[1]):
             if candidates[g, slot] >= 0:
                 part = votes[g, slot] / total * objectness
@@ -152,14 +152,14 @@ def _typical_objectness(judged: np.ndarray, candidates: np.ndarray, votes: np.nd
 
 @numba.njit(cache=True, nogil=True)
 def _overlap(
-    share: np.ndarray, judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray,
+    share: np.ndarray, judgements: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray,
     shared: np.ndarray, whole: np.ndarray,
 ) -> None:  # fmt: skip
     for g in range(share.shape[0]):
         total = votes[g].sum()
         if total <= 0:
             continue
-        objectness = _objectness(judged[g], votes[g])
+        objectness = _objectness(judgements[g], votes[g])
         for slot in range(candidates.shape[1]):
             candidate = candidates[g, slot]
             if candidate < 0:
@@ -173,18 +173,18 @@ def _overlap(
 
 @numba.njit(cache=True, nogil=True)
 def _add(
-    share: np.ndarray, targets: np.ndarray, trust: np.ndarray, owner: np.ndarray, keeps: np.ndarray, judged: np.ndarray,
+    share: np.ndarray, targets: np.ndarray, trust: np.ndarray, owner: np.ndarray, keeps: np.ndarray, judgements: np.ndarray,
     candidates: np.ndarray, votes: np.ndarray,
 ) -> None:  # fmt: skip
     for g in range(share.shape[0]):
-        if judged[g] > _MEMORY:
-            votes[g] *= _MEMORY / judged[g]
-            judged[g] = _MEMORY
-        judged[g] += share[g, 0]
+        if judgements[g] > _MEMORY:
+            votes[g] *= _MEMORY / judgements[g]
+            judgements[g] = _MEMORY
+        judgements[g] += share[g, 0]
         for k in range(len(targets)):
             vote = share[g, k + 1] * trust[k]
             if vote > 0 and targets[k] >= 0:
-                judged[g] += vote
+                judgements[g] += vote
                 target = owner[g] if owner[g] >= 0 and keeps[owner[g], k] else targets[k]
                 _put(candidates[g], votes[g], target, vote)
 
@@ -222,7 +222,7 @@ def _relabel(new: np.ndarray, candidates: np.ndarray, votes: np.ndarray) -> None
 
 
 @numba.njit(cache=True, nogil=True)
-def _typical_share(judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray) -> None:
+def _typical_share(judgements: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray) -> None:
     """Mean share of judgements that said "object" where a candidate has most votes, weighted by its square (its inside).
 
     1 where that is below _MIN_TYPICAL_SHARE.
@@ -235,7 +235,7 @@ def _typical_share(judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray
                 best = slot
         candidate = candidates[g, best]
         if candidate >= 0:
-            share = min(votes[g].sum() / max(judged[g], 1e-3), 1.0)
+            share = min(votes[g].sum() / max(judgements[g], 1e-3), 1.0)
             typical[candidate] += share**3
             weight[candidate] += share**2
     for candidate in range(len(typical)):
@@ -247,7 +247,7 @@ def _typical_share(judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray
 
 @numba.njit(cache=True, nogil=True)
 def _owners(
-    judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray, owner: np.ndarray,
+    judgements: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: np.ndarray, owner: np.ndarray,
     membership: np.ndarray,
 ) -> None:  # fmt: skip
     for g in range(candidates.shape[0]):
@@ -257,18 +257,18 @@ def _owners(
             total += votes[g, slot]
             if votes[g, slot] > votes[g, best]:
                 best = slot
-        if candidates[g, best] >= 0 and total > 0.5 * typical[candidates[g, best]] * max(judged[g], 1e-3):
+        if candidates[g, best] >= 0 and total > 0.5 * typical[candidates[g, best]] * max(judgements[g], 1e-3):
             owner[g] = candidates[g, best]
-            membership[g] = min(votes[g, best] / max(judged[g], 1e-3), 1.0)
+            membership[g] = min(votes[g, best] / max(judgements[g], 1e-3), 1.0)
 
 
 @numba.njit(cache=True, nogil=True)
 def _share_of(
-    candidate: int, judged: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: float
+    candidate: int, judgements: np.ndarray, candidates: np.ndarray, votes: np.ndarray, typical: float
 ) -> np.ndarray:
     share = np.zeros(candidates.shape[0], np.float32)
     for g in range(candidates.shape[0]):
         for slot in range(candidates.shape[1]):
             if candidates[g, slot] == candidate:
-                share[g] = min(votes[g, slot] / max(typical * judged[g], 1e-3), 1.0)
+                share[g] = min(votes[g, slot] / max(typical * judgements[g], 1e-3), 1.0)
     return share

@@ -13,7 +13,9 @@ from echoseg_ros.types import Camera, CameraFrame, DepthData, FloatImage, ImageD
 
 
 class FrameAssembler:
-    """Holds each image until its pose (and its depth image, with a depth sensor) has arrived, in the order of arrival.
+    """Holds each image until its pose (and its depth image, with a depth sensor) has arrived.
+
+    The order of arrival is kept: an incomplete image holds back the later ones.
 
     An image that is still incomplete after `input.wait_s` of sensor time is dropped. `counts`: images received and
     assembled, and one entry for each cause of a drop: "no pose", "no depth", "no camera_info", "image size", "depth size".
@@ -23,12 +25,12 @@ class FrameAssembler:
         self._config = config
         self.use_depth = use_depth
         self._wait_ns = int(config.wait_s * 1e9)
-        self._offset_ns = int(config.depth_max_offset_s * 1e9)
+        self._tolerance_ns = int(config.depth_max_offset_s * 1e9)
         self.counts: Counter[str] = Counter()
-        self._depth_seen = False  # stays over a reset: the camera is the same
-        self.reset()
+        self._depth_seen = False  # stays over a rewind: the camera is the same
+        self.rewind()
 
-    def reset(self) -> None:
+    def rewind(self) -> None:
         """On a backward time jump: clear waiting images, poses and the camera; the counts stay."""
         self.camera: Camera | None = None
         self._poses = PoseTrack(self._config.pose_max_gap_s)
@@ -88,7 +90,7 @@ class FrameAssembler:
 
     def _depth_may_come(self, stamp_ns: int) -> bool:
         """Whether to wait for depth: always after the first depth image, before that until it would be late."""
-        return self.use_depth and (self._depth_seen or self._newest_ns - stamp_ns < self._offset_ns)
+        return self.use_depth and (self._depth_seen or self._newest_ns - stamp_ns < self._tolerance_ns)
 
     def _frame(self, index: int, image: ImageData) -> CameraFrame:
         T_map_camera = self._poses.at(image.stamp_ns)
@@ -114,10 +116,10 @@ class FrameAssembler:
 
     def _depth_at(self, stamp_ns: int) -> DepthData | None:
         nearest = min(self._depths, key=lambda depth: abs(depth.stamp_ns - stamp_ns), default=None)
-        return nearest if nearest and abs(nearest.stamp_ns - stamp_ns) <= self._offset_ns else None
+        return nearest if nearest and abs(nearest.stamp_ns - stamp_ns) <= self._tolerance_ns else None
 
     def _forget_depth_before(self, stamp_ns: int) -> None:
-        while self._depths and self._depths[0].stamp_ns < stamp_ns - self._offset_ns:
+        while self._depths and self._depths[0].stamp_ns < stamp_ns - self._tolerance_ns:
             self._depths.popleft()
 
     def _limited(self, depth_m: FloatImage) -> FloatImage:

@@ -1,4 +1,4 @@
-"""The one place where values cross threads: the newest value that one worker publishes and others read."""
+"""Cells in which results cross threads: the newest value that one worker sets and others get."""
 
 from __future__ import annotations
 

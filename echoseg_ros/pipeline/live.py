@@ -1,7 +1,8 @@
 """The stages of the pipeline on two workers: queues, drops, rewind, reset.
 
-The map's worker runs the map stage, the sound's worker the sound branch. What crosses from one to the other crosses in
-the cells `snapshot` and `verdict`. A listener is told of every result, in the thread that made it.
+The map's worker runs the map stage, the sound's worker the sound branch. Results cross from one to the other in the cells
+`snapshot` and `verdict`, counters in `map_statistics` and `sound_statistics`. A listener is told of every result, in the
+thread that made it.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class LivePipeline:
     def load_map(self, path: Path) -> None:
         """Continue from the map in a PLY file; its instances are found anew. Raises EchosegError, TimeoutError."""
         stamp_ns = self.snapshot.get().stamp_ns
-        fresh = self.call_map(MapStage.emptied)
+        fresh = self.call_map(MapStage.emptied)  # the caller's until the worker takes it: mapping continues meanwhile
         fresh.mapper.load(path)
         self.call_map(lambda _: self._use_map(fresh, fresh.snapshot(stamp_ns)))
 
@@ -215,7 +216,7 @@ class LivePipeline:
         self._listener.snapshot_made(snapshot, stage, self.verdict.get())
 
     def _clear_sound(self) -> None:
-        self._sound.decision_stage.rewind()
+        self._sound.forget_sources()
         last = self.verdict.get()
         self.verdict.set(Verdict(last.stamp_ns, last.window_end_ns))
         self._timeline = Timeline()

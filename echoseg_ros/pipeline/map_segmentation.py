@@ -26,7 +26,7 @@ FULL_IMAGES = 4
 class MapSegmentation:
     """Proposals, votes, names and instances of one map; owned by the map's worker.
 
-    The proposals come from a backend, or from another node (`masks.backend: topic`); `topic_masks` is None then.
+    The proposals come from a backend, or from another node (`masks.backend: topic`); topic_masks: None with a backend.
     Lengths that the backend sees are in metres, nominal ones where the poses have no metric scale.
     """
 

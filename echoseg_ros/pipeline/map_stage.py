@@ -110,7 +110,7 @@ class MapStage:
     def rewind(self) -> None:
         """On a backward time jump: clear poses and what waits; the map, its instances and the camera stay."""
         camera = self.frames.camera
-        self.frames.reset()
+        self.frames.rewind()
         if camera is not None:
             self.frames.add(camera)
         self.mapper.rewind()

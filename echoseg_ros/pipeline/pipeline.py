@@ -42,7 +42,10 @@ class Pipeline:
         self.snapshot = EMPTY_SNAPSHOT
 
     def add(self, item: PipelineItem) -> list[Verdict]:
-        """Take one message; return the verdict after each audio window it completed. Raises EchosegError."""
+        """Take one message; return the verdict after each audio window it completed. Raises EchosegError.
+
+        Poses belong to both the map and the sound.
+        """
         if isinstance(item, CameraItem):
             self.snapshot = [self.snapshot, *self.map_stage.add(item)][-1]
         if isinstance(item, SoundItem):
@@ -89,7 +92,10 @@ class SoundBranch:
         with self._timed("labelling"):
             for one in found:
                 self.labelling_stage.add(one.window)
-        heard = [Heard(one.evidence, self.decide(one.evidence, snapshot) if snapshot else None) for one in found]
+        heard = []
+        for one in found:
+            verdict = None if snapshot is None else self.decide(one.evidence, snapshot)
+            heard.append(Heard(one.evidence, verdict))
         if self.sound_stage.array is not array:
             self.decision_stage.rewind()  # the evidence of a head with the wrong radius is wrong
         return heard
@@ -113,6 +119,12 @@ class SoundBranch:
         if self.labelling_stage is not None:
             self.labelling_stage.rewind()
         self.decision_stage.rewind()
+
+    def forget_sources(self) -> None:
+        """Clear the evidence and the labels of the sources, whose ids start again."""
+        self.decision_stage.rewind()
+        if self.labelling_stage is not None:
+            self.labelling_stage.rewind()
 
     def stop(self) -> None:
         """End the thread of the labelling stage."""

@@ -22,7 +22,8 @@ SPARE_ERROR_PAUSE_S = 1.0
 class _Call:
     """An action for the worker's thread to run between two items."""
 
-    def __init__(self, action: Callable[[], object]) -> None:
+    def __init__(self, worker: str, action: Callable[[], object]) -> None:
+        self._worker = worker
         self._action = action
         self._done = threading.Event()
         self._result: object = None
@@ -38,7 +39,7 @@ class _Call:
 
     def result(self, timeout_s: float) -> object:
         if not self._done.wait(timeout_s):
-            raise TimeoutError(f"not done after {timeout_s:.0f} s")
+            raise TimeoutError(f"the {self._worker} worker was busy for {timeout_s:.0f} s: try again")
         if self._error is not None:
             raise self._error
         return self._result
@@ -100,7 +101,7 @@ class Worker(Generic[Item]):
         """
         if not self._thread.is_alive():
             return action()
-        call = _Call(action)
+        call = _Call(self._thread.name, action)
         with self._condition:
             self._queue.append(call)
             self._condition.notify_all()

@@ -93,7 +93,7 @@ def test_foreign_fields_follow_their_gaussians(mapper: Mapper, tmp_path: Path) -
 
 
 def test_save_while_mapping(tmp_path: Path) -> None:
-    """A thread writes a copy while mapping continues: the file is the map at the moment of the copy, bit by bit."""
+    """A thread writes a copy while mapping continues: the file is the map at the moment of the copy, bit for bit."""
     mapper = mapped(views=2)
     copy = mapper.copy()
     before = mapper.render(CAMERA, pose(0.0)).rgb.clone()

@@ -25,14 +25,14 @@ class Wall:
         self.y = y
         colour = np.where(self.true[:, None], object_rgb, wall_rgb) + rng.normal(0, 8, (y.size, 3))
         self.rgb = np.clip(colour, 0, 255).astype(np.uint8)
-        self.judged = np.full(y.size, 5.0, np.float32)
+        self.judgements = np.full(y.size, 5.0, np.float32)
 
     def refined(self, shares: NDArray[np.floating], open_: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
         """[N] members after refinement, for shares of the judgements [N]; members by votes have more than one half."""
         share = np.asarray(shares, np.float32)
         member = share > 0.5
         open_ = np.ones(len(share), bool) if open_ is None else open_
-        rows = refine_boundary(self.points, self.rgb, member, open_, share, self.judged)
+        rows = refine_boundary(self.points, self.rgb, member, open_, share, self.judgements)
         found = np.zeros(len(share), bool)
         found[rows] = True
         return found

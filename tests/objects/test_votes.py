@@ -58,7 +58,7 @@ def test_votes_follow_their_gaussians_through_insertion_and_pruning() -> None:
     table = table_with([({0: 0.9, 2: 0.8, 5: 0.7}, 4)])
     table.align(np.array([10, 15, 30, 60, 61]))
     np.testing.assert_array_equal(table.owners()[0], [4, -1, 4, 4, -1])
-    np.testing.assert_allclose(table.judged, [0.9, 0, 0.9, 0.9, 0], atol=1e-6)
+    np.testing.assert_allclose(table.judgements, [0.9, 0, 0.9, 0.9, 0], atol=1e-6)
 
 
 def test_scaled_votes_keep_their_majority_until_new_ones_exceed_them() -> None:

@@ -87,7 +87,7 @@ def test_time_going_backwards_is_an_error_and_reset_starts_again() -> None:
     frames.add(pose(1000))
     with pytest.raises(TimeError):
         frames.add(pose(0))
-    frames.reset()
+    frames.rewind()
     frames.add(CAMERA)
     frames.add(pose(0))
     assert len(frames.add(image(0))) == 1

@@ -90,11 +90,13 @@ def test_reset_empties_map_and_evidence_and_the_object_is_found_again(items: lis
     collector = Collector()
     live = replayed(items, collector)
     assert live.verdict.get().sounding and live.snapshot.get().instances
+    assert live.call_sound(lambda sound, _: sound.labelling_stage and sound.labelling_stage.name_shares())
     live.reset()
     assert live.snapshot.get().gaussians == 0 and live.snapshot.get().instances == ()
     assert live.verdict.get().sources == () and collector.empty_verdicts == [live.verdict.get()]
     assert live.map_statistics.get().keyframes == 0
     assert live.call_sound(lambda _, timeline: len(timeline.entries)) == 0
+    assert live.call_sound(lambda sound, _: sound.labelling_stage and sound.labelling_stage.name_shares()) == {}
     live.rewind()
     for item in items:
         live.put(item)

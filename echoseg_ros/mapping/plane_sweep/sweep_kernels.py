@@ -2,7 +2,7 @@
 
 The images of other views are swept over planes parallel to the reference image (Collins 1996). The similarity is the
 zero-mean normalised cross-correlation (ZNCC), which does not depend on gain and offset of the exposure. Results repeat
-bit by bit and do not depend on the number of threads.
+bit for bit and do not depend on the number of threads.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def make_rasterizer(backend: str = "auto", device: str = "cpu", vram_gb: float =
         from echoseg_ros.mapping.rasterizers.reference import ReferenceRasterizer
 
         return ReferenceRasterizer()
-    raise BackendError(f"rasterizer {backend!r}: want auto, numba, gsplat or reference")
+    raise BackendError(f"map.backend = {backend!r}: want auto, numba, gsplat or reference")
 
 
 def warm_up(rasterizer: Rasterizer, device: str = "cpu") -> None:

@@ -55,7 +55,7 @@ class SourceEstimate:
     """A source as the windows in memory show it.
 
     position_m, covariance_m2: mean [3] and covariance [3, 3] in the map; contrast: score at the peak, 0 = diffuse,
-    1 = a lone plane wave; posterior: of the position, without the surface of the map; stamps_ns, durations_s: [W] of the
+    1 = a lone plane wave; position_posterior: without the surface of the map; stamps_ns, durations_s: [W] of the
     windows; window_contrasts: [W] contrast of each window towards the source, times its activity; alternatives:
     (probability, mean [3]) of every peak, the most probable first; array_position_m: [3] of the newest window;
     outside_probability: that the source is behind the outer walls of the map; instance_probabilities: [I + 1] of each given
@@ -65,7 +65,7 @@ class SourceEstimate:
     position_m: Float64Array
     covariance_m2: Float64Array
     contrast: float
-    posterior: PositionPosterior
+    position_posterior: PositionPosterior
     stamps_ns: NDArray[np.int64]
     durations_s: Float64Array
     window_contrasts: Float64Array

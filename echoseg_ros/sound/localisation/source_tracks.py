@@ -60,10 +60,6 @@ class SourceTracks:
         for track in self._tracks:
             track.position_m = track.position_m * factor
 
-    def clear(self) -> None:
-        """Forget all tracks; ids continue."""
-        self._tracks.clear()
-
     def associate(self, estimates: Sequence[SourceEstimate]) -> list[SourceTrack]:
         """The track of each estimate: the nearest free one if it is near enough, else a new one; the rest is forgotten."""
         free = list(self._tracks)

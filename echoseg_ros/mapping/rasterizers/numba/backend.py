@@ -1,6 +1,6 @@
 """The rasterizer on the CPU: numba kernels for projection, tile lists and blending, with their gradients.
 
-Results repeat bit by bit and do not depend on the number of threads (see blending). No compiler is needed at run time.
+Results repeat bit for bit and do not depend on the number of threads (see blending). No compiler is needed at run time.
 """
 
 from __future__ import annotations

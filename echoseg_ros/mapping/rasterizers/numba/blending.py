@@ -1,7 +1,7 @@
 """Front-to-back blending and its gradient, as numba kernels.
 
 Each tile is one iteration. It writes its own pixels and its own slots (one for each pair of Gaussian and tile); the slots
-are summed in a fixed order afterwards. Therefore results repeat bit by bit and do not depend on the number of threads.
+are summed in a fixed order afterwards. Therefore results repeat bit for bit and do not depend on the number of threads.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A SIMD vector of float32 for numba kernels, so that their speed does not depend on the auto-vectoriser.
 
 LLVM splits a vector where the registers of the machine are narrower, so the kernels run on any CPU. A product may be fused
-into a sum; no operation is reordered, so a kernel repeats bit by bit. Vectors mix with float32 scalars in + - * /.
+into a sum; no operation is reordered, so a kernel repeats bit for bit. Vectors mix with float32 scalars in + - * /.
 """
 
 from __future__ import annotations
