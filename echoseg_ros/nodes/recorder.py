@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, PointCloud2
@@ -20,6 +20,7 @@ from echoseg_ros.errors import EchosegError
 from echoseg_ros.io.decode import stamp_ns
 from echoseg_ros.io.topics import LATCHED, STREAM, OutputNames
 from echoseg_ros.nodes.inputs import qos_profile
+from echoseg_ros.nodes.runtime import until_shutdown
 from echoseg_ros.pipeline.timeline import Timeline, TimelineEntry, TimelineSource
 
 
@@ -87,10 +88,8 @@ class Recorder:
     def _spin(self) -> None:
         executor = SingleThreadedExecutor(context=self._context)
         executor.add_node(self._node)
-        try:
+        with until_shutdown(self._context):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def save_map(self, timeout_s: float) -> str:
         """Call save_map; returns the answer's message. Raises EchosegError without a positive answer."""

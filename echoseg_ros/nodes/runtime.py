@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from echoseg_ros.cores import share_cores
 from echoseg_ros.errors import EchosegError
 from echoseg_ros.installed_files import config_file
+
+if TYPE_CHECKING:
+    from rclpy.context import Context
 
 # Jazzy reads the second name only, Kilted the first.
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
@@ -52,19 +56,40 @@ def run_node(module: str, name: str, arguments: list[str] | None = None) -> int:
         return 0
 
 
+@contextmanager
+def until_shutdown(context: Context | None = None) -> Iterator[None]:
+    """Leave the block quietly when another thread shuts the context down. context: default is rclpy's own.
+
+    SIGINT ends the context in a thread of rclpy's at any point of a spin; whatever touches the context next may raise
+    RCLError instead of ExternalShutdownException.
+    """
+    import rclpy
+    from rclpy._rclpy_pybind11 import RCLError  # has no public name
+    from rclpy.executors import ExternalShutdownException
+
+    try:
+        yield
+    except ExternalShutdownException:
+        pass
+    except RCLError:
+        if rclpy.ok(context=context):
+            raise
+
+
 def _spin(make: Callable[[], Any], arguments: list[str] | None) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import SingleThreadedExecutor
 
     rclpy.init(args=arguments)
     node = None
     try:
-        node = make()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+        with until_shutdown():
+            node = make()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            executor.spin()
+    except KeyboardInterrupt:
         pass
     except (EchosegError, ParameterException) as error:
         rclpy.logging.get_logger("echoseg").fatal(str(error))

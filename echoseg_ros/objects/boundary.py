@@ -57,7 +57,7 @@ def refine_boundary(
 
     Gaussians far from most members are left out. points_m: [N, 3] centres; rgb: [N, 3]; member: [N] bool, members by
     votes; open_: [N] bool, Gaussians that it may own: members, and Gaussians of no instance; share: [N] in [0, 1], share of
-    a Gaussian's judgements that went to the instance, 1 = typical share; judged: [N] sum of judgements.
+    a Gaussian's judgements that went to the instance, 1 = typical share; judgements: [N] sum of judgements.
     """
     rows = _around(points_m, member)
     if len(rows) <= _NEIGHBOURS:

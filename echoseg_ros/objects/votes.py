@@ -20,7 +20,7 @@ _NONE = -1
 class VoteTable:
     """For each Gaussian, the judgements of all views and the candidates that they went to.
 
-    uids: [N] int64 strictly increasing; judged: [N] float32 sum of judgements; clarity: [N] float32 share of a full vote in
+    uids: [N] int64 strictly increasing; judgements: [N] float32 sum of judgements; clarity: [N] float32 share of a full vote in
     the best view; _candidates: [N, 4] int32 index of the candidate, -1 = free; _votes: [N, 4] float32.
     """
 

@@ -14,7 +14,7 @@ def test_an_instance_follows_the_map_when_no_view_shows_it() -> None:
     """Regression: instances without new votes kept positions in the old scale after a change of the nominal metres."""
     scene = InstanceScene()
     scene.add_view(A)
-    old, _ = scene.add_view(A, C), scene.add_view(C, judgements=C)
+    old, _ = scene.add_view(A, C), scene.add_view(C, judged=C)
     scene.means[list(A)] += 0.5
     moved, still = scene.instances()
     np.testing.assert_array_equal(moved.points_map, scene.means[list(A)])
@@ -27,7 +27,7 @@ def test_an_instance_loses_pruned_gaussians_when_no_view_shows_it() -> None:
     scene = InstanceScene()
     scene.add_view(A)
     scene.add_view(A)
-    scene.add_view(judgements=C)
+    scene.add_view(judged=C)
     scene.uids, scene.means, scene.rgb = scene.uids[15:], scene.means[15:], scene.rgb[15:]
     assert [members(i) for i in scene.instances()] == [set(A[15:])]
 

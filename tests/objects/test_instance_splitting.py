@@ -47,7 +47,7 @@ def test_split_instances_are_joined_when_their_gap_closes() -> None:
     scene.means[second, 0] += 0.3
     scene.means[middle, 0] = np.linspace(scene.means[39, 0], scene.means[40, 0], 60)
     for _ in range(3):
-        found = scene.add_view([*first, *second], judgements=[*first, *second])
+        found = scene.add_view([*first, *second], judged=[*first, *second])
     assert len(found) == 2
     for _ in range(8):
         found = scene.add_view([*first, *middle, *second])

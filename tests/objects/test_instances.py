@@ -23,10 +23,10 @@ def test_two_views_confirm_an_object() -> None:
 
 def test_ids_stay_while_objects_come_into_view() -> None:
     scene = InstanceScene()
-    scene.add_view(A, judgements=A)
-    first = scene.add_view(A, B, judgements=[*A, *B])[0].id
-    scene.add_view(C, B, judgements=[*B, *C])
-    found = scene.add_view(C, A, judgements=[*A, *C])
+    scene.add_view(A, judged=A)
+    first = scene.add_view(A, B, judged=[*A, *B])[0].id
+    scene.add_view(C, B, judged=[*B, *C])
+    found = scene.add_view(C, A, judged=[*A, *C])
     assert [members(i) for i in found if i.id == first] == [set(A)]
     assert sorted(map(min, map(members, found))) == [0, 40, 100]
 
@@ -75,7 +75,7 @@ def test_unjudged_views_do_not_vote_against() -> None:
     scene.add_view(A)
     scene.add_view(A)
     for _ in range(10):
-        (instance,) = scene.add_view(judgements=C)
+        (instance,) = scene.add_view(judged=C)
     assert members(instance) == set(A)
 
 
@@ -119,7 +119,7 @@ def test_parts_that_two_views_join_become_one_with_the_older_id() -> None:
     scene = InstanceScene()
     scene.add_view(A)
     first = scene.add_view(A)[0].id
-    scene.add_view(B, judgements=B)
+    scene.add_view(B, judged=B)
     for _ in range(3):
         found = scene.add_view([*A, *B])
     assert [i.id for i in found] == [first]
@@ -168,7 +168,7 @@ def test_repeated_views_correct_the_first_ones_and_are_not_counted_twice() -> No
     scene.map.prepare_repeat()
     scene.stamp_ns = 0
     for _ in range(6):
-        found = scene.add_view(A, judgements=[*A, *B])
+        found = scene.add_view(A, judged=[*A, *B])
     assert [(i.id, members(i), i.views) for i in found] == [(first.id, set(A), 6)]
     assert [weight for _, weight in found[0].support] == [pytest.approx(0.9 * len(A), rel=0.1)] * 6
 
@@ -180,7 +180,7 @@ def test_instances_that_repeated_views_do_not_show_stay() -> None:
     scene.map.prepare_repeat()
     scene.stamp_ns = 0
     for _ in range(3):
-        found = scene.add_view(A, judgements=[*A, *B])
+        found = scene.add_view(A, judged=[*A, *B])
     assert sorted(map(sorted, map(members, found))) == [list(A), list(C)]
 
 
@@ -210,10 +210,10 @@ def test_weights_must_fit_the_proposal() -> None:
 def test_a_candidate_out_of_view_waits_for_its_second_view() -> None:
     """Regression: ten views of other objects dropped a candidate, so rarely seen objects were never confirmed."""
     scene = InstanceScene()
-    scene.add_view(A, judgements=A)
+    scene.add_view(A, judged=A)
     for _ in range(30):
-        scene.add_view(C, judgements=C)
-    found = scene.add_view(A, judgements=A)
+        scene.add_view(C, judged=C)
+    found = scene.add_view(A, judged=A)
     assert [members(i) for i in found] == [set(A), set(C)]
 
 

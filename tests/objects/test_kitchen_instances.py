@@ -54,10 +54,8 @@ class PointMap:
         index = np.flatnonzero(visible)
         label = labels[row[index], column[index]]
         weights = np.zeros((len(self.means), classes), np.float32)
-        judgements = label >= 0
-        weights[index[judgements], label[judgements]] = (
-            0.7 * (frame.camera.fx * CELL_M / depth_m[index[judgements]]) ** 2
-        )
+        judged = label >= 0
+        weights[index[judged], label[judged]] = 0.7 * (frame.camera.fx * CELL_M / depth_m[index[judged]]) ** 2
         return weights
 
 
