@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -84,7 +85,7 @@ def decode_image(message: Any) -> RgbImage:
         return decode_compressed(message)
     encoding = str(message.encoding).lower()
     if encoding not in _COLOUR_ENCODINGS:
-        raise ImageFormatError(f"image encoding {message.encoding!r}: want one of {', '.join(_COLOUR_ENCODINGS)}")
+        raise ImageFormatError(f"image encoding {message.encoding!r}: want one of {_in_words(_COLOUR_ENCODINGS)}")
     channels, item_bytes, conversion = _COLOUR_ENCODINGS[encoding]
     pixels = _pixels(message, channels, f"u{item_bytes}", "image")
     if item_bytes == 2:
@@ -131,6 +132,11 @@ def _decode_compressed_depth(message: Any) -> FloatImage:
     return depth_m
 
 
+def _in_words(encodings: Iterable[str]) -> str:
+    """Encodings as ROS writes them: 8UC3, but rgb8."""
+    return ", ".join(name.upper() if name[0].isdigit() else name for name in encodings)
+
+
 def decode_masks(message: Any) -> NDArray[np.int32]:
     """[H, W] int32 labels of an Image: 0 = no object, > 0 = number of an object, -1 = cannot be judged.
 
@@ -139,7 +145,7 @@ def decode_masks(message: Any) -> NDArray[np.int32]:
     """
     encoding = str(message.encoding).lower()
     if encoding not in _MASK_ENCODINGS:
-        raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of {', '.join(_MASK_ENCODINGS)}")
+        raise ImageFormatError(f"masks encoding {message.encoding!r}: want one of {_in_words(_MASK_ENCODINGS)}")
     kind, unjudged = _MASK_ENCODINGS[encoding]
     labels = _pixels(message, 1, kind, "masks").astype(np.int32)
     return np.where(labels == unjudged, np.int32(-1), np.maximum(labels, -1))

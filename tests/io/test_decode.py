@@ -195,5 +195,7 @@ def test_a_black_and_white_mask_is_one_object() -> None:
 
 
 def test_masks_in_colour_are_refused() -> None:
-    with pytest.raises(ImageFormatError, match="masks encoding 'rgb8': want one of 16UC1, 32SC1, mono8"):
+    with pytest.raises(
+        ImageFormatError, match="masks encoding 'rgb8': want one of 16UC1, mono16, 16SC1, 32SC1, mono8, 8UC1"
+    ):
         decode.decode_masks(image(RGB, "rgb8"))
