@@ -61,17 +61,17 @@ def until_shutdown(context: Context | None = None) -> Iterator[None]:
     """Leave the block quietly when another thread shuts the context down. context: default is rclpy's own.
 
     SIGINT ends the context in a thread of rclpy's at any point of a spin; whatever touches the context next may raise
-    RCLError instead of ExternalShutdownException.
+    RCLError or InvalidHandle (Kilted) instead of ExternalShutdownException.
     """
     import rclpy
-    from rclpy._rclpy_pybind11 import RCLError  # has no public name
+    from rclpy._rclpy_pybind11 import InvalidHandle, RCLError  # RCLError has no public name
     from rclpy.executors import ExternalShutdownException
 
     try:
         yield
     except ExternalShutdownException:
         pass
-    except RCLError:
+    except (RCLError, InvalidHandle):
         if rclpy.ok(context=context):
             raise
 
