@@ -92,7 +92,7 @@ def test_files_of_other_programs_are_read(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([*lines, mark]) + body[:48] + body[72:])
     plain = read_ply(path)
     np.testing.assert_array_equal(plain.quats_wxyz, truth.quats_wxyz)
-    assert np.abs(plain.f_dc).max() <= 0.5 / 0.28209479
+    assert np.abs(plain.f_dc).max() <= np.float32(0.5 / 0.28209479)
 
 
 def test_elements_that_do_not_match_are_refused(tmp_path: Path) -> None:
