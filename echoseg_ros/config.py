@@ -1,29 +1,22 @@
 """Every setting of the package: default, unit, meaning and bounds, in one place.
 
-ROS parameters, YAML files and help texts derive from these dataclasses. Each stage has one class; names carry units.
+ROS parameters, YAML files and help texts derive from these dataclasses. Each section has one class; names carry units.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from echoseg_ros.errors import ConfigError
+from echoseg_ros.setting import Setting, check_value, coerced, nearest_name, setting, settings_of
 
 # Old dotted keys and the keys that replaced them; an old key is refused with a message that names the new one.
 RENAMED_SETTINGS = {"sound.own_noise": "sound.ego_noise"}
-
-
-def setting(default: Any, meaning: str, unit: str = "", low: float | None = None, high: float | None = None,
-            choices: tuple[str, ...] = ()) -> Any:  # fmt: skip
-    """Dataclass field with its meaning, unit, inclusive bounds and allowed choices."""
-    return field(
-        default=default, metadata={"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
-    )
 
 
 @dataclass(frozen=True)
@@ -207,53 +200,33 @@ class Config:
     def __post_init__(self) -> None:
         """Check every value against its type, bounds and choices. Raises ConfigError."""
         for key, spec in settings():
-            stage, name = key.split(".")
-            check_value(key, getattr(getattr(self, stage), name), spec)
+            section, name = key.split(".")
+            check_value(key, getattr(getattr(self, section), name), spec)
 
     def updated(self, values: dict[str, Any]) -> Config:
         """A copy with settings changed by dotted key: `{"map.steps_per_s": 20}`. Raises ConfigError."""
         known = dict(settings())
-        stages: dict[str, dict[str, Any]] = {}
+        sections: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
             if key in RENAMED_SETTINGS:
                 raise ConfigError(f"setting {key!r} was renamed: use {RENAMED_SETTINGS[key]!r}")
             if key not in known:
                 raise ConfigError(f"unknown setting {key!r}{nearest_name(key, known)}")
-            stage, name = key.split(".")
-            stages.setdefault(stage, {})[name] = coerced(value, known[key])
-        return dataclasses.replace(self, **{s: dataclasses.replace(getattr(self, s), **v) for s, v in stages.items()})
+            section, name = key.split(".")
+            sections.setdefault(section, {})[name] = coerced(value, known[key])
+        return dataclasses.replace(self, **{s: dataclasses.replace(getattr(self, s), **v) for s, v in sections.items()})
 
     def flat(self) -> dict[str, Any]:
         """Values of all settings by dotted key."""
         return {key: getattr(getattr(self, key.split(".")[0]), key.split(".")[1]) for key, _ in settings()}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Type, default, meaning, unit, bounds and choices of one setting; `type` is tuple for tuple[str, ...]."""
-
-    type: type
-    default: Any
-    meaning: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-
-
 def settings() -> Iterator[tuple[str, Setting]]:
     """Every setting as (dotted key, description), in the order of the classes above."""
-    stage_classes = typing.get_type_hints(Config)
-    for stage in dataclasses.fields(Config):
-        for name, spec in settings_of(stage_classes[stage.name]):
-            yield f"{stage.name}.{name}", spec
-
-
-def settings_of(settings_class: type) -> Iterator[tuple[str, Setting]]:
-    """The settings (name, description) of a dataclass whose fields are made by `setting`."""
-    types = typing.get_type_hints(settings_class)
-    for f in dataclasses.fields(settings_class):
-        yield f.name, Setting(typing.get_origin(types[f.name]) or types[f.name], f.default, **f.metadata)
+    section_classes = typing.get_type_hints(Config)
+    for section in dataclasses.fields(Config):
+        for name, spec in settings_of(section_classes[section.name]):
+            yield f"{section.name}.{name}", spec
 
 
 def load_config(
@@ -261,7 +234,7 @@ def load_config(
 ) -> Config:
     """`base` (default: the default settings), changed by a YAML file and then by overrides. Raises ConfigError.
 
-    The file holds stages as mappings (`map: {steps_per_s: 20}`) or is a ROS 2 parameter file
+    The file holds sections as mappings (`map: {steps_per_s: 20}`) or is a ROS 2 parameter file
     (`/**: {ros__parameters: {map: ...}}`): one file serves the robot and offline runs.
     """
     config = base or Config()
@@ -271,12 +244,12 @@ def load_config(
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Key and value (YAML syntax) of `stage.key=value` on the command line. Raises ConfigError."""
+    """Key and value (YAML syntax) of `section.name=value` on the command line. Raises ConfigError."""
     import yaml  # imported here: settings without files need no YAML
 
     key, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {text!r}: want stage.key=value")
+        raise ConfigError(f"--set {text!r}: want section.name=value")
     return key.strip(), yaml.safe_load(value)
 
 
@@ -307,45 +280,3 @@ def _file_settings(path: Path) -> dict[str, Any]:
 def _parameter_blocks(content: dict[str, Any]) -> list[dict[str, Any]]:
     blocks = [v["ros__parameters"] for v in content.values() if isinstance(v, dict) and "ros__parameters" in v]
     return blocks or [content]
-
-
-def coerced(value: Any, spec: Setting) -> Any:
-    """A value of YAML or ROS in the setting's own type where the meaning is the same; any other value is unchanged.
-
-    A whole number for a float, a number for a text, a list or a single text for a tuple; None, which ROS makes of an
-    empty list in a file, is an empty tuple.
-    """
-    if spec.type is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if spec.type is tuple:
-        if value is None:
-            return ()
-        return (value,) if isinstance(value, str) else tuple(value)
-    if spec.type is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value
-
-
-def check_value(key: str, value: Any, spec: Setting) -> None:
-    """Raises ConfigError for a value that is not of the setting's type, choices or bounds."""
-    if not _has_type(value, spec.type):
-        raise ConfigError(f"{key} = {value!r}: want {spec.type.__name__}")
-    if spec.choices and value not in spec.choices:
-        raise ConfigError(f"{key} = {value!r}: want one of {', '.join(spec.choices)}")
-    below = spec.low is not None and value < spec.low
-    above = spec.high is not None and value > spec.high
-    if below or above:
-        raise ConfigError(f"{key} = {value!r}: want {spec.low} to {spec.high} {spec.unit}".rstrip())
-
-
-def _has_type(value: Any, kind: type) -> bool:
-    """Like isinstance, but True and False are not numbers."""
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: "; did you mean 'map.backend'?", or "" if no known name is similar."""
-    import difflib
-
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -22,7 +22,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (["run", "nowhere", "--out", "x"], "nowhere"),
         (["run", "nowhere", "--out", "x", "--set", "map.step=3"], "did you mean"),
-        (["run", "nowhere", "--out", "x", "--set", "map.max_gaussians"], "want stage.key=value"),
+        (["run", "nowhere", "--out", "x", "--set", "map.max_gaussians"], "want section.name=value"),
         (["run", "nowhere", "--out", "x", "--config", "none.yaml"], "none.yaml"),
         (["render", "nowhere", "--rgbd", "none", "--out", "x"], "nowhere"),
         (["play", "nowhere"], "nowhere"),

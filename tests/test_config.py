@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from echoseg_ros.config import RENAMED_SETTINGS, Config, Setting, coerced, load_config, parse_override, settings
+from echoseg_ros.config import RENAMED_SETTINGS, Config, load_config, parse_override, settings
 from echoseg_ros.errors import ConfigError
+from echoseg_ros.setting import Setting, coerced
 
 
 def test_every_setting_has_a_meaning_and_a_unit_or_bounds() -> None:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from echoseg_ros.config import RENAMED_SETTINGS, Setting, settings, settings_of
+from echoseg_ros.config import RENAMED_SETTINGS, settings
 from echoseg_ros.nodes.parameters import NodeParams
+from echoseg_ros.setting import Setting, settings_of
 
 COMMAND = "python tools/parameters_doc.py"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "parameters.md"
@@ -19,8 +20,9 @@ _HEAD = f"""# Parameters
 
 Generated from `echoseg_ros/config.py` and `echoseg_ros/nodes/parameters.py`; do not edit. Write it again with `{COMMAND}`.
 
-Every setting of `config.py` is a key of a YAML file (`echoseg run --config FILE`, `params_file:=FILE`), of `--set stage.key=value`,
-and a ROS 2 parameter of the same dotted name. An unknown key is refused (node: reported, without effect). Bounds are inclusive.
+Every setting of `config.py` is a key of a YAML file (`echoseg run --config FILE`, `params_file:=FILE`), of
+`--set section.name=value`, and a ROS 2 parameter of the same dotted name. An unknown key is refused (node: reported, without
+effect). Bounds are inclusive.
 A value that is not set keeps its default; `config/echoseg.yaml` holds those that a user is likely to change.
 """
 _COLUMNS = "| name | default | unit | range or choices | meaning |\n| --- | --- | --- | --- | --- |\n"

@@ -50,7 +50,7 @@ def add_acoustics(parser: argparse.ArgumentParser) -> None:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """--set, which may be repeated."""
     parser.add_argument(
-        "--set", action="append", default=[], metavar="stage.key=value", help="one setting; may be repeated"
+        "--set", action="append", default=[], metavar="section.name=value", help="one setting; may be repeated"
     )
 
 

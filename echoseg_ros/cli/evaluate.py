@@ -25,7 +25,11 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     evaluate.add_argument("--jobs", type=count, default=1, help="scenes at a time (default %(default)s)")
     evaluate.add_argument(
-        "--set", action="append", default=[], metavar="stage.key=value", help="one setting of the runs; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="section.name=value",
+        help="one setting of the runs; may be repeated",
     )
     add_reuse(evaluate)
 

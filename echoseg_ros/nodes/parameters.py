@@ -8,18 +8,9 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from echoseg_ros.config import (
-    RENAMED_SETTINGS,
-    Config,
-    Setting,
-    check_value,
-    coerced,
-    nearest_name,
-    setting,
-    settings,
-    settings_of,
-)
+from echoseg_ros.config import RENAMED_SETTINGS, Config, settings
 from echoseg_ros.errors import ConfigError
+from echoseg_ros.setting import Setting, check_value, coerced, nearest_name, setting, settings_of
 
 # Parameters that rclpy or the middleware declares, or that act before a node exists.
 _FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
