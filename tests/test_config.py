@@ -8,7 +8,6 @@ import pytest
 
 from echoseg_ros.config import RENAMED_SETTINGS, Config, load_config, parse_override, settings
 from echoseg_ros.errors import ConfigError
-from echoseg_ros.setting import Setting, coerced
 
 
 def test_every_setting_has_a_meaning_and_a_unit_or_bounds() -> None:
@@ -33,16 +32,6 @@ def test_override_and_unknown_key() -> None:
 def test_bad_values_are_named(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=key):
         Config().updated({key: value})
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "expected"),
-    [(float, 20, 20.0), (str, 5, "5"), (tuple, None, ()), (tuple, "a", ("a",)), (tuple, ["a", "b"], ("a", "b")),
-     (float, True, True), (str, True, True), (int, 1.5, 1.5)],
-)  # fmt: skip
-def test_values_of_yaml_and_ros_get_the_type_of_the_setting(kind: type, value: object, expected: object) -> None:
-    result = coerced(value, Setting(kind, None, "meaning", "", None, None, ()))
-    assert result == expected and type(result) is type(expected)
 
 
 def test_files_plain_and_ros(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
 # Label of pixels that cannot be judged from this view.
@@ -26,3 +28,9 @@ class MaskBackend(Protocol):
         None without a map. Raises ImageFormatError if a depth image has another size.
         """
         ...
+
+
+def unjudged_view(frame: CameraFrame, backend: str) -> MaskProposal:
+    """The answer of a backend that needs depth to a frame without any: no proposal, every pixel unjudged."""
+    labels = np.full((frame.camera.height, frame.camera.width), UNJUDGED, np.int32)
+    return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), backend)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from echoseg_ros.errors import ArrayError
 from echoseg_ros.io.sofa import read_head_responses
-
-h5py = pytest.importorskip("h5py")
 
 
 def write_sofa(path: Path, directions: int) -> None:

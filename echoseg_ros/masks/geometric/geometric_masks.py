@@ -15,7 +15,7 @@ from echoseg_ros.masks.geometric.components import (
     measure_components,
 )
 from echoseg_ros.masks.geometric.planes import find_planes, pixel_areas
-from echoseg_ros.masks.protocol import UNJUDGED
+from echoseg_ros.masks.protocol import UNJUDGED, unjudged_view
 from echoseg_ros.masks.surface import available_depth, make_surface
 from echoseg_ros.types import CameraFrame, FloatImage, MaskProposal
 
@@ -52,11 +52,9 @@ class GeometricMasks:
         rendered_alpha: FloatImage | None = None,
     ) -> MaskProposal:
         """See MaskBackend. Without any depth all pixels are unjudged."""
-        shape = (frame.camera.height, frame.camera.width)
         depth_m = available_depth(frame, rendered_depth_m, rendered_alpha)
         if depth_m is None:
-            labels = np.full(shape, UNJUDGED, np.int32)
-            return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), self._config.backend)
+            return unjudged_view(frame, self._config.backend)
         surface = make_surface(frame.camera, depth_m, frame.T_map_camera)
         planes = find_planes(surface, pixel_areas(surface, 1 / (frame.camera.fx * frame.camera.fy)))
         pieces = find_components(surface, planes)

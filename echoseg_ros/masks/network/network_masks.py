@@ -15,7 +15,7 @@ from echoseg_ros.masks.network.model import MULTIPLE_PX, OFFSET_UNIT_PX
 from echoseg_ros.masks.network.network_input import network_input
 from echoseg_ros.masks.network.vote_clustering import cluster_votes, resized_labels, without_background_pixels
 from echoseg_ros.masks.network.weights import WEIGHTS_FILE, load_weights
-from echoseg_ros.masks.protocol import UNJUDGED
+from echoseg_ros.masks.protocol import UNJUDGED, unjudged_view
 from echoseg_ros.masks.surface import available_depth, make_surface
 from echoseg_ros.types import Camera, CameraFrame, Float64Array, FloatImage, MaskProposal, RgbImage
 
@@ -53,8 +53,7 @@ class NetworkMasks:
         shape = (frame.camera.height, frame.camera.width)
         depth_m = available_depth(frame, rendered_depth_m, rendered_alpha)
         if depth_m is None:
-            labels = np.full(shape, UNJUDGED, np.int32)
-            return MaskProposal(frame.stamp_ns, labels, np.zeros(0, np.float32), self._config.backend)
+            return unjudged_view(frame, self._config.backend)
         camera, rgb, depth_m, alpha = _reduced(frame, depth_m, _coverage(frame.depth_m, rendered_alpha, shape))
         probability, centre_px, side_px = self._infer(camera, rgb, depth_m, alpha, frame.T_map_camera)
         unpadded = (slice(camera.height), slice(camera.width))
